@@ -1,0 +1,89 @@
+//! What can be asked of the log's one writing operation, and what it answers.
+
+use chrono::{DateTime, Utc};
+use foldline_events::{Cursor, Encoded, Position, Tenant, Version};
+use uuid::Uuid;
+
+/// Everything that one command wants recorded: all of it is stored, or none.
+#[derive(Debug, Clone)]
+pub struct Append {
+    pub tenant: Tenant,
+    /// Makes the append idempotent: a second append with this id is answered like the first.
+    pub command_id: Uuid,
+    /// Keyed digest of the command's input: the same id with another digest is a misuse, not a retry.
+    pub input_hmac: Vec<u8>,
+    pub actor: String,
+    pub correlation_id: Uuid,
+    pub causation_id: Uuid,
+    /// W3C `traceparent`, where there is one.
+    pub trace_context: Option<String>,
+    /// The streams written or checked, each once; 1 to [`crate::WRITES_PER_APPEND_MAX`]. The first is the one that
+    /// the answer speaks of.
+    pub writes: Vec<Write>,
+    /// At most [`crate::GUARDS_PER_APPEND_MAX`].
+    pub guards: Vec<Guard>,
+}
+
+/// The events for one stream, in order. Without events it only checks the stream's version.
+#[derive(Debug, Clone)]
+pub struct Write {
+    pub stream: String,
+    pub expected: Expected,
+    pub events: Vec<NewEvent>,
+}
+
+/// What the stream's version must be for the append to go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever it is.
+    Any,
+    /// There must be no event yet.
+    NoStream,
+    /// There must be an event already.
+    Exists,
+    /// Exactly this one.
+    Exactly(Version),
+}
+
+/// An event to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// UUIDv7, made where the command entered.
+    pub id: Uuid,
+    pub encoded: Encoded,
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// "No event of one of these types with this tag after that position", in the append's tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    pub tag: String,
+    /// At least one.
+    pub event_types: Vec<String>,
+    pub after: Position,
+}
+
+/// The log's answer to one append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Stored now.
+    Appended(Receipt),
+    /// Stored before under the same command id with the same input: the first answer, given again.
+    Known(Receipt),
+    /// The command id was used before with another input; nothing was stored.
+    InputDiffers,
+    /// A stream was not at the version expected; nothing was stored.
+    Conflict { stream: String, version: Version },
+    /// An event that a guard excludes is in the log; nothing was stored.
+    Guarded { by: Position },
+}
+
+/// Where an append lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The first stream of the append, and its version after it.
+    pub stream: String,
+    pub version: Version,
+    /// Up to the append's last event; with a partition when all its events are in that one.
+    pub cursor: Cursor,
+}

@@ -1,0 +1,66 @@
+//! Everything of the log that can go wrong on our side. A [`crate::Verdict`] is not an error.
+
+use foldline_events::{DecodeError, Position};
+use uuid::Uuid;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot connect to the log's database")]
+    Connect(#[source] sqlx::Error),
+    #[error("the log's database was not prepared; run `foldline migrate` first")]
+    NotMigrated(#[source] sqlx::Error),
+    #[error("cannot install the log's functions")]
+    Install(#[source] sqlx::Error),
+    #[error("cannot read the log")]
+    Read(#[source] sqlx::Error),
+    #[error(
+        "the log could not be written for {waited_ms} ms; whether the command was recorded is unknown, retry it with the same id"
+    )]
+    Unavailable {
+        waited_ms: u64,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("{queue_appends_max} appends are waiting already; try again in a moment")]
+    Overloaded { queue_appends_max: usize },
+    #[error("the append was refused by the database and not recorded")]
+    Refused(#[source] sqlx::Error),
+    #[error("the append is malformed and was not recorded: {0}")]
+    Malformed(String),
+    #[error("the log is shutting down; nothing was recorded")]
+    Closed,
+    #[error(
+        "the log after position {after} goes on at {found}: positions must be gapless, so this log is damaged"
+    )]
+    Gap { after: Position, found: Position },
+    #[error(
+        "position {position} of this log is not the event {expected}: the log was restored or replaced, so what was \
+         built from it must be rebuilt"
+    )]
+    AnotherLog { position: Position, expected: Uuid },
+    #[error("the log's epoch is {present}, not {expected}: it was restored or replaced")]
+    AnotherEpoch { present: Uuid, expected: Uuid },
+    #[error("a recorded tenant id is not valid")]
+    Tenant(#[from] foldline_events::tenant::InvalidTenant),
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error("Kafka: {doing}")]
+    Kafka {
+        doing: String,
+        #[source]
+        source: rdkafka::error::KafkaError,
+    },
+    #[error("topic {topic} has {found} partitions where the log needs {needed}; recreate it")]
+    TopicPartitions {
+        topic: String,
+        found: usize,
+        needed: usize,
+    },
+    #[error("a record at {topic}/{partition}@{offset} is not one of ours: {problem}")]
+    ForeignRecord {
+        topic: String,
+        partition: i32,
+        offset: i64,
+        problem: String,
+    },
+}

@@ -1,0 +1,101 @@
+//! Ordered batches of recorded events per partition, from Postgres or from Kafka: the same partitions, the same
+//! events, the same order.
+//!
+//! A consumer asks for the [`next`](Feed::next) delivery in a loop. When partitions are assigned it looks up its own
+//! checkpoints and answers with [`start`](Feed::start); slices come for started partitions only. The feed drops what
+//! is at or below the start, so that each event of a partition is delivered once per start, gapless and in order.
+
+mod from_kafka;
+mod from_postgres;
+
+use foldline_events::{Partition, Position, Recorded};
+use uuid::Uuid;
+
+use crate::Error;
+pub use from_kafka::{KafkaFeed, KafkaFeedOptions};
+pub use from_postgres::PostgresFeed;
+
+/// How many events one delivery holds at most.
+pub const DELIVERY_EVENTS_MAX: usize = 2_000;
+
+/// A source of recorded events.
+pub enum Feed {
+    Postgres(PostgresFeed),
+    Kafka(Box<KafkaFeed>),
+}
+
+/// A place in the log that can be compared with the log again: the id tells whether it is still the same log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    pub position: Position,
+    /// The id of the event at that position; nil for position 0.
+    pub event_id: Uuid,
+}
+
+impl Mark {
+    /// Before everything.
+    pub const START: Self = Self {
+        position: 0,
+        event_id: Uuid::nil(),
+    };
+}
+
+/// Where a consumer wants a partition to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    pub partition: Partition,
+    /// Everything up to here has been folded.
+    pub after: Mark,
+    /// The Kafka offset stored with it, if any: a hint where to read on, never trusted for order.
+    pub offset: Option<i64>,
+}
+
+/// What the feed has to say.
+#[derive(Debug)]
+pub enum Delivery {
+    /// These partitions are the consumer's now; it must answer with [`Feed::start`].
+    Assigned(Vec<Partition>),
+    /// These partitions are no longer the consumer's.
+    Revoked(Vec<Partition>),
+    /// At least one slice, each of another partition.
+    Slices(Vec<Slice>),
+}
+
+/// The next stretch of one partition.
+#[derive(Debug)]
+pub struct Slice {
+    pub partition: Partition,
+    /// In order of position; may be empty when only other partitions moved.
+    pub events: Vec<Recorded>,
+    /// The partition holds nothing else up to here.
+    pub through: Mark,
+    /// The Kafka offset to read on from, for the consumer to keep with its rows.
+    pub offset: Option<i64>,
+}
+
+impl Feed {
+    /// The next delivery; waits as long as there is none. Cancel safe: a delivery not returned is made again.
+    pub async fn next(&mut self) -> Result<Delivery, Error> {
+        match self {
+            Self::Postgres(feed) => feed.next().await,
+            Self::Kafka(feed) => feed.next().await,
+        }
+    }
+
+    /// Begins (or begins again) to deliver partitions. Fails with [`Error::AnotherLog`] when a start is not in this
+    /// log: the log was restored or replaced, and whoever asks holds rows from another one.
+    pub async fn start(&mut self, starts: &[Start]) -> Result<(), Error> {
+        match self {
+            Self::Postgres(feed) => feed.start(starts).await,
+            Self::Kafka(feed) => feed.start(starts).await,
+        }
+    }
+
+    /// For metrics and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+            Self::Kafka(_) => "kafka",
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The language of Foldline: what can have happened, and how it is written down.
+//!
+//! This crate owns the event types of every context, the [`Recorded`] envelope that the log gives them, the
+//! [`Cursor`] that clients carry, and the rule that places a stream in a partition. It is pure: it must not know
+//! databases, brokers, clocks or the network. Read [`tasks`] next to see how a context spells its events, then
+//! `events/log` for where they are kept.
+
+pub mod cursor;
+pub mod hours;
+pub mod partition;
+pub mod recorded;
+pub mod tasks;
+pub mod tenant;
+
+pub use cursor::Cursor;
+pub use hours::Hours;
+pub use partition::{PARTITIONS, Partition, partition_of};
+pub use recorded::{Position, Recorded, Version};
+pub use tenant::Tenant;
+
+use uuid::Uuid;
+
+/// Any event of any context. A new context adds a variant here, and the compiler then names every place that must
+/// learn of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    Project(tasks::ProjectEvent),
+    Task(tasks::TaskEvent),
+}
+
+/// An event as the log stores it: the payload's bytes are final from here on, nothing re-serialises them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// `context.FactInPastTense`, for example `tasks.TaskCompleted`.
+    pub event_type: &'static str,
+    /// The version of the payload's schema, from 1.
+    pub schema_version: i16,
+    /// JSON text, UTF-8.
+    pub payload: String,
+    /// `kind:id` pairs by which guards and readers of other streams find the event.
+    pub tags: Vec<String>,
+}
+
+/// Why a recorded payload could not be read as an [`Event`].
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error(
+        "event type {event_type} in schema version {schema_version} is not known to this build; run a newer one"
+    )]
+    Unknown {
+        event_type: String,
+        schema_version: i16,
+    },
+    #[error("payload of {event_type} does not fit its schema version {schema_version}")]
+    Payload {
+        event_type: String,
+        schema_version: i16,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Event {
+    /// Writes the event down. `aggregate` is the id of the project or task whose stream will hold it.
+    pub fn encode(&self, aggregate: Uuid) -> Encoded {
+        match self {
+            Self::Project(event) => event.encode(aggregate),
+            Self::Task(event) => event.encode(),
+        }
+    }
+
+    /// Reads an event back from what the log stored.
+    pub fn decode(
+        event_type: &str,
+        schema_version: i16,
+        payload: &str,
+    ) -> Result<Self, DecodeError> {
+        let decoded = if event_type.starts_with(tasks::PROJECT_TYPES) {
+            tasks::ProjectEvent::decode(event_type, schema_version, payload)?.map(Self::Project)
+        } else {
+            tasks::TaskEvent::decode(event_type, schema_version, payload)?.map(Self::Task)
+        };
+        decoded.ok_or_else(|| DecodeError::Unknown {
+            event_type: event_type.to_owned(),
+            schema_version,
+        })
+    }
+}
