@@ -60,7 +60,9 @@ impl<'de> Deserialize<'de> for Hours {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = f64::deserialize(deserializer)?;
         Self::from_number(number).ok_or_else(|| {
-            de::Error::custom(format!("{number} hours is not a number with at most two decimals"))
+            de::Error::custom(format!(
+                "{number} hours is not a number with at most two decimals"
+            ))
         })
     }
 }

@@ -182,9 +182,11 @@ impl ProjectEvent {
 impl TaskEvent {
     pub(crate) fn encode(&self) -> Encoded {
         match self {
-            Self::Created(event) => {
-                encoded("tasks.TaskCreated", event, vec![project_tag(event.project_id)])
-            }
+            Self::Created(event) => encoded(
+                "tasks.TaskCreated",
+                event,
+                vec![project_tag(event.project_id)],
+            ),
             Self::Assigned(event) => encoded("tasks.TaskAssigned", event, vec![]),
             Self::LabelAdded(event) => encoded("tasks.TaskLabelAdded", event, vec![]),
             Self::Started(event) => encoded("tasks.TaskStarted", event, vec![]),
