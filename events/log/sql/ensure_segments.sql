@@ -1,0 +1,51 @@
+-- Makes sure that events have somewhere to go: the segment of the head exists and `ahead` more after it. A segment is
+-- a range of positions of the events and of their tags; its tables are named by the first position it holds.
+--
+-- Each table is made on its own and then attached: that takes a lock which lets appends and reads go on, where
+-- `create table … partition of` would stop them.
+create or replace function log.ensure_segments(ahead integer)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, log, pg_temp
+as $$
+declare
+    size bigint;
+    head bigint;
+    first_position bigint;
+    parent text;
+    segment text;
+    made integer := 0;
+begin
+    -- One at a time; its number is "segm" in ASCII.
+    perform pg_advisory_xact_lock(1936025453);
+
+    select c.segment_positions into strict size from log.cell c;
+    select e.position into head from log.events e order by e.position desc limit 1;
+    head := coalesce(head, 0);
+
+    for n in 0 .. ahead loop
+        first_position := (head / size + n) * size;
+        foreach parent in array array['events', 'tags'] loop
+            segment := parent || '_' || first_position;
+            continue when to_regclass('log.' || segment) is not null;
+            execute format('create table log.%I (like log.%I including defaults including constraints)', segment, parent);
+            -- Spares the attach a scan of the table, and the planner of later statements a guess.
+            execute format(
+                'alter table log.%I add constraint %I check (position >= %s and position < %s)',
+                segment, segment || '_range', first_position, first_position + size
+            );
+            execute format(
+                'alter table log.%I attach partition log.%I for values from (%s) to (%s)',
+                parent, segment, first_position, first_position + size
+            );
+            made := made + 1;
+        end loop;
+    end loop;
+    return made;
+end
+$$;
+
+revoke all on function log.ensure_segments from public;
+grant execute on function log.ensure_segments to foldline_relay, foldline_command;

@@ -1,0 +1,341 @@
+//! The feed from Kafka: a consumer group spreads the partitions, records name their predecessor, and a hole before a
+//! record is read from Postgres.
+//!
+//! Kafka's offsets only say where to read on. What has been folded is said by the consumer's own checkpoints, and
+//! completeness by predecessors; so a recreated topic, lost records or a stray offset cost time, never an event.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use foldline_events::{Partition, Position, Recorded};
+use futures_util::FutureExt;
+use rdkafka::{
+    ClientContext, Offset,
+    consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer},
+    topic_partition_list::TopicPartitionList,
+};
+use tokio::sync::Notify;
+
+use super::{DELIVERY_EVENTS_MAX, Delivery, Mark, Slice, Start};
+use crate::{
+    Error, Log,
+    kafka::{Incoming, KafkaOptions, topic_of},
+};
+
+/// How long a seek may take; it is retried by the next assignment and otherwise only costs reading more.
+const SEEK_TIMEOUT_MS: u64 = 1_000;
+/// How often a seek is tried while the consumer is still getting ready to fetch.
+const SEEK_TRIES_MAX: u32 = 20;
+const SEEK_PAUSE_MS: u64 = 50;
+
+/// Which topic to read, and as whom.
+#[derive(Debug, Clone)]
+pub struct KafkaFeedOptions {
+    pub kafka: KafkaOptions,
+    /// The consumer group: processes with the same one share the partitions.
+    pub group: String,
+}
+
+/// Reads a cell's topic, and the log where the topic has a hole.
+pub struct KafkaFeed {
+    log: Log,
+    topic: String,
+    consumer: StreamConsumer<Assignments>,
+    /// The generation in which each partition was last reported to our caller.
+    reported: BTreeMap<Partition, u64>,
+    /// How far each started partition has been delivered.
+    reached: BTreeMap<Partition, Position>,
+    /// Records taken from Kafka and not delivered yet; at most one delivery's worth.
+    taken: VecDeque<Incoming>,
+}
+
+impl KafkaFeed {
+    pub fn new(log: Log, options: &KafkaFeedOptions) -> Result<Self, Error> {
+        let topic = topic_of(log.cell());
+        let kafka_error = |doing: &str| {
+            let doing = doing.to_owned();
+            move |source| Error::Kafka { doing, source }
+        };
+        let consumer: StreamConsumer<Assignments> = options
+            .kafka
+            .client()
+            .set("group.id", &options.group)
+            // Offsets are kept with the rows; the group only spreads partitions.
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("allow.auto.create.topics", "true")
+            .set("session.timeout.ms", "10000")
+            .set("topic.metadata.refresh.interval.ms", "2000")
+            .set("fetch.wait.max.ms", "100")
+            .set("fetch.error.backoff.ms", "100")
+            // Bounds what librdkafka fetches ahead of us, in KiB for all partitions.
+            .set("queued.max.messages.kbytes", "16384")
+            .create_with_context(Assignments::default())
+            .map_err(kafka_error("creating the consumer"))?;
+        consumer
+            .subscribe(&[&topic])
+            .map_err(kafka_error("subscribing"))?;
+        Ok(Self {
+            log,
+            topic,
+            consumer,
+            reported: BTreeMap::new(),
+            reached: BTreeMap::new(),
+            taken: VecDeque::new(),
+        })
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Delivery, Error> {
+        loop {
+            if let Some(change) = self.assignment_change() {
+                return Ok(change);
+            }
+            if self.taken.is_empty() {
+                self.take().await?;
+            }
+            let slices = self.slices().await?;
+            if !slices.is_empty() {
+                return Ok(Delivery::Slices(slices));
+            }
+        }
+    }
+
+    pub(super) async fn start(&mut self, starts: &[Start]) -> Result<(), Error> {
+        let marks: Vec<Mark> = starts.iter().map(|start| start.after).collect();
+        self.log.verify(&marks).await?;
+        for start in starts {
+            self.reached.insert(start.partition, start.after.position);
+            self.taken
+                .retain(|record| record.partition != start.partition);
+            self.seek(start).await;
+        }
+        Ok(())
+    }
+
+    /// Compares what librdkafka says we own with what our caller was told.
+    fn assignment_change(&mut self) -> Option<Delivery> {
+        let owned = self.consumer.context().owned();
+        let lost: Vec<Partition> = self
+            .reported
+            .iter()
+            .filter(|(partition, generation)| owned.get(partition) != Some(generation))
+            .map(|(partition, _)| *partition)
+            .collect();
+        if !lost.is_empty() {
+            for partition in &lost {
+                self.reported.remove(partition);
+                self.reached.remove(partition);
+            }
+            self.taken
+                .retain(|record| !lost.contains(&record.partition));
+            return Some(Delivery::Revoked(lost));
+        }
+        let new: Vec<Partition> = owned
+            .keys()
+            .filter(|partition| !self.reported.contains_key(partition))
+            .copied()
+            .collect();
+        self.reported = owned;
+        (!new.is_empty()).then_some(Delivery::Assigned(new))
+    }
+
+    /// Waits for one record or a change of assignment, then takes whatever else is there.
+    async fn take(&mut self) -> Result<(), Error> {
+        let changed = self.consumer.context().changed();
+        let first = tokio::select! {
+            () = changed.notified() => return Ok(()),
+            first = self.consumer.recv() => first,
+        };
+        let mut next = Some(first);
+        while let Some(message) = next.take() {
+            match message {
+                Ok(message) => self.taken.push_back(Incoming::read(&message)?),
+                Err(error) => {
+                    // librdkafka goes on by itself; what it says here is a broker away or a topic not yet there.
+                    tracing::warn!(%error, "reading from Kafka");
+                    tokio::time::sleep(Duration::from_millis(SEEK_PAUSE_MS)).await;
+                    return Ok(());
+                }
+            }
+            if self.taken.len() < DELIVERY_EVENTS_MAX {
+                next = self.consumer.recv().now_or_never();
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns the records taken into slices, reading from the log whatever is missing before one of them.
+    async fn slices(&mut self) -> Result<Vec<Slice>, Error> {
+        let mut slices: BTreeMap<Partition, Slice> = BTreeMap::new();
+        let mut events = 0;
+        while events < DELIVERY_EVENTS_MAX {
+            let Some(record) = self.taken.front() else {
+                break;
+            };
+            let partition = record.partition;
+            if !self.is_wanted(record) {
+                self.taken.pop_front();
+                continue;
+            }
+            let reached = self.reached[&partition];
+            if record.predecessor > reached {
+                let missing = self
+                    .read_hole(partition, reached, record.predecessor)
+                    .await?;
+                events += missing.len();
+                let last = missing.last().map(|event| Mark {
+                    position: event.position,
+                    event_id: event.id,
+                });
+                let Some(through) = last else {
+                    return Err(Error::Gap {
+                        after: reached,
+                        found: record.predecessor,
+                    });
+                };
+                self.reached.insert(partition, through.position);
+                extend(&mut slices, partition, missing, through, None);
+                continue;
+            }
+            let record = self.taken.pop_front().expect("looked at just above");
+            events += 1;
+            self.reached.insert(partition, record.through.position);
+            let offset = Some(record.offset + 1);
+            extend(&mut slices, partition, record.event, record.through, offset);
+        }
+        Ok(slices.into_values().collect())
+    }
+
+    /// Ours, started, of this log, and not had yet.
+    fn is_wanted(&self, record: &Incoming) -> bool {
+        if record.epoch != self.log.epoch() {
+            tracing::warn!(
+                epoch = %record.epoch, partition = record.partition, offset = record.offset,
+                "passing over a record of another incarnation of the log"
+            );
+            return false;
+        }
+        self.reached
+            .get(&record.partition)
+            .is_some_and(|reached| record.through.position > *reached)
+    }
+
+    /// A page of what lies between; the caller comes back for the rest.
+    async fn read_hole(
+        &self,
+        partition: Partition,
+        after: Position,
+        through: Position,
+    ) -> Result<Vec<Recorded>, Error> {
+        tracing::info!(
+            partition,
+            after,
+            through,
+            "reading from the log what the topic lacks"
+        );
+        metrics::counter!("foldline_feed_holes").increment(1);
+        self.log
+            .read_partition(partition, after, through, DELIVERY_EVENTS_MAX)
+            .await
+    }
+
+    /// Reads on where the consumer's checkpoint says. Failing costs repetitions, which are dropped.
+    async fn seek(&self, start: &Start) {
+        let offset = start.offset.map_or(Offset::Beginning, Offset::Offset);
+        let timeout = Duration::from_millis(SEEK_TIMEOUT_MS);
+        for tried in 1..=SEEK_TRIES_MAX {
+            match self
+                .consumer
+                .seek(&self.topic, i32::from(start.partition), offset, timeout)
+            {
+                Ok(()) => return,
+                Err(error) if tried == SEEK_TRIES_MAX => {
+                    tracing::warn!(%error, partition = start.partition, "reading on from elsewhere than the checkpoint");
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(SEEK_PAUSE_MS)).await,
+            }
+        }
+    }
+}
+
+fn extend(
+    slices: &mut BTreeMap<Partition, Slice>,
+    partition: Partition,
+    events: impl IntoIterator<Item = Recorded>,
+    through: Mark,
+    offset: Option<i64>,
+) {
+    let slice = slices.entry(partition).or_insert_with(|| Slice {
+        partition,
+        events: Vec::new(),
+        through,
+        offset: None,
+    });
+    slice.events.extend(events);
+    slice.through = through;
+    slice.offset = offset.or(slice.offset);
+}
+
+/// What librdkafka's callbacks say we own: each partition with the generation of its assignment, so that a partition
+/// taken away and given back between two looks is noticed.
+#[derive(Default)]
+struct Assignments {
+    state: Mutex<AssignmentState>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct AssignmentState {
+    generation: u64,
+    owned: BTreeMap<Partition, u64>,
+}
+
+impl Assignments {
+    fn owned(&self) -> BTreeMap<Partition, u64> {
+        self.state
+            .lock()
+            .expect("no holder of this lock panics")
+            .owned
+            .clone()
+    }
+
+    fn changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
+    }
+
+    fn change(&self, partitions: &TopicPartitionList, is_ours: impl Fn(u64) -> Option<u64>) {
+        let mut state = self.state.lock().expect("no holder of this lock panics");
+        state.generation += 1;
+        let generation = state.generation;
+        for element in partitions.elements() {
+            let Ok(partition) = Partition::try_from(element.partition()) else {
+                continue;
+            };
+            match is_ours(generation) {
+                Some(generation) => state.owned.insert(partition, generation),
+                None => state.owned.remove(&partition),
+            };
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+}
+
+impl ClientContext for Assignments {}
+
+impl ConsumerContext for Assignments {
+    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(partitions) = rebalance {
+            self.change(partitions, |_| None);
+        }
+    }
+
+    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(partitions) = rebalance {
+            self.change(partitions, Some);
+        }
+    }
+}

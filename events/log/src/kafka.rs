@@ -1,0 +1,338 @@
+//! What Kafka is told about an event, and how it is read back: CloudEvents 1.0 in binary mode, one header an attribute.
+//!
+//! The key is `tenant/stream`, the value the payload byte for byte. Beyond CloudEvents' own attributes each record
+//! carries the epoch, the position, and the position of its predecessor in the partition. A consumer whose last
+//! position is below a record's predecessor has a hole before it, and reads the hole from the log. Records at or
+//! below what it has are repetitions. `docs/ARCHITECTURE.md` states the rule for consumers of others.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use foldline_events::{PARTITIONS, Partition, Position, Recorded, Tenant};
+use rdkafka::{
+    ClientConfig, Message,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedMessage, Header, Headers, OwnedHeaders},
+    producer::FutureRecord,
+};
+use uuid::Uuid;
+
+use crate::{Error, Mark};
+
+/// The type of the records that say "nothing else up to here" in a partition. They carry no event.
+const WATERMARK_TYPE: &str = "foldline.Watermark";
+
+/// How long an administrative request to the brokers may take.
+const ADMIN_TIMEOUT_MS: u64 = 10_000;
+
+/// How to reach Kafka.
+#[derive(Debug, Clone)]
+pub struct KafkaOptions {
+    /// `host:port`, several separated by commas.
+    pub brokers: String,
+    /// Further librdkafka properties: security, certificates.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl KafkaOptions {
+    pub(crate) fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+}
+
+/// The topic of a cell's events.
+pub fn topic_of(cell: &str) -> String {
+    format!("foldline.{cell}.events")
+}
+
+/// Makes sure that the topic is there and has our partitions.
+///
+/// # Errors
+/// [`Error::TopicPartitions`] when somebody made it with another count: streams would lie in other partitions.
+pub(crate) async fn ensure_topic(options: &KafkaOptions, topic: &str) -> Result<(), Error> {
+    let doing = || format!("creating topic {topic}");
+    let admin: AdminClient<DefaultClientContext> =
+        options.client().create().map_err(|source| Error::Kafka {
+            doing: doing(),
+            source,
+        })?;
+    let timeout = Duration::from_millis(ADMIN_TIMEOUT_MS);
+    let wanted = NewTopic::new(topic, i32::from(PARTITIONS), TopicReplication::Fixed(-1));
+    let made = admin
+        .create_topics(
+            [&wanted],
+            &AdminOptions::new().operation_timeout(Some(timeout)),
+        )
+        .await
+        .map_err(|source| Error::Kafka {
+            doing: doing(),
+            source,
+        })?;
+    for result in made {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => {
+                let source = KafkaError::AdminOp(code);
+                return Err(Error::Kafka {
+                    doing: doing(),
+                    source,
+                });
+            }
+        }
+    }
+    let found = partition_count(admin, topic.to_owned(), timeout).await?;
+    let needed = usize::from(PARTITIONS.unsigned_abs());
+    // A topic made a moment ago may not have reached the broker that answers; 0 means "not known yet".
+    if found != 0 && found != needed {
+        return Err(Error::TopicPartitions {
+            topic: topic.to_owned(),
+            found,
+            needed,
+        });
+    }
+    Ok(())
+}
+
+async fn partition_count(
+    admin: AdminClient<DefaultClientContext>,
+    topic: String,
+    timeout: Duration,
+) -> Result<usize, Error> {
+    let name = topic.clone();
+    let metadata =
+        tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(Some(&name), timeout))
+            .await
+            .expect("asking for metadata does not panic")
+            .map_err(|source| Error::Kafka {
+                doing: format!("asking for the partitions of {topic}"),
+                source,
+            })?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    Ok(found.map_or(0, |found| found.partitions().len()))
+}
+
+/// A record as it is produced; owns what [`FutureRecord`] borrows.
+pub(crate) struct Outgoing {
+    topic: String,
+    partition: Partition,
+    key: String,
+    payload: String,
+    headers: OwnedHeaders,
+    /// Milliseconds since 1970, so that Kafka's own time look-ups agree with `recordedAt`.
+    timestamp_ms: Option<i64>,
+}
+
+impl Outgoing {
+    pub(crate) fn event(topic: &str, epoch: Uuid, event: &Recorded, predecessor: Position) -> Self {
+        let attributes = [
+            ("ce_specversion", "1.0".to_owned()),
+            ("ce_id", event.id.to_string()),
+            ("ce_source", format!("/foldline/{}", event.tenant)),
+            ("ce_type", event.event_type.clone()),
+            ("ce_subject", event.stream.clone()),
+            ("ce_time", time(event.occurred_at)),
+            ("content-type", "application/json".to_owned()),
+            ("ce_epoch", epoch.to_string()),
+            ("ce_position", event.position.to_string()),
+            ("ce_predecessor", predecessor.to_string()),
+            ("ce_tenant", event.tenant.to_string()),
+            ("ce_streamversion", event.version.to_string()),
+            ("ce_schemaversion", event.schema_version.to_string()),
+            ("ce_recordedtime", time(event.recorded_at)),
+            ("ce_actor", event.actor.clone()),
+            ("ce_commandid", event.command_id.to_string()),
+            ("ce_correlationid", event.correlation_id.to_string()),
+            ("ce_causationid", event.causation_id.to_string()),
+        ];
+        let mut headers = headers(&attributes);
+        if !event.tags.is_empty() {
+            headers = header(headers, "ce_tags", &event.tags.join(" "));
+        }
+        if let Some(trace_context) = &event.trace_context {
+            headers = header(headers, "ce_traceparent", trace_context);
+        }
+        Self {
+            topic: topic.to_owned(),
+            partition: event.partition,
+            key: format!("{}/{}", event.tenant, event.stream),
+            payload: event.payload.clone(),
+            headers,
+            timestamp_ms: Some(event.recorded_at.timestamp_millis()),
+        }
+    }
+
+    pub(crate) fn watermark(
+        topic: &str,
+        epoch: Uuid,
+        partition: Partition,
+        mark: Mark,
+        predecessor: Position,
+    ) -> Self {
+        let attributes = [
+            ("ce_specversion", "1.0".to_owned()),
+            (
+                "ce_id",
+                format!("{}-{}-{partition}", epoch.simple(), mark.position),
+            ),
+            ("ce_source", "/foldline".to_owned()),
+            ("ce_type", WATERMARK_TYPE.to_owned()),
+            ("ce_epoch", epoch.to_string()),
+            ("ce_position", mark.position.to_string()),
+            ("ce_predecessor", predecessor.to_string()),
+            ("ce_markid", mark.event_id.to_string()),
+        ];
+        Self {
+            topic: topic.to_owned(),
+            partition,
+            key: String::new(),
+            payload: String::new(),
+            headers: headers(&attributes),
+            timestamp_ms: None,
+        }
+    }
+
+    pub(crate) fn record(&self) -> FutureRecord<'_, str, str> {
+        let mut record = FutureRecord::to(&self.topic)
+            .partition(i32::from(self.partition))
+            .headers(self.headers.clone())
+            .key(self.key.as_str())
+            .payload(self.payload.as_str());
+        record.timestamp = self.timestamp_ms;
+        record
+    }
+}
+
+fn headers(attributes: &[(&str, String)]) -> OwnedHeaders {
+    let empty = OwnedHeaders::new_with_capacity(attributes.len() + 2);
+    attributes
+        .iter()
+        .fold(empty, |headers, (key, value)| header(headers, key, value))
+}
+
+fn header(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
+    headers.insert(Header {
+        key,
+        value: Some(value),
+    })
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// A record as it is read back.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) partition: Partition,
+    pub(crate) offset: i64,
+    pub(crate) epoch: Uuid,
+    pub(crate) predecessor: Position,
+    /// How far the partition is complete with this record.
+    pub(crate) through: Mark,
+    /// None for a watermark.
+    pub(crate) event: Option<Recorded>,
+}
+
+impl Incoming {
+    pub(crate) fn read(message: &BorrowedMessage<'_>) -> Result<Self, Error> {
+        Self::parse(message).map_err(|problem| Error::ForeignRecord {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            problem,
+        })
+    }
+
+    fn parse(message: &BorrowedMessage<'_>) -> Result<Self, String> {
+        let attributes = Attributes::of(message)?;
+        let partition =
+            Partition::try_from(message.partition()).map_err(|error| error.to_string())?;
+        let position = attributes.parse("ce_position")?;
+        let is_watermark = attributes.text("ce_type")? == WATERMARK_TYPE;
+        let id = attributes.parse(if is_watermark { "ce_markid" } else { "ce_id" })?;
+        let event = if is_watermark {
+            None
+        } else {
+            let payload = message.payload().unwrap_or_default();
+            let payload = String::from_utf8(payload.to_vec()).map_err(|error| error.to_string())?;
+            Some(attributes.event(position, partition, id, payload)?)
+        };
+        Ok(Self {
+            partition,
+            offset: message.offset(),
+            epoch: attributes.parse("ce_epoch")?,
+            predecessor: attributes.parse("ce_predecessor")?,
+            through: Mark {
+                position,
+                event_id: id,
+            },
+            event,
+        })
+    }
+}
+
+struct Attributes<'a>(BTreeMap<&'a str, &'a str>);
+
+impl<'a> Attributes<'a> {
+    fn of(message: &'a BorrowedMessage<'_>) -> Result<Self, String> {
+        let headers = message.headers().ok_or("it has no headers")?;
+        let mut attributes = BTreeMap::new();
+        for header in headers.iter() {
+            let value = std::str::from_utf8(header.value.unwrap_or_default())
+                .map_err(|error| format!("header {}: {error}", header.key))?;
+            attributes.insert(header.key, value);
+        }
+        Ok(Self(attributes))
+    }
+
+    fn text(&self, name: &str) -> Result<&'a str, String> {
+        self.0
+            .get(name)
+            .copied()
+            .ok_or_else(|| format!("header {name} is missing"))
+    }
+
+    fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T, String> {
+        self.text(name)?
+            .parse()
+            .map_err(|error| format!("header {name}: {error}"))
+    }
+
+    fn event(
+        &self,
+        position: Position,
+        partition: Partition,
+        id: Uuid,
+        payload: String,
+    ) -> Result<Recorded, String> {
+        Ok(Recorded {
+            position,
+            partition,
+            id,
+            tenant: Tenant::parse(self.text("ce_tenant")?).map_err(|error| error.to_string())?,
+            stream: self.text("ce_subject")?.to_owned(),
+            version: self.parse("ce_streamversion")?,
+            event_type: self.text("ce_type")?.to_owned(),
+            schema_version: self.parse("ce_schemaversion")?,
+            payload,
+            tags: match self.text("ce_tags") {
+                Ok(tags) => tags.split(' ').map(str::to_owned).collect(),
+                Err(_) => Vec::new(),
+            },
+            actor: self.text("ce_actor")?.to_owned(),
+            command_id: self.parse("ce_commandid")?,
+            correlation_id: self.parse("ce_correlationid")?,
+            causation_id: self.parse("ce_causationid")?,
+            trace_context: self.text("ce_traceparent").ok().map(str::to_owned),
+            occurred_at: self.parse("ce_time")?,
+            recorded_at: self.parse("ce_recordedtime")?,
+        })
+    }
+}

@@ -1,0 +1,337 @@
+//! Carries the log to Kafka, completely and in order.
+//!
+//! One leader per log, by a session lock on a direct connection. It reads after its mark, produces, waits for every
+//! delivery report, and only then moves the mark, by compare-and-set on the connection that holds the lock. On any
+//! error it drops the producer and sends everything from the mark again. Two relays may overlap for a moment: each
+//! is complete and in order, and consumers drop what they have. Nothing reaches Kafka that is not committed here;
+//! commands go on when Kafka is down.
+
+use std::time::Duration;
+
+use foldline_events::{PARTITIONS, Partition, Position, Recorded};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, Producer};
+use sqlx::{Connection, PgConnection, Row};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Error, Log, Mark, Wake,
+    install::SEGMENTS_AHEAD,
+    kafka::{Outgoing, ensure_topic, topic_of},
+};
+
+pub use crate::kafka::{KafkaOptions, topic_of as topic};
+
+/// How many events are produced before their delivery reports are awaited.
+const BATCH_EVENTS_MAX: usize = 2_000;
+/// How often idle partitions are told at most that the log moved.
+const WATERMARK_INTERVAL_MS: u64 = 50;
+/// How long a follower waits before it tries to lead again.
+const FOLLOWER_PAUSE_MS: u64 = 500;
+/// How long to wait after a failed session.
+const FAILURE_PAUSE_MS: u64 = 500;
+/// How long unsent records may take to be given up when a session ends.
+const PURGE_TIMEOUT_MS: u64 = 100;
+
+/// The leader's session lock in the log's database; its number is "rela" in ASCII.
+const LEADER_LOCK: i64 = 1_919_249_505;
+
+/// What the relay is doing, for health and metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RelayStatus {
+    pub leader: bool,
+    /// Everything up to here is in Kafka.
+    pub mark: Position,
+    /// Why the last session failed, until one works again.
+    pub failure: Option<String>,
+}
+
+/// Relays until `shutdown`. Failures end a session, not the relay; only a foreign log or topic ends it.
+pub async fn run(
+    log: Log,
+    kafka: KafkaOptions,
+    status: watch::Sender<RelayStatus>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    loop {
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            ended = lead(&log, &kafka, &status) => ended,
+        };
+        let pause_ms = match ended {
+            Ok(()) => FOLLOWER_PAUSE_MS,
+            Err(error @ (Error::AnotherLog { .. } | Error::TopicPartitions { .. })) => {
+                return Err(error);
+            }
+            Err(error) => {
+                let failure = chain(&error);
+                tracing::warn!(error = %failure, "relay session ended; sending again from the mark");
+                metrics::counter!("foldline_relay_sessions_failed").increment(1);
+                status.send_modify(|status| {
+                    status.leader = false;
+                    status.failure = Some(failure);
+                });
+                FAILURE_PAUSE_MS
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    words
+}
+
+/// One session: ends with `Ok` when another relay leads or took over.
+async fn lead(
+    log: &Log,
+    kafka: &KafkaOptions,
+    status: &watch::Sender<RelayStatus>,
+) -> Result<(), Error> {
+    let mut connection = PgConnection::connect_with(&log.inner.direct)
+        .await
+        .map_err(Error::Connect)?;
+    let leader: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
+        .bind(LEADER_LOCK)
+        .fetch_one(&mut connection)
+        .await
+        .map_err(Error::Read)?;
+    if !leader {
+        status.send_modify(|status| status.leader = false);
+        return Ok(());
+    }
+    let topic = topic_of(log.cell());
+    ensure_topic(kafka, &topic).await?;
+    let mut session = Session::begin(log.clone(), kafka, connection, topic).await?;
+    status.send_modify(|status| {
+        *status = RelayStatus {
+            leader: true,
+            mark: session.mark.position,
+            failure: None,
+        };
+    });
+    session.run(status).await
+}
+
+struct Session {
+    log: Log,
+    wake: Wake,
+    connection: PgConnection,
+    producer: FutureProducer,
+    topic: String,
+    mark: Mark,
+    /// The last event's position in each partition, up to the mark: the predecessor of what comes next.
+    heads: Vec<Position>,
+    /// When the idle partitions were last told, and whether the log has moved since.
+    told_at: Option<Instant>,
+    untold: bool,
+}
+
+impl Drop for Session {
+    /// Records still queued would be sent after those of the next session, out of order; they are given up instead.
+    fn drop(&mut self) {
+        self.producer
+            .purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+        let _ = self.producer.flush(Duration::from_millis(PURGE_TIMEOUT_MS));
+    }
+}
+
+impl Session {
+    async fn begin(
+        log: Log,
+        kafka: &KafkaOptions,
+        mut connection: PgConnection,
+        topic: String,
+    ) -> Result<Self, Error> {
+        let row = sqlx::query(
+            "insert into log.relay (topic, mark, event_id, heads, moved_at)
+             values ($1, 0, $2, array_fill(0::bigint, array[32]), now())
+             on conflict on constraint relay_pkey do update
+             set topic = excluded.topic
+             returning mark, event_id, heads",
+        )
+        .bind(&topic)
+        .bind(Mark::START.event_id)
+        .fetch_one(&mut connection)
+        .await
+        .map_err(Error::Read)?;
+        let mark = Mark {
+            position: row.get("mark"),
+            event_id: row.get("event_id"),
+        };
+        log.verify(&[mark]).await?;
+        let producer = kafka
+            .client()
+            .set("enable.idempotence", "true")
+            // Never give a record up while later ones go on: that would leave a gap.
+            .set("message.timeout.ms", "0")
+            .set("linger.ms", "1")
+            .create()
+            .map_err(|source| Error::Kafka {
+                doing: "creating the producer".to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            wake: log.wake(),
+            log,
+            connection,
+            producer,
+            topic,
+            mark,
+            heads: row.get("heads"),
+            told_at: None,
+            // A wiped topic must show as a hole even when nothing new happens.
+            untold: mark != Mark::START,
+        })
+    }
+
+    async fn run(&mut self, status: &watch::Sender<RelayStatus>) -> Result<(), Error> {
+        loop {
+            self.make_room().await?;
+            let events = self.log.read(self.mark.position, BATCH_EVENTS_MAX).await?;
+            if events.is_empty() {
+                self.rest().await?;
+                continue;
+            }
+            self.carry(&events).await?;
+            if !self.move_mark(&events).await? {
+                tracing::info!(mark = self.mark.position, "another relay moved the mark");
+                return Ok(());
+            }
+            status.send_modify(|status| status.mark = self.mark.position);
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a gauge; positions stay below 2^52"
+            )]
+            metrics::gauge!("foldline_relay_mark").set(self.mark.position as f64);
+            metrics::counter!("foldline_relay_events").increment(events.len() as u64);
+            if self.untold && self.watermarks_are_due() {
+                self.tell_idle_partitions().await?;
+            }
+        }
+    }
+
+    /// The leader makes segments ahead of the head, so that appends never meet a missing one.
+    async fn make_room(&mut self) -> Result<(), Error> {
+        sqlx::query("select log.ensure_segments($1)")
+            .bind(SEGMENTS_AHEAD)
+            .execute(&mut self.connection)
+            .await
+            .map_err(Error::Read)?;
+        Ok(())
+    }
+
+    /// Waits for the log to move; tells idle partitions of the last move first, when that is due.
+    async fn rest(&mut self) -> Result<(), Error> {
+        if !self.untold {
+            self.wake.wait().await;
+            return Ok(());
+        }
+        let due = self.told_at.map_or_else(Instant::now, |told_at| {
+            told_at + Duration::from_millis(WATERMARK_INTERVAL_MS)
+        });
+        tokio::select! {
+            () = self.wake.wait() => Ok(()),
+            () = tokio::time::sleep_until(due) => self.tell_idle_partitions().await,
+        }
+    }
+
+    fn watermarks_are_due(&self) -> bool {
+        let interval = Duration::from_millis(WATERMARK_INTERVAL_MS);
+        self.told_at
+            .is_none_or(|told_at| told_at.elapsed() >= interval)
+    }
+
+    /// Produces events in order and waits until every one of them is delivered.
+    async fn carry(&mut self, events: &[Recorded]) -> Result<(), Error> {
+        fail::fail_point!("relay_before_produce", |_| std::process::abort());
+        let mut deliveries = Vec::with_capacity(events.len());
+        for event in events {
+            let head = &mut self.heads[usize::from(event.partition.unsigned_abs())];
+            let record = Outgoing::event(&self.topic, self.log.epoch(), event, *head);
+            *head = event.position;
+            deliveries.push(self.produce(&record)?);
+        }
+        delivered(deliveries).await?;
+        fail::fail_point!("relay_before_mark", |_| std::process::abort());
+        Ok(())
+    }
+
+    /// Returns false when another relay has moved it meanwhile.
+    async fn move_mark(&mut self, events: &[Recorded]) -> Result<bool, Error> {
+        let last = events.last().expect("only called with events");
+        let mark = Mark {
+            position: last.position,
+            event_id: last.id,
+        };
+        let moved = sqlx::query(
+            "update log.relay
+             set mark = $1, event_id = $2, heads = $3, moved_at = now()
+             where topic = $4
+               and mark = $5",
+        )
+        .bind(mark.position)
+        .bind(mark.event_id)
+        .bind(&self.heads)
+        .bind(&self.topic)
+        .bind(self.mark.position)
+        .execute(&mut self.connection)
+        .await
+        .map_err(Error::Read)?;
+        fail::fail_point!("relay_after_mark", |_| std::process::abort());
+        self.mark = mark;
+        self.untold = true;
+        Ok(moved.rows_affected() == 1)
+    }
+
+    /// Tells every partition that it holds nothing else up to the mark.
+    async fn tell_idle_partitions(&mut self) -> Result<(), Error> {
+        let mut deliveries = Vec::new();
+        for partition in 0..PARTITIONS {
+            let head = self.heads[usize::from(Partition::unsigned_abs(partition))];
+            if head == self.mark.position {
+                continue;
+            }
+            let epoch = self.log.epoch();
+            let record = Outgoing::watermark(&self.topic, epoch, partition, self.mark, head);
+            deliveries.push(self.produce(&record)?);
+        }
+        delivered(deliveries).await?;
+        self.told_at = Some(Instant::now());
+        self.untold = false;
+        Ok(())
+    }
+
+    fn produce(&self, record: &Outgoing) -> Result<DeliveryFuture, Error> {
+        self.producer
+            .send_result(record.record())
+            .map_err(|(source, _record)| producing(source))
+    }
+}
+
+async fn delivered(deliveries: Vec<DeliveryFuture>) -> Result<(), Error> {
+    for delivery in deliveries {
+        match delivery.await {
+            Ok(Ok(_)) => {}
+            Ok(Err((source, _record))) => return Err(producing(source)),
+            Err(_cancelled) => return Err(producing(rdkafka::error::KafkaError::Canceled)),
+        }
+    }
+    Ok(())
+}
+
+fn producing(source: rdkafka::error::KafkaError) -> Error {
+    Error::Kafka {
+        doing: "producing".to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,221 @@
+//! The log as its callers hold it, and the connections behind it.
+
+use std::{sync::Arc, time::Duration};
+
+use foldline_events::{PARTITIONS, Partition, Tenant};
+use sqlx::{
+    PgPool, Row,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use crate::{
+    Append, Error, Receipt, Verdict, Wake,
+    batcher::{self, Request},
+    wake,
+};
+
+/// How many appends may wait for the batcher; one more is refused, so that load is felt by the sender, not by memory.
+pub const QUEUE_APPENDS_MAX: usize = 4_096;
+
+/// How long one statement on the log may take. Far above anything normal; it frees a connection from a dead server.
+const STATEMENT_TIMEOUT: &str = "30s";
+
+/// How long to wait for a connection of the pool.
+const ACQUIRE_TIMEOUT_MS: u64 = 5_000;
+
+/// Which service a process acts as; each has a database role with just its rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    Command,
+    Relay,
+    Projector,
+}
+
+impl Service {
+    fn role(self) -> &'static str {
+        match self {
+            Self::Command => "foldline_command",
+            Self::Relay => "foldline_relay",
+            Self::Projector => "foldline_projector",
+        }
+    }
+}
+
+/// How to reach a log.
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    pub url: PgConnectOptions,
+    /// A connection that no pooler stands before, for LISTEN and session locks; `url` when there is none.
+    pub direct: Option<PgConnectOptions>,
+    pub service: Service,
+    pub connections_max: u32,
+}
+
+/// A handle on one cell's log. Cheap to clone; the last clone to go closes it.
+#[derive(Debug, Clone)]
+pub struct Log {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) pool: PgPool,
+    /// Options of a direct connection as the service's role.
+    pub(crate) direct: PgConnectOptions,
+    cell: String,
+    epoch: Uuid,
+    appends: Option<mpsc::Sender<Request>>,
+    moved: watch::Receiver<u64>,
+    _listening: DropGuard,
+}
+
+impl Log {
+    /// Connects, and starts what the service needs: the batcher for commands, an ear for everyone else.
+    pub async fn open(options: LogOptions) -> Result<Self, Error> {
+        let role = [
+            ("role", options.service.role()),
+            ("statement_timeout", STATEMENT_TIMEOUT),
+        ];
+        let pool = PgPoolOptions::new()
+            .max_connections(options.connections_max)
+            .acquire_timeout(Duration::from_millis(ACQUIRE_TIMEOUT_MS))
+            .connect_with(options.url.clone().options(role))
+            .await
+            .map_err(Error::Connect)?;
+        let (cell, epoch) = identity(&pool).await?;
+        let direct = options.direct.unwrap_or(options.url);
+        let direct = direct.options([("role", options.service.role())]);
+
+        let (moved_sender, moved) = watch::channel(0);
+        let closed = CancellationToken::new();
+        let appends = match options.service {
+            Service::Command => {
+                let (sender, receiver) = mpsc::channel(QUEUE_APPENDS_MAX);
+                tokio::spawn(wake::notify_others(pool.clone(), moved.clone()));
+                tokio::spawn(batcher::run(pool.clone(), epoch, receiver, moved_sender));
+                Some(sender)
+            }
+            Service::Relay | Service::Projector => {
+                let ear = wake::hear_others(direct.clone(), moved_sender, closed.clone());
+                tokio::spawn(ear);
+                None
+            }
+        };
+        let inner = Inner {
+            pool,
+            direct,
+            cell,
+            epoch,
+            appends,
+            moved,
+            _listening: closed.drop_guard(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The incarnation of this log.
+    pub fn epoch(&self) -> Uuid {
+        self.inner.epoch
+    }
+
+    /// The name of the cell, as in `foldline.<cell>.events`.
+    pub fn cell(&self) -> &str {
+        &self.inner.cell
+    }
+
+    /// For readers in this process or, when this log only listens, for what other processes append.
+    pub fn wake(&self) -> Wake {
+        Wake::new(self.inner.moved.clone())
+    }
+
+    /// Readers of another [`Log`] handle in the same process can listen to the writer directly.
+    #[must_use]
+    pub fn woken_by(&self, writer: &Self) -> Self {
+        let inner = Inner {
+            pool: self.inner.pool.clone(),
+            direct: self.inner.direct.clone(),
+            cell: self.inner.cell.clone(),
+            epoch: self.inner.epoch,
+            appends: None,
+            moved: writer.inner.moved.clone(),
+            _listening: CancellationToken::new().drop_guard(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Appends, together with whatever else is waiting. See [`Append`] and [`Verdict`] for what goes in and out.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when too many appends wait already; [`Error::Unavailable`] when the database could not be
+    /// reached for long enough (the append may or may not be stored: the same command id tells); [`Error::Refused`] and
+    /// [`Error::Malformed`] for an append that can never go through.
+    pub async fn append(&self, append: Append) -> Result<Verdict, Error> {
+        batcher::check(&append)?;
+        let sender = self.inner.appends.as_ref().ok_or_else(|| {
+            Error::Malformed("this handle was opened to read, not to append".to_owned())
+        })?;
+        let (request, answer) = Request::new(append);
+        sender.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded {
+                queue_appends_max: QUEUE_APPENDS_MAX,
+            },
+            mpsc::error::TrySendError::Closed(_) => Error::Closed,
+        })?;
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// What became of a command id: [`Verdict::Known`], [`Verdict::InputDiffers`], or `None` when it was never
+    /// accepted.
+    pub async fn known(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        input_hmac: &[u8],
+    ) -> Result<Option<Verdict>, Error> {
+        let row = sqlx::query(
+            "select input_hmac, stream, version, position, partition
+             from log.commands
+             where tenant = $1
+               and command_id = $2",
+        )
+        .bind(tenant.as_str())
+        .bind(command_id)
+        .fetch_optional(&self.inner.pool)
+        .await
+        .map_err(Error::Read)?;
+        let Some(row) = row else { return Ok(None) };
+        if row.get::<Vec<u8>, _>("input_hmac") != input_hmac {
+            return Ok(Some(Verdict::InputDiffers));
+        }
+        Ok(Some(Verdict::Known(Receipt {
+            stream: row.get("stream"),
+            version: row.get("version"),
+            cursor: foldline_events::Cursor {
+                epoch: self.inner.epoch,
+                position: row.get("position"),
+                partition: row.get("partition"),
+            },
+        })))
+    }
+}
+
+/// The name of the cell and its epoch, and thereby whether the tables are there at all.
+async fn identity(pool: &PgPool) -> Result<(String, Uuid), Error> {
+    let row = sqlx::query("select name, epoch from log.cell")
+        .fetch_one(pool)
+        .await
+        .map_err(Error::NotMigrated)?;
+    Ok((row.get("name"), row.get("epoch")))
+}
+
+/// All partitions, for whoever takes them all.
+pub(crate) fn all_partitions() -> Vec<Partition> {
+    (0..PARTITIONS).collect()
+}
