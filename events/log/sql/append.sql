@@ -49,6 +49,8 @@ declare
     head bigint;
     head_recorded_at timestamptz;
     this_recorded_at timestamptz;
+    segment_positions bigint;
+    last_segment bigint;
 begin
     -- In any other isolation the statements below would see what was true before the lock was had.
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -68,9 +70,17 @@ begin
     head := coalesce(head, 0);
     this_recorded_at := greatest(clock_timestamp(), head_recorded_at);
 
+    -- Segments are made ahead, by the relay and by every migration. Where nobody did, an append must not fail for it.
+    select c.segment_positions into strict segment_positions from log.cell c;
+    last_segment := (head + cardinality(event_ids)) / segment_positions;
+    if to_regclass('log.events_' || last_segment * segment_positions) is null then
+        perform log.ensure_segments((last_segment - head / segment_positions)::integer);
+    end if;
+
     return query
     with appends as (
-        select n::integer as append, a.*
+        select a.n::integer as append, a.tenant, a.command_id, a.input_hmac, a.actor, a.correlation_id,
+            a.causation_id, a.trace_context
         from unnest(
             append_tenants, append_command_ids, append_input_hmacs, append_actors, append_correlation_ids,
             append_causation_ids, append_trace_contexts
@@ -79,7 +89,7 @@ begin
         )
     ),
     writes as (
-        select n::integer as write, w.append, a.tenant, w.stream, w.partition, w.expected,
+        select w.n::integer as write, w.append, a.tenant, w.stream, w.partition, w.expected,
             coalesce(s.version, 0) as version
         from unnest(write_appends, write_streams, write_partitions, write_expected)
             with ordinality as w (append, stream, partition, expected, n)

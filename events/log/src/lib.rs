@@ -20,7 +20,8 @@ pub use append::{Append, Expected, Guard, NewEvent, Receipt, Verdict, Write};
 pub use error::Error;
 pub use feed::{Delivery, Feed, Mark, Slice, Start};
 pub use install::install;
-pub use store::{Log, LogOptions};
+pub use kafka::KafkaOptions;
+pub use store::{Log, LogOptions, Service};
 pub use wake::Wake;
 
 /// How many streams one append may write or check.

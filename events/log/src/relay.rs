@@ -293,12 +293,13 @@ impl Session {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Tells every partition that it holds nothing else up to the mark.
+    /// Tells every partition that it holds nothing else up to the mark. A new session tells all of them, because the
+    /// topic may have been wiped meanwhile; later the partition of the last event knows already.
     async fn tell_idle_partitions(&mut self) -> Result<(), Error> {
         let mut deliveries = Vec::new();
         for partition in 0..PARTITIONS {
             let head = self.heads[usize::from(Partition::unsigned_abs(partition))];
-            if head == self.mark.position {
+            if head == self.mark.position && self.told_at.is_some() {
                 continue;
             }
             let epoch = self.log.epoch();

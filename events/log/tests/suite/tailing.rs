@@ -1,0 +1,238 @@
+//! Many writers, one reader that follows, connections killed at random: nothing missed, doubled or out of order. And
+//! the same check over a sequence column, to see it find what a sequence loses.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    process::Stdio,
+    time::Duration,
+};
+
+use foldline_log::{Delivery, Feed, Mark, Service, Start, feed::PostgresFeed};
+use foldline_schema::testing::TestDatabase;
+use rand::RngExt;
+use sqlx::Row;
+use tokio::{process::Command, sync::oneshot, time::Instant};
+
+use crate::store::{database, database_with_large_segments, open, owner};
+
+const PROCESSES: usize = 3;
+const APPENDERS_PER_PROCESS: usize = 11;
+
+/// One event as a reader or a writer reports it: where, and which.
+type Seen = (i64, String);
+
+fn load_seconds() -> u64 {
+    if std::env::var_os("FOLDLINE_SOAK").is_some() {
+        30
+    } else {
+        4
+    }
+}
+
+/// Says what is wrong between what writers were told and what a reader saw; `None` when nothing is.
+fn complaint(acknowledged: &[Seen], read: &[Seen]) -> Option<String> {
+    let unordered = read
+        .windows(2)
+        .filter(|pair| pair[0].0 >= pair[1].0)
+        .count();
+    let distinct: HashSet<&Seen> = read.iter().collect();
+    let missed = acknowledged
+        .iter()
+        .filter(|seen| !distinct.contains(seen))
+        .count();
+    let doubled = read.len() - distinct.len();
+    (missed + doubled + unordered > 0)
+        .then(|| format!("{missed} missed, {doubled} doubled, {unordered} out of order"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tailing_reader_misses_nothing_of_32_appenders_in_3_processes_while_connections_are_killed()
+ {
+    let database = database_with_large_segments().await;
+    let (stop, stopped) = oneshot::channel();
+    let reader = tokio::spawn(tail(database.clone(), stopped));
+    let killer = tokio::spawn(kill_connections(database.clone()));
+    let processes: Vec<_> = (0..PROCESSES)
+        .map(|n| tokio::spawn(appenders(database.url.clone(), format!("load{n}"))))
+        .collect();
+    let mut acknowledged = Vec::new();
+    for process in processes {
+        acknowledged.extend(process.await.unwrap());
+    }
+    killer.abort();
+    let log = open(&database, Service::Projector).await;
+    let head = log.head().await.unwrap().position;
+    stop.send(head).unwrap();
+    let read = reader.await.unwrap();
+
+    assert_eq!(complaint(&acknowledged, &read), None);
+    let positions: Vec<i64> = read.iter().map(|(position, _)| *position).collect();
+    assert_eq!(positions, (1..=head).collect::<Vec<_>>());
+    let distinct: HashSet<&Seen> = acknowledged.iter().collect();
+    assert_eq!(
+        distinct.len(),
+        acknowledged.len(),
+        "an event was acknowledged twice"
+    );
+    println!(
+        "{} acknowledged, {head} in the log, all read in order",
+        acknowledged.len()
+    );
+}
+
+/// The program `examples/appenders.rs` as a process of its own.
+async fn appenders(url: String, name: String) -> Vec<Seen> {
+    let program = std::env::current_exe()
+        .unwrap()
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .join("examples/appenders");
+    let output = Command::new(program)
+        .args([
+            &name,
+            &APPENDERS_PER_PROCESS.to_string(),
+            &load_seconds().to_string(),
+        ])
+        .env("LOG_URL", url)
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .expect("`cargo test` builds the examples");
+    assert!(output.status.success(), "the appenders of {name} failed");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines
+        .lines()
+        .map(|line| {
+            let (position, id) = line.split_once(' ').unwrap();
+            (position.parse().unwrap(), id.to_owned())
+        })
+        .collect()
+}
+
+/// Follows the log by the feed, coming back after every error, until it has read up to the position it is told.
+async fn tail(database: TestDatabase, mut stopped: oneshot::Receiver<i64>) -> Vec<Seen> {
+    let log = open(&database, Service::Projector).await;
+    let mut read: Vec<Seen> = Vec::new();
+    let mut after = Mark::START;
+    let mut until = None;
+    let mut feed = Feed::Postgres(PostgresFeed::new(log.clone()));
+    while until.is_none_or(|until| after.position < until) {
+        if until.is_none() {
+            until = stopped.try_recv().ok();
+        }
+        let next = tokio::time::timeout(Duration::from_millis(100), feed.next()).await;
+        match next {
+            Ok(Ok(Delivery::Assigned(partitions))) => {
+                let starts: Vec<Start> = partitions
+                    .into_iter()
+                    .map(|partition| Start {
+                        partition,
+                        after,
+                        offset: None,
+                    })
+                    .collect();
+                if feed.start(&starts).await.is_err() {
+                    feed = Feed::Postgres(PostgresFeed::new(log.clone()));
+                }
+            }
+            Ok(Ok(Delivery::Slices(slices))) => {
+                let mut events: BTreeMap<i64, String> = BTreeMap::new();
+                for slice in slices {
+                    after = slice.through;
+                    events.extend(
+                        slice
+                            .events
+                            .into_iter()
+                            .map(|event| (event.position, event.id.to_string())),
+                    );
+                }
+                read.extend(events);
+            }
+            Ok(Ok(Delivery::Revoked(_))) => unreachable!("the Postgres feed takes nothing away"),
+            Ok(Err(_)) | Err(_) if until.is_none() => {}
+            Ok(Err(error)) => eprintln!("reading again after: {error}"),
+            Err(_) => {}
+        }
+    }
+    read
+}
+
+async fn kill_connections(database: TestDatabase) {
+    let mut owner = owner(&database).await;
+    loop {
+        let pause_ms = rand::rng().random_range(50..400);
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        sqlx::raw_sql(
+            "select pg_terminate_backend(pid)
+             from pg_stat_activity
+             where datname = current_database()
+               and pid <> pg_backend_pid()
+             order by random()
+             limit 1",
+        )
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_check_finds_what_a_sequence_cursor_loses() {
+    let database = database().await;
+    let mut owner = owner(&database).await;
+    sqlx::raw_sql("create table naive (position bigserial primary key, id text not null)")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(3);
+    let pool = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(33)
+        .connect(&database.url)
+        .await
+        .unwrap();
+    let writers: Vec<_> = (0..32)
+        .map(|n| tokio::spawn(write_naively(pool.clone(), n, until)))
+        .collect();
+
+    let mut read: Vec<Seen> = Vec::new();
+    let mut last = 0_i64;
+    while Instant::now() < until + Duration::from_millis(500) {
+        let rows =
+            sqlx::query("select position, id from naive where position > $1 order by position")
+                .bind(last)
+                .fetch_all(&mut owner)
+                .await
+                .unwrap();
+        read.extend(rows.iter().map(|row| (row.get("position"), row.get("id"))));
+        last = read.last().map_or(0, |(position, _)| *position);
+    }
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.unwrap());
+    }
+    let complaint = complaint(&acknowledged, &read)
+        .expect("a sequence cursor loses events, and the check sees it");
+    println!(
+        "of {} events by a sequence cursor: {complaint}",
+        acknowledged.len()
+    );
+}
+
+async fn write_naively(pool: sqlx::PgPool, writer: usize, until: Instant) -> Vec<Seen> {
+    let mut acknowledged = Vec::new();
+    let mut count = 0;
+    while Instant::now() < until {
+        count += 1;
+        let id = format!("{writer}-{count}");
+        let mut transaction = pool.begin().await.unwrap();
+        let position = sqlx::query_scalar("insert into naive (id) values ($1) returning position")
+            .bind(&id)
+            .fetch_one(&mut *transaction)
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+        acknowledged.push((position, id));
+    }
+    acknowledged
+}
