@@ -1,0 +1,205 @@
+//! Everything that can go wrong while projecting, and what can be done about each.
+
+use foldline_events::{Partition, Position};
+use uuid::Uuid;
+
+use crate::View;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot install the tables of {view}")]
+    Install {
+        view: View,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error(
+        "the view database was not prepared for this build, or not for the role foldline_projector; run `foldline \
+         migrate` first"
+    )]
+    NotMigrated(#[source] sqlx::Error),
+    #[error("cannot hold the lock that makes this the one projector of its view database")]
+    Lock(#[source] sqlx::Error),
+    #[error("the lock that made this the one projector was lost")]
+    LockLost,
+    #[error("cannot take over partitions")]
+    TakeOver(#[source] sqlx::Error),
+    #[error("cannot begin to write a delivery")]
+    Begin(#[source] sqlx::Error),
+    #[error("cannot read or write the rows of {view}")]
+    Rows {
+        view: View,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("cannot move the checkpoints")]
+    Checkpoints(#[source] sqlx::Error),
+    #[error("cannot commit a delivery")]
+    Commit(#[source] sqlx::Error),
+    #[error("a delivery was not written within {waited_ms} ms")]
+    Stuck { waited_ms: u64 },
+    /// An event that will fail every time; only its partition has to wait for it.
+    #[error("the event at position {position} cannot be folded: {why}")]
+    Unfoldable {
+        partition: Partition,
+        position: Position,
+        why: String,
+    },
+    /// Another writer took these over, so nothing was written.
+    #[error("partitions {partitions:?} were taken over by another projector")]
+    Lost { partitions: Vec<Partition> },
+    #[error(
+        "partition {partition} of {view} was folded from the log {checkpoint}, but this log is {log}: it was restored \
+         or replaced. Point the projector at the log that belongs to these views, or make an empty view database, run \
+         `foldline migrate` on it and start again: the views are then folded from the beginning"
+    )]
+    AnotherEpoch {
+        view: View,
+        partition: Partition,
+        checkpoint: Uuid,
+        log: Uuid,
+    },
+    #[error(
+        "these views were folded from another log. Point the projector at the log that belongs to them, or make an \
+         empty view database, run `foldline migrate` on it and start again: the views are then folded from the \
+         beginning"
+    )]
+    AnotherLog(#[source] foldline_log::Error),
+    #[error("cannot read the feed")]
+    Feed(#[source] foldline_log::Error),
+}
+
+/// What helps against an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Taking the partitions over again and going on from the stored checkpoints.
+    Retry,
+    /// Finding the event whose data the database refuses, and going on without its partition.
+    Isolate,
+    /// Nothing that this process could do.
+    Stop,
+}
+
+impl From<foldline_log::Error> for Error {
+    fn from(error: foldline_log::Error) -> Self {
+        let foreign = matches!(
+            error,
+            foldline_log::Error::AnotherLog { .. } | foldline_log::Error::AnotherEpoch { .. }
+        );
+        if foreign {
+            Self::AnotherLog(error)
+        } else {
+            Self::Feed(error)
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn remedy(&self) -> Remedy {
+        match self {
+            Self::Lock(source)
+            | Self::TakeOver(source)
+            | Self::Begin(source)
+            | Self::Rows { source, .. }
+            | Self::Checkpoints(source)
+            | Self::Commit(source) => of_database(source),
+            Self::LockLost | Self::Stuck { .. } | Self::Lost { .. } => Remedy::Retry,
+            Self::Unfoldable { .. } => Remedy::Isolate,
+            Self::Install { .. }
+            | Self::NotMigrated(_)
+            | Self::AnotherEpoch { .. }
+            | Self::AnotherLog(_) => Remedy::Stop,
+            Self::Feed(source) => of_log(source),
+        }
+    }
+}
+
+/// No such column, table or schema, and no right to it: what the migration makes is not there.
+const UNPREPARED: [&str; 4] = ["42703", "42P01", "3F000", "42501"];
+
+/// What to call an error of the database: `otherwise`, unless the tables are not there at all.
+pub(crate) fn unless_unprepared(
+    otherwise: impl Fn(sqlx::Error) -> Error,
+) -> impl Fn(sqlx::Error) -> Error {
+    move |source| {
+        let code = source.as_database_error().and_then(|error| error.code());
+        if code.is_some_and(|code| UNPREPARED.contains(&code.as_ref())) {
+            Error::NotMigrated(source)
+        } else {
+            otherwise(source)
+        }
+    }
+}
+
+fn of_log(error: &foldline_log::Error) -> Remedy {
+    use foldline_log::Error as Log;
+    match error {
+        Log::Connect(_) | Log::Unavailable { .. } | Log::Overloaded { .. } | Log::Kafka { .. } => {
+            Remedy::Retry
+        }
+        Log::Read(source) => match of_database(source) {
+            Remedy::Retry => Remedy::Retry,
+            Remedy::Isolate | Remedy::Stop => Remedy::Stop,
+        },
+        Log::NotMigrated(_)
+        | Log::Install(_)
+        | Log::Refused(_)
+        | Log::Malformed(_)
+        | Log::Closed
+        | Log::Gap { .. }
+        | Log::AnotherLog { .. }
+        | Log::AnotherEpoch { .. }
+        | Log::Tenant(_)
+        | Log::Decode(_)
+        | Log::TopicPartitions { .. }
+        | Log::ForeignRecord { .. } => Remedy::Stop,
+    }
+}
+
+/// Connection exceptions, rollbacks for concurrency, resources, locks, operators, the system, and a server that is
+/// read-only because it is not the primary any more.
+const PASSING: [&str; 7] = ["08", "40", "53", "55", "57", "58", "25006"];
+
+/// Data exceptions, violated constraints, limits exceeded: the same rows would fail again.
+const OF_DATA: [&str; 3] = ["22", "23", "54"];
+
+fn of_database(error: &sqlx::Error) -> Remedy {
+    let transport = matches!(
+        error,
+        sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed
+    );
+    if transport {
+        return Remedy::Retry;
+    }
+    if matches!(error, sqlx::Error::Encode(_)) {
+        return Remedy::Isolate;
+    }
+    let Some(code) = error.as_database_error().and_then(|error| error.code()) else {
+        return Remedy::Stop;
+    };
+    let within = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
+    if within(&PASSING) {
+        Remedy::Retry
+    } else if within(&OF_DATA) {
+        Remedy::Isolate
+    } else {
+        Remedy::Stop
+    }
+}
+
+/// An error with its causes, for where one line has to say it all.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}

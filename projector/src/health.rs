@@ -1,0 +1,163 @@
+//! What a projector says about itself: for `/health/ready`, metrics and people.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use foldline_events::{Partition, Position};
+use serde::{Serialize, Serializer};
+
+use crate::View;
+
+/// A handle on the present [`Status`]; clones show the same.
+#[derive(Debug, Clone)]
+pub struct Health {
+    status: Arc<Mutex<Status>>,
+}
+
+/// How a projector is doing.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Where events come from: `postgres` or `kafka`.
+    pub feed: &'static str,
+    pub phase: Phase,
+    /// The partitions that this process folds, stalled ones included.
+    pub owned: Vec<Partition>,
+    /// How far each view has folded all of them.
+    pub views: Vec<ViewStatus>,
+    /// The database's time.
+    pub committed_at: Option<DateTime<Utc>>,
+    pub stalled: Vec<Stall>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "is", content = "why")]
+pub enum Phase {
+    /// Nothing was assigned yet.
+    Starting,
+    /// Another process projects; this one takes over when that ends.
+    Standby,
+    Folding,
+    /// Something that should pass by itself stands in the way.
+    Retrying(String),
+    /// It ended, by itself or because it was told to.
+    Stopped(String),
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ViewStatus {
+    pub view: &'static str,
+    pub version: i32,
+    /// The lowest position of the owned partitions, written as a string.
+    #[serde(serialize_with = "as_text")]
+    pub position: Position,
+}
+
+/// A partition that does not go on, while others do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stall {
+    pub partition: Partition,
+    /// The event it stopped at; `None` when another writer took the partition over.
+    #[serde(serialize_with = "as_optional_text")]
+    pub position: Option<Position>,
+    pub why: String,
+    #[serde(rename = "seconds", serialize_with = "as_seconds")]
+    pub since: Instant,
+}
+
+impl Status {
+    /// Whether it does its work, or stands ready to. Stalled partitions do not count: the others go on.
+    pub fn is_ready(&self) -> bool {
+        match self.phase {
+            Phase::Standby | Phase::Folding => true,
+            Phase::Starting | Phase::Retrying(_) | Phase::Stopped(_) => false,
+        }
+    }
+}
+
+impl Health {
+    pub(crate) fn new(feed: &'static str) -> Self {
+        Self {
+            status: Arc::new(Mutex::new(Status {
+                feed,
+                phase: Phase::Starting,
+                owned: Vec::new(),
+                views: Vec::new(),
+                committed_at: None,
+                stalled: Vec::new(),
+            })),
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        self.lock().clone()
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.lock().phase = phase;
+    }
+
+    pub(crate) fn committed(&self, at: DateTime<Utc>) {
+        self.lock().committed_at = Some(at);
+    }
+
+    pub(crate) fn stalled(&self, stalled: Vec<Stall>) {
+        metrics::gauge!("foldline_projector_stalled_partitions").set(small(stalled.len()));
+        self.lock().stalled = stalled;
+    }
+
+    pub(crate) fn folded(&self, owned: Vec<Partition>, lowest: impl Fn(View) -> Option<Position>) {
+        metrics::gauge!("foldline_projector_owned_partitions").set(small(owned.len()));
+        let views = View::ALL.into_iter().filter_map(|view| {
+            let position = lowest(view)?;
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a gauge is a float; it errs by a few events beyond 2^53"
+            )]
+            metrics::gauge!("foldline_projector_position", "view" => view.name())
+                .set(position as f64);
+            Some(ViewStatus {
+                view: view.name(),
+                version: view.version(),
+                position,
+            })
+        });
+        let views = views.collect();
+        let mut status = self.lock();
+        status.owned = owned;
+        status.views = views;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Status> {
+        // Every change is one assignment, so a panic in between leaves nothing half done.
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A number of partitions, as metrics want it.
+fn small(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+fn as_text<S: Serializer>(position: &Position, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(position)
+}
+
+fn as_optional_text<S: Serializer>(
+    position: &Option<Position>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match position {
+        Some(position) => serializer.collect_str(position),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn as_seconds<S: Serializer>(since: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(Duration::as_secs(&since.elapsed()))
+}

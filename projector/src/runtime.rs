@@ -1,0 +1,259 @@
+//! Carries deliveries from the feed to the writer, for as long as the process lives.
+//!
+//! A session begins by being allowed to project and by taking over what is assigned: fences are raised, the feed is
+//! started from the stored checkpoints. Whatever goes wrong in between, be it a cut connection or a commit without an
+//! answer, ends the session, and the next begins in the same way: nothing in memory is trusted, so nothing is skipped
+//! or doubled. A partition that cannot go on stalls by itself, see `runtime/stalls.rs`.
+
+mod stalls;
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use foldline_events::Partition;
+use foldline_log::{Delivery, Feed, Log, Slice};
+use sqlx::{PgPool, postgres::PgConnectOptions};
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{
+    Applied, Error, Health, Writer, announce,
+    error::{Remedy, in_full},
+    health::Phase,
+    ownership::Ownership,
+};
+use stalls::Stalls;
+
+/// The pauses between sessions that failed.
+const RETRY_MS_MIN: u64 = 50;
+const RETRY_MS_MAX: u64 = 5_000;
+
+/// How a projector runs.
+#[derive(Debug, Clone)]
+pub struct ProjectorOptions {
+    /// The view database without a pooler in between, for the session lock and for notifications.
+    pub direct: PgConnectOptions,
+    /// Counted up after every commit, for readers in the same process.
+    pub moved: watch::Sender<u64>,
+    /// How long a stalled partition waits before it is tried again; twice as long each time that does not help.
+    pub stall_retry: Duration,
+}
+
+impl ProjectorOptions {
+    /// How long a stalled partition waits, unless said otherwise: a person or a newer build has to come first.
+    pub const STALL_RETRY: Duration = Duration::from_secs(30);
+}
+
+/// Folds a feed into the views.
+pub struct Projector {
+    log: Log,
+    feed: Feed,
+    writer: Writer,
+    options: ProjectorOptions,
+    health: Health,
+    /// What the feed gave us, whether or not it is taken over at the moment.
+    assigned: BTreeSet<Partition>,
+    stalls: Stalls,
+    /// Whether the present session got anywhere.
+    has_committed: bool,
+}
+
+impl Projector {
+    /// `views` are connections as the role `foldline_projector`; `log` is the one that the feed reads.
+    pub fn new(views: PgPool, feed: Feed, log: Log, options: ProjectorOptions) -> Self {
+        Self {
+            health: Health::new(feed.name()),
+            writer: Writer::new(views, log.epoch()),
+            stalls: Stalls::new(options.stall_retry),
+            log,
+            feed,
+            options,
+            assigned: BTreeSet::new(),
+            has_committed: false,
+        }
+    }
+
+    /// Keeps telling how the projector is doing, also while it runs.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Folds until `shutdown`; a delivery that is being written then is finished first.
+    ///
+    /// # Errors
+    /// Only what this process can do nothing about: the views belong to another log, the tables are not there, the
+    /// log is damaged. Everything that may pass is tried again without end.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Error> {
+        let heard = self.options.moved.subscribe();
+        let announcer = announce::run(self.options.direct.clone(), heard);
+        let _announcer = AbortOnDropHandle::new(tokio::spawn(announcer));
+        let ended = self.sessions(&shutdown).await;
+        let why = match &ended {
+            Ok(()) => "shut down".to_owned(),
+            Err(error) => in_full(error),
+        };
+        self.health.enter(Phase::Stopped(why));
+        ended
+    }
+
+    async fn sessions(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(RETRY_MS_MIN))
+            .with_max_delay(Duration::from_millis(RETRY_MS_MAX))
+            .with_jitter()
+            .without_max_times();
+        let mut pause = pauses.build();
+        loop {
+            self.has_committed = false;
+            let Err(error) = self.session(shutdown).await else {
+                return Ok(());
+            };
+            match error.remedy() {
+                Remedy::Retry => {}
+                // What can be isolated has been, so this is none of the events' fault.
+                Remedy::Isolate | Remedy::Stop => return Err(error),
+            }
+            if self.has_committed {
+                pause = pauses.build();
+            }
+            let wait = pause.next().unwrap_or(Duration::from_millis(RETRY_MS_MAX));
+            let why = in_full(&error);
+            tracing::warn!(
+                error = why,
+                wait_ms = wait.as_millis(),
+                "projecting again from the checkpoints"
+            );
+            metrics::counter!("foldline_projector_retries").increment(1);
+            self.health.enter(Phase::Retrying(why));
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Ends well only by `shutdown`.
+    async fn session(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let ownership = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            ownership = self.may_project() => ownership?,
+        };
+        let assigned: Vec<Partition> = self.assigned.iter().copied().collect();
+        self.take_over(&assigned).await?;
+        // The Postgres feed has everything to assign at once; a consumer group may have nothing for this member.
+        if ownership.is_none() || !assigned.is_empty() {
+            self.health.enter(Phase::Folding);
+        }
+        loop {
+            let due = self.stalls.due_at();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                () = lost(ownership.as_ref()) => return Err(Error::LockLost),
+                () = tokio::time::sleep_until(due.into()) => self.retry_stalled().await?,
+                delivery = self.feed.next() => match delivery? {
+                    Delivery::Assigned(partitions) => {
+                        self.assigned.extend(&partitions);
+                        self.take_over(&partitions).await?;
+                        self.health.enter(Phase::Folding);
+                    }
+                    Delivery::Revoked(partitions) => self.give_up(&partitions),
+                    Delivery::Slices(slices) => self.fold(slices).await?,
+                },
+            }
+        }
+    }
+
+    /// With the Kafka feed the consumer group decides who folds what.
+    async fn may_project(&self) -> Result<Option<Ownership>, Error> {
+        let (direct, health) = (&self.options.direct, &self.health);
+        match &self.feed {
+            Feed::Kafka(_) => Ok(None),
+            Feed::Postgres(_) => {
+                let standing_by = || health.enter(Phase::Standby);
+                Ownership::acquire(direct, standing_by).await.map(Some)
+            }
+        }
+    }
+
+    /// Makes partitions ours and lets the feed go on from what is stored.
+    async fn take_over(&mut self, partitions: &[Partition]) -> Result<(), Error> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        self.writer.take(partitions).await?;
+        self.log.verify(&self.writer.marks(partitions)).await?;
+        self.feed.start(&self.writer.starts(partitions)).await?;
+        tracing::info!(?partitions, feed = self.feed.name(), "folding partitions");
+        self.tell();
+        Ok(())
+    }
+
+    fn give_up(&mut self, partitions: &[Partition]) {
+        tracing::info!(?partitions, "partitions go to another projector");
+        self.writer.release(partitions);
+        for partition in partitions {
+            self.assigned.remove(partition);
+            self.stalls.forget(*partition);
+        }
+        self.tell();
+    }
+
+    async fn fold(&mut self, slices: Vec<Slice>) -> Result<(), Error> {
+        let began = Instant::now();
+        let applied = self.writer.apply(slices).await?;
+        let Applied {
+            events,
+            committed_at,
+            poisoned,
+            lost,
+        } = applied;
+        for poison in poisoned {
+            self.stalls.poisoned(poison);
+        }
+        for partition in lost {
+            self.stalls.lost(partition);
+        }
+        let writer = &self.writer;
+        self.stalls.passed(|partition| {
+            let through = writer.folded_through(partition);
+            through.filter(|_| writer.folds(partition))
+        });
+        if let Some(at) = committed_at {
+            self.has_committed = true;
+            self.health.committed(at);
+            metrics::counter!("foldline_projector_batches").increment(1);
+            metrics::counter!("foldline_projector_events").increment(events as u64);
+            metrics::histogram!("foldline_projector_commit_seconds")
+                .record(began.elapsed().as_secs_f64());
+            self.options
+                .moved
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
+        self.tell();
+        Ok(())
+    }
+
+    /// Tries stalled partitions once more, from their checkpoints.
+    async fn retry_stalled(&mut self) -> Result<(), Error> {
+        let writer = &self.writer;
+        let due = self.stalls.retry(|partition| writer.folds(partition));
+        self.take_over(&due).await
+    }
+
+    fn tell(&self) {
+        let owned = self.assigned.iter().copied().collect();
+        self.health.folded(owned, |view| self.writer.lowest(view));
+        self.health.stalled(self.stalls.list());
+    }
+}
+
+async fn lost(ownership: Option<&Ownership>) {
+    match ownership {
+        Some(ownership) => ownership.lost().await,
+        None => std::future::pending().await,
+    }
+}

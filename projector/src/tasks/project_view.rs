@@ -1,0 +1,185 @@
+//! `project_view`: one row per project.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use foldline_events::{
+    Event, Partition, Position, Version,
+    tasks::{ProjectCreated, ProjectEvent},
+};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
+
+use super::must_follow;
+use crate::{
+    Error, Folded, View,
+    keys::{Key, Keys},
+};
+
+pub(crate) const VERSION: i32 = 1;
+pub(crate) const DDL: &str = include_str!("project_view.sql");
+
+const VIEW: View = View::ProjectView;
+
+type Rows<'a> = BTreeMap<Key<'a>, Row>;
+
+struct Row {
+    name: String,
+    archived: bool,
+    created_at: DateTime<Utc>,
+    archived_at: Option<DateTime<Utc>>,
+    updated_at: DateTime<Utc>,
+    version: Version,
+    position: Position,
+    partition: Partition,
+}
+
+impl Row {
+    fn created(folded: &Folded<'_>, created: &ProjectCreated) -> Self {
+        let at = folded.recorded.occurred_at;
+        Self {
+            name: created.name.clone(),
+            archived: false,
+            created_at: at,
+            archived_at: None,
+            updated_at: at,
+            version: 0,
+            position: 0,
+            partition: folded.recorded.partition,
+        }
+    }
+
+    fn evolve(&mut self, folded: &Folded<'_>, event: &ProjectEvent) {
+        let at = folded.recorded.occurred_at;
+        match event {
+            ProjectEvent::Created(created) => self.name.clone_from(&created.name),
+            ProjectEvent::Renamed(renamed) => self.name.clone_from(&renamed.name),
+            ProjectEvent::Archived(_) => {
+                self.archived = true;
+                self.archived_at = Some(at);
+            }
+        }
+        self.updated_at = at;
+        self.version = folded.recorded.version;
+        self.position = folded.recorded.position;
+    }
+}
+
+pub(crate) async fn fold(
+    connection: &mut PgConnection,
+    events: &[Folded<'_>],
+) -> Result<(), Error> {
+    let mut of_projects = Vec::new();
+    for folded in events {
+        match folded.event {
+            Event::Project(event) => of_projects.push((folded, folded.aggregate()?, event)),
+            Event::Task(_) => {}
+        }
+    }
+    if of_projects.is_empty() {
+        return Ok(());
+    }
+
+    // A stream that begins in this delivery has no row yet.
+    let begun: Keys = of_projects
+        .iter()
+        .filter(|(folded, ..)| folded.recorded.version > 1)
+        .map(|(folded, project, _)| (&folded.recorded.tenant, *project))
+        .collect();
+    let mut rows = load(connection, &begun).await?;
+
+    for (folded, project, event) in of_projects {
+        let key = (&folded.recorded.tenant, project);
+        if let ProjectEvent::Created(created) = event {
+            rows.entry(key)
+                .or_insert_with(|| Row::created(folded, created));
+        }
+        let row = rows
+            .get_mut(&key)
+            .ok_or_else(|| folded.unfoldable(format!("project {project} has no row")))?;
+        must_follow(folded, row.version)?;
+        row.evolve(folded, event);
+    }
+    store(connection, &rows).await
+}
+
+async fn load<'a>(connection: &mut PgConnection, keys: &Keys<'a>) -> Result<Rows<'a>, Error> {
+    if keys.is_empty() {
+        return Ok(Rows::new());
+    }
+    let statement = VIEW.sql(
+        "select
+             k.number,
+             r.name,
+             r.archived,
+             r.created_at,
+             r.archived_at,
+             r.updated_at,
+             r.version,
+             r.position,
+             r.partition
+         from unnest($1::text[], $2::uuid[]) with ordinality as k (tenant, project_id, number)
+         join views.project_view_v{version} r
+             on r.tenant = k.tenant
+             and r.project_id = k.project_id",
+    );
+    let found = sqlx::query(statement)
+        .bind(keys.tenants())
+        .bind(keys.ids())
+        .fetch_all(connection)
+        .await
+        .map_err(VIEW.rows_error())?;
+    let of = |row: PgRow| {
+        let present = Row {
+            name: row.get("name"),
+            archived: row.get("archived"),
+            created_at: row.get("created_at"),
+            archived_at: row.get("archived_at"),
+            updated_at: row.get("updated_at"),
+            version: row.get("version"),
+            position: row.get("position"),
+            partition: row.get("partition"),
+        };
+        (keys.numbered(row.get("number")), present)
+    };
+    Ok(found.into_iter().map(of).collect())
+}
+
+async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), Error> {
+    let statement = VIEW.sql(
+        "insert into views.project_view_v{version} as r (
+             tenant, project_id, name, archived, created_at, archived_at, updated_at, version, position, partition
+         )
+         select *
+         from unnest(
+             $1::text[], $2::uuid[], $3::text[], $4::boolean[], $5::timestamptz[], $6::timestamptz[],
+             $7::timestamptz[], $8::bigint[], $9::bigint[], $10::smallint[]
+         )
+         on conflict on constraint project_view_v{version}_pkey do update
+         set name = excluded.name,
+             archived = excluded.archived,
+             archived_at = excluded.archived_at,
+             updated_at = excluded.updated_at,
+             version = excluded.version,
+             position = excluded.position",
+    );
+    let keys: Keys = rows.keys().copied().collect();
+    sqlx::query(statement)
+        .bind(keys.tenants())
+        .bind(keys.ids())
+        .bind(column(rows, |row| row.name.as_str()))
+        .bind(column(rows, |row| row.archived))
+        .bind(column(rows, |row| row.created_at))
+        .bind(column(rows, |row| row.archived_at))
+        .bind(column(rows, |row| row.updated_at))
+        .bind(column(rows, |row| row.version))
+        .bind(column(rows, |row| row.position))
+        .bind(column(rows, |row| row.partition))
+        .execute(connection)
+        .await
+        .map_err(VIEW.rows_error())?;
+    Ok(())
+}
+
+fn column<'r, T>(rows: &'r Rows<'_>, of: impl Fn(&'r Row) -> T) -> Vec<T> {
+    rows.values().map(of).collect()
+}

@@ -1,0 +1,64 @@
+-- The view `project_view`: one row per project, as its events up to `position` leave it.
+
+create table views.project_view_v{version} (
+    tenant text collate "C" not null,
+    project_id uuid not null,
+    name text not null,
+    archived boolean not null,
+    -- All of these are business time: the events' occurred_at.
+    created_at timestamptz not null,
+    archived_at timestamptz,
+    updated_at timestamptz not null,
+    -- The stream's version and the log's position of the last event folded into this row.
+    version bigint not null,
+    position bigint not null,
+    partition smallint not null,
+    constraint project_view_v{version}_pkey primary key (tenant, project_id)
+) with (fillfactor = 70);
+
+create index project_view_v{version}_by_creation
+    on views.project_view_v{version} (tenant, created_at, project_id);
+
+alter table views.project_view_v{version} enable row level security;
+
+create policy project_view_v{version}_of_one_tenant
+    on views.project_view_v{version}
+    for select
+    to foldline_query
+    using (tenant = current_setting('foldline.tenant', true));
+
+-- The projector folds the events of every tenant.
+create policy project_view_v{version}_of_all_tenants
+    on views.project_view_v{version}
+    for all
+    to foldline_projector
+    using (true)
+    with check (true);
+
+grant select
+    on views.project_view_v{version}
+    to foldline_query;
+
+grant select, insert, update, delete
+    on views.project_view_v{version}
+    to foldline_projector;
+
+-- readers: what follows is run when this version becomes the active one.
+
+create or replace view views.project_view with (security_invoker = true) as
+select
+    tenant,
+    project_id,
+    name,
+    archived,
+    created_at,
+    archived_at,
+    updated_at,
+    version,
+    position,
+    partition
+from views.project_view_v{version};
+
+grant select
+    on views.project_view
+    to foldline_query;

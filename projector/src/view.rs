@@ -1,0 +1,130 @@
+//! Which views there are. A new one adds a variant, and the compiler then names every place that must learn of it.
+
+use std::fmt;
+
+use foldline_events::{Event, Recorded};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use crate::{
+    Error,
+    dashboards::project_dashboard,
+    error,
+    tasks::{project_view, task_view},
+};
+
+/// Tables folded from events by one projection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum View {
+    ProjectView,
+    TaskView,
+    ProjectDashboard,
+}
+
+/// How many views there are.
+pub(crate) const VIEWS: usize = View::ALL.len();
+
+/// A recorded event with what it says.
+#[derive(Debug, Clone, Copy)]
+pub struct Folded<'a> {
+    pub recorded: &'a Recorded,
+    pub event: &'a Event,
+}
+
+/// The statements that make one version of a view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ddl {
+    /// The version's own tables, with their rights.
+    pub tables: String,
+    /// What readers see, over the tables of the version that is active.
+    pub readers: String,
+}
+
+/// The line that parts a DDL file in two.
+const READERS: &str = "\n-- readers:";
+
+impl View {
+    pub const ALL: [Self; 3] = [Self::ProjectView, Self::TaskView, Self::ProjectDashboard];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ProjectView => "project_view",
+            Self::TaskView => "task_view",
+            Self::ProjectDashboard => "project_dashboard",
+        }
+    }
+
+    /// The version that this build folds. Raising it makes new tables, folded from the beginning.
+    pub const fn version(self) -> i32 {
+        match self {
+            Self::ProjectView => project_view::VERSION,
+            Self::TaskView => task_view::VERSION,
+            Self::ProjectDashboard => project_dashboard::VERSION,
+        }
+    }
+
+    pub fn ddl(self) -> Ddl {
+        let file = match self {
+            Self::ProjectView => project_view::DDL,
+            Self::TaskView => task_view::DDL,
+            Self::ProjectDashboard => project_dashboard::DDL,
+        };
+        let (tables, readers) = file.split_once(READERS).expect(
+            "every DDL file has the line that parts it, which a test of each view installs",
+        );
+        let version = self.version().to_string();
+        Ddl {
+            tables: tables.replace("{version}", &version),
+            // The mark stands in the middle of a comment, so the rest of its line is given back its dashes.
+            readers: format!("--{}", readers.replace("{version}", &version)),
+        }
+    }
+
+    /// A statement with this view's version filled in.
+    pub(crate) fn sql(self, statement: &'static str) -> AssertSqlSafe<String> {
+        AssertSqlSafe(statement.replace("{version}", &self.version().to_string()))
+    }
+
+    pub(crate) fn rows_error(self) -> impl Fn(sqlx::Error) -> Error {
+        error::unless_unprepared(move |source| Error::Rows { view: self, source })
+    }
+
+    /// Brings the rows to where these events leave them; they are in order of position, and none was folded before.
+    pub(crate) async fn fold(
+        self,
+        connection: &mut PgConnection,
+        events: &[Folded<'_>],
+    ) -> Result<(), Error> {
+        match self {
+            Self::ProjectView => project_view::fold(connection, events).await,
+            Self::TaskView => task_view::fold(connection, events).await,
+            Self::ProjectDashboard => project_dashboard::fold(connection, events).await,
+        }
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Folded<'_> {
+    /// Says that this event cannot be folded, and why.
+    pub(crate) fn unfoldable(&self, why: impl Into<String>) -> Error {
+        Error::Unfoldable {
+            partition: self.recorded.partition,
+            position: self.recorded.position,
+            why: why.into(),
+        }
+    }
+
+    /// The id of the project or task whose stream the event lies in.
+    pub(crate) fn aggregate(&self) -> Result<uuid::Uuid, Error> {
+        self.recorded.aggregate().ok_or_else(|| {
+            self.unfoldable(format!(
+                "its stream {:?} names no aggregate",
+                self.recorded.stream
+            ))
+        })
+    }
+}

@@ -1,0 +1,290 @@
+//! The whole way, from a real log through the Postgres feed to the rows.
+
+use std::time::Duration;
+
+use foldline_events::{Encoded, Position, Recorded};
+use foldline_log::{
+    Append, Expected, Feed, Log, LogOptions, NewEvent, Service, Verdict, Write, feed::PostgresFeed,
+};
+use foldline_projector::{
+    CHANNEL, Error, Health, Projector, ProjectorOptions, Status, health::Phase,
+};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    history::{History, seeded},
+    support::{Views, apply},
+};
+
+/// What the projector's sessions are called, so that a test can end them and no others.
+const SESSIONS: &str = "projector under test";
+
+/// How long anything may take to be folded; a fraction of a second, unless something is wrong.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Running {
+    health: Health,
+    stop: CancellationToken,
+    ended: JoinHandle<Result<(), Error>>,
+}
+
+impl Running {
+    async fn start(views: &Views) -> Self {
+        let url = views.options().application_name(SESSIONS);
+        let direct = url.clone().options([("role", "foldline_projector")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .connect_with(direct.clone())
+            .await
+            .unwrap();
+        let log = open(url, Service::Projector).await;
+        let options = ProjectorOptions {
+            direct,
+            moved: watch::Sender::new(0),
+            stall_retry: Duration::from_millis(100),
+        };
+        let feed = Feed::Postgres(PostgresFeed::new(log.clone()));
+        let projector = Projector::new(pool, feed, log, options);
+        let (health, stop) = (projector.health(), CancellationToken::new());
+        Self {
+            ended: tokio::spawn(projector.run(stop.clone())),
+            health,
+            stop,
+        }
+    }
+
+    async fn until(&self, what: impl Fn(&Status) -> bool) -> Status {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let status = self.health.status();
+                if what(&status) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        waited
+            .await
+            .unwrap_or_else(|_| panic!("it never came to that: {:?}", self.health.status()))
+    }
+
+    async fn folded(&self, through: Position) {
+        self.until(|status| {
+            !status.views.is_empty() && status.views.iter().all(|view| view.position == through)
+        })
+        .await;
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.ended.await.unwrap().unwrap();
+    }
+}
+
+async fn open(url: PgConnectOptions, service: Service) -> Log {
+    let options = LogOptions {
+        url,
+        direct: None,
+        service,
+        connections_max: 2,
+    };
+    Log::open(options).await.unwrap()
+}
+
+async fn append(log: &Log, events: &[Recorded]) {
+    for event in events {
+        append_as(log, event, "").await;
+    }
+}
+
+/// `type_suffix` makes an event type that nobody knows.
+async fn append_as(log: &Log, event: &Recorded, type_suffix: &str) {
+    let event_type = format!("{}{type_suffix}", event.event_type).leak();
+    let encoded = Encoded {
+        event_type,
+        schema_version: event.schema_version,
+        payload: event.payload.clone(),
+        tags: event.tags.clone(),
+    };
+    let command_id = event.id;
+    let verdict = log
+        .append(Append {
+            tenant: event.tenant.clone(),
+            command_id,
+            input_hmac: vec![0; 32],
+            actor: event.actor.clone(),
+            correlation_id: command_id,
+            causation_id: command_id,
+            trace_context: None,
+            writes: vec![Write {
+                stream: event.stream.clone(),
+                expected: Expected::Exactly(event.version - 1),
+                events: vec![NewEvent {
+                    id: event.id,
+                    encoded,
+                    occurred_at: event.occurred_at,
+                }],
+            }],
+            guards: vec![],
+        })
+        .await
+        .unwrap();
+    assert!(matches!(verdict, Verdict::Appended(_)), "{verdict:?}");
+}
+
+/// What a fresh replay of the history makes of it.
+async fn replayed(history: &History) -> Vec<String> {
+    let views = Views::new().await;
+    apply(&mut views.writer().await, history.whole()).await;
+    views.rows().await
+}
+
+#[tokio::test]
+async fn what_is_appended_becomes_rows_and_is_announced() {
+    let history = seeded(20, 300);
+    let views = Views::new().await;
+    let log = open(views.options(), Service::Command).await;
+    let mut listener = PgListener::connect_with(&views.owner).await.unwrap();
+    listener.listen(CHANNEL).await.unwrap();
+
+    append(&log, &history.events[..150]).await;
+    let running = Running::start(&views).await;
+    running.folded(150).await;
+    append(&log, &history.events[150..]).await;
+    running.folded(history.head()).await;
+    assert_eq!(views.rows().await, replayed(&history).await);
+
+    tokio::time::timeout(PATIENCE, listener.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    let status = running.health.status();
+    assert!(status.is_ready() && status.committed_at.is_some() && status.stalled.is_empty());
+    running.end().await;
+}
+
+#[tokio::test]
+async fn sessions_ended_by_force_lose_and_double_nothing() {
+    let history = seeded(21, 600);
+    let views = Views::new().await;
+    let log = open(views.options(), Service::Command).await;
+    let running = Running::start(&views).await;
+    for events in history.events.chunks(30) {
+        append(&log, events).await;
+        sqlx::query(
+            "select pg_terminate_backend(pid)
+             from pg_stat_activity
+             where application_name = $1
+                 and datname = current_database()",
+        )
+        .bind(SESSIONS)
+        .execute(&views.owner)
+        .await
+        .unwrap();
+    }
+    running.folded(history.head()).await;
+    assert_eq!(views.rows().await, replayed(&history).await);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_reads_the_log_and_another_takes_over() {
+    let history = seeded(22, 200);
+    let views = Views::new().await;
+    let log = open(views.options(), Service::Command).await;
+    append(&log, &history.events[..100]).await;
+    let first = Running::start(&views).await;
+    first.folded(100).await;
+
+    let second = Running::start(&views).await;
+    second.until(|status| status.phase == Phase::Standby).await;
+    append(&log, &history.events[100..]).await;
+    first.folded(history.head()).await;
+    first.end().await;
+
+    second.folded(history.head()).await;
+    assert_eq!(views.rows().await, replayed(&history).await);
+    second.end().await;
+}
+
+#[tokio::test]
+async fn a_stalled_partition_is_seen_and_goes_on_once_its_event_can_be_read() {
+    let history = seeded(23, 200);
+    let spoilt = history.at(100);
+    let views = Views::new().await;
+    let log = open(views.options(), Service::Command).await;
+    append(&log, &history.events[..99]).await;
+    append_as(&log, spoilt, "OfTheFuture").await;
+    append(&log, &history.events[100..]).await;
+
+    let running = Running::start(&views).await;
+    let status = running.until(|status| !status.stalled.is_empty()).await;
+    let stall = &status.stalled[0];
+    assert_eq!(
+        (stall.partition, stall.position),
+        (spoilt.partition, Some(100))
+    );
+    assert!(stall.why.contains("OfTheFuture"), "{}", stall.why);
+    let others = format!(
+        "select distinct position from views.checkpoints where partition <> {}",
+        spoilt.partition
+    );
+    assert_eq!(views.all::<i64>(&others).await, [history.head()]);
+
+    sqlx::query("update log.events set type = $1 where position = 100")
+        .bind(&spoilt.event_type)
+        .execute(&views.owner)
+        .await
+        .unwrap();
+    running.folded(history.head()).await;
+    running.until(|status| status.stalled.is_empty()).await;
+    assert_eq!(views.rows().await, replayed(&history).await);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_log_that_was_replaced_stops_the_projector() {
+    let history = seeded(24, 50);
+    for replace in [
+        "update log.events set id = gen_random_uuid()",
+        "update log.cell set epoch = gen_random_uuid()",
+        "delete from log.events where position > 40",
+    ] {
+        let views = Views::new().await;
+        let log = open(views.options(), Service::Command).await;
+        append(&log, &history.events).await;
+        let running = Running::start(&views).await;
+        running.folded(history.head()).await;
+        running.end().await;
+
+        sqlx::query(replace).execute(&views.owner).await.unwrap();
+        let again = Running::start(&views).await;
+        let ended = tokio::time::timeout(PATIENCE, again.ended)
+            .await
+            .unwrap()
+            .unwrap();
+        let error = ended.unwrap_err();
+        assert!(
+            matches!(error, Error::AnotherLog(_) | Error::AnotherEpoch { .. }),
+            "{replace}: {error:?}"
+        );
+        assert!(error.to_string().contains("foldline migrate"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_view_database_without_tables_stops_the_projector() {
+    let views = Views::new().await;
+    sqlx::query("drop table views.checkpoints")
+        .execute(&views.owner)
+        .await
+        .unwrap();
+    let running = Running::start(&views).await;
+    let ended = tokio::time::timeout(PATIENCE, running.ended)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(matches!(ended, Err(Error::NotMigrated(_))), "{ended:?}");
+}

@@ -1,0 +1,11 @@
+//! The projector over a real Postgres, each test in a database of its own. Files are named after what they hold fast.
+
+mod dashboards;
+mod deliveries;
+mod history;
+mod log;
+mod ownership;
+mod poison;
+mod rows;
+mod support;
+mod tenants;

@@ -1,0 +1,134 @@
+//! A view database with its roles, and its rows as text.
+
+use foldline_events::{PARTITIONS, Partition};
+use foldline_log::Slice;
+use foldline_projector::{Applied, Writer};
+use foldline_schema::{SEGMENT_POSITIONS, testing::TestDatabase};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use uuid::Uuid;
+
+/// The log that the histories of these tests come from.
+pub const EPOCH: Uuid = Uuid::from_u128(0xf01d);
+
+/// Every table of the views, with the columns that its rows are sorted by.
+const TABLES: [(&str, &str); 4] = [
+    ("project_view_v1", "tenant, project_id"),
+    ("task_view_v1", "tenant, task_id"),
+    ("project_dashboard_task_v1", "tenant, task_id"),
+    ("project_dashboard_v1", "tenant, project_id, partition"),
+];
+
+pub struct Views {
+    pub database: TestDatabase,
+    /// Sees everything.
+    pub owner: PgPool,
+    /// As the role of the projector.
+    pub pool: PgPool,
+}
+
+impl Views {
+    pub async fn new() -> Self {
+        let database = TestDatabase::prepared(prepare).await;
+        let owner = pool(&database, "postgres").await;
+        let pool = pool(&database, "foldline_projector").await;
+        Self {
+            database,
+            owner,
+            pool,
+        }
+    }
+
+    pub fn options(&self) -> PgConnectOptions {
+        self.database.url.parse().unwrap()
+    }
+
+    /// As the role of the query service, for one tenant or for none.
+    pub async fn query(&self, tenant: Option<&str>) -> PgConnection {
+        let mut connection = PgConnection::connect_with(&as_role(&self.database, "foldline_query"))
+            .await
+            .unwrap();
+        if let Some(tenant) = tenant {
+            sqlx::query("select set_config('foldline.tenant', $1, false)")
+                .bind(tenant)
+                .execute(&mut connection)
+                .await
+                .unwrap();
+        }
+        connection
+    }
+
+    /// A writer that holds every partition.
+    pub async fn writer(&self) -> Writer {
+        let mut writer = Writer::new(self.pool.clone(), EPOCH);
+        writer.take(&all_partitions()).await.unwrap();
+        writer
+    }
+
+    /// All rows of all views, and nothing of the checkpoints.
+    pub async fn rows(&self) -> Vec<String> {
+        let mut rows = Vec::new();
+        for (table, order) in TABLES {
+            let statement =
+                format!("select '{table} ' || t::text from views.{table} t order by {order}");
+            let found: Vec<String> = self.all(&statement).await;
+            rows.extend(found);
+        }
+        rows
+    }
+
+    /// The first column of a statement's rows.
+    pub async fn all<T>(&self, statement: &str) -> Vec<T>
+    where
+        T: Send + Unpin + sqlx::Type<sqlx::Postgres> + for<'r> sqlx::Decode<'r, sqlx::Postgres>,
+    {
+        sqlx::query_scalar(AssertSqlSafe(statement.to_owned()))
+            .fetch_all(&self.owner)
+            .await
+            .unwrap()
+    }
+}
+
+/// Applies a delivery in which nothing may go wrong.
+pub async fn apply(writer: &mut Writer, slices: Vec<Slice>) -> Applied {
+    let applied = writer.apply(slices).await.unwrap();
+    assert_eq!(applied.poisoned, []);
+    assert_eq!(applied.lost, [] as [Partition; 0]);
+    applied
+}
+
+pub fn all_partitions() -> Vec<Partition> {
+    (0..PARTITIONS).collect()
+}
+
+async fn prepare(url: String) {
+    let mut owner = PgConnection::connect(&url).await.unwrap();
+    foldline_schema::migrate_log(&mut owner, "test", SEGMENT_POSITIONS)
+        .await
+        .unwrap();
+    foldline_log::install(&mut owner).await.unwrap();
+    foldline_schema::migrate_view(&mut owner).await.unwrap();
+    foldline_projector::install(&mut owner).await.unwrap();
+    // Safe to repeat.
+    foldline_projector::install(&mut owner).await.unwrap();
+    owner.close().await.unwrap();
+}
+
+async fn pool(database: &TestDatabase, role: &str) -> PgPool {
+    let options = match role {
+        "postgres" => database.url.parse().unwrap(),
+        role => as_role(database, role),
+    };
+    PgPoolOptions::new()
+        .max_connections(4)
+        .connect_with(options)
+        .await
+        .unwrap()
+}
+
+fn as_role(database: &TestDatabase, role: &str) -> PgConnectOptions {
+    let options: PgConnectOptions = database.url.parse().unwrap();
+    options.options([("role", role)])
+}

@@ -1,0 +1,67 @@
+//! The query role sees the rows of one tenant, and changes none.
+
+use sqlx::AssertSqlSafe;
+
+use crate::{
+    history::seeded,
+    support::{Views, apply},
+};
+
+const SEEN: [&str; 7] = [
+    "project_view",
+    "project_view_v1",
+    "task_view",
+    "task_view_v1",
+    "project_dashboard",
+    "project_dashboard_v1",
+    "project_dashboard_task_v1",
+];
+
+#[tokio::test]
+async fn rows_of_another_tenant_are_invisible() {
+    let views = Views::new().await;
+    apply(&mut views.writer().await, seeded(6, 300).whole()).await;
+    let mut acme = views.query(Some("acme")).await;
+    let mut nobody = views.query(None).await;
+    for table in SEEN {
+        let count =
+            |condition: &str| format!("select count(*) from views.{table} where {condition}");
+        let own: i64 = sqlx::query_scalar(AssertSqlSafe(count("tenant = 'acme'")))
+            .fetch_one(&mut acme)
+            .await
+            .unwrap();
+        assert!(own > 0, "{table}");
+        let others: i64 = sqlx::query_scalar(AssertSqlSafe(count("tenant <> 'acme'")))
+            .fetch_one(&mut acme)
+            .await
+            .unwrap();
+        assert_eq!(others, 0, "{table}");
+        let without: i64 = sqlx::query_scalar(AssertSqlSafe(count("true")))
+            .fetch_one(&mut nobody)
+            .await
+            .unwrap();
+        assert_eq!(without, 0, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn the_query_role_can_write_nothing() {
+    let views = Views::new().await;
+    let mut acme = views.query(Some("acme")).await;
+    for table in SEEN.into_iter().chain(["checkpoints", "active"]) {
+        let delete = format!("delete from views.{table}");
+        let refused = sqlx::query(AssertSqlSafe(delete)).execute(&mut acme).await;
+        assert!(refused.is_err(), "{table}");
+    }
+}
+
+#[tokio::test]
+async fn every_table_of_a_view_has_row_level_security() {
+    let views = Views::new().await;
+    let open = "select relname::text from pg_class
+                where relnamespace = 'views'::regnamespace
+                    and relkind = 'r'
+                    and not relrowsecurity
+                order by relname";
+    assert_eq!(views.all::<String>(open).await, ["active", "checkpoints"]);
+}
