@@ -1,1 +1,91 @@
-fn main() {}
+//! The program: subcommands, configuration, telemetry and wiring, and nothing else.
+//!
+//! What a command, an event, a view or a query is, it does not know: it opens connections and puts the crates
+//! together. Read [`up`] next for all of them in one process, [`roles`] for each in a process of its own.
+
+mod config;
+mod import;
+mod migrate;
+mod roles;
+mod serve;
+mod shutdown;
+mod telemetry;
+mod token;
+mod up;
+mod up_kafka;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::telemetry::LogFormat;
+
+/// An event-sourced CQRS platform: one log, one order, views as of any position.
+#[derive(Parser)]
+#[command(name = "foldline", version, propagate_version = true)]
+struct Cli {
+    /// How log lines are written to standard error.
+    #[arg(long, global = true, env = "FOLDLINE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log: LogFormat,
+    /// Which log lines are written, such as `info` or `foldline_log=debug,info`.
+    #[arg(
+        long,
+        global = true,
+        env = "FOLDLINE_LOG_FILTER",
+        default_value = "info"
+    )]
+    log_filter: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything in one process, with a Postgres of its own.
+    Up(up::UpArgs),
+    /// Run the four roles as processes of their own, with a Postgres and a Kafka of their own in the middle.
+    UpKafka(up::UpArgs),
+    /// Run the write side: takes commands over HTTP and appends their events to the log.
+    Command(config::CommandArgs),
+    /// Run the writers of views: folds the log into read models and dashboards.
+    Projector(config::ProjectorArgs),
+    /// Run the read side: GraphQL over the views.
+    Query(config::QueryArgs),
+    /// Run the relay: copies the log to Kafka.
+    Relay(config::RelayArgs),
+    /// Bring the databases' tables, functions and roles to this version.
+    Migrate(config::MigrateArgs),
+    /// Issue a development token.
+    Token(token::TokenArgs),
+    /// Send a file of commands (NDJSON, plain or gzip) to a running server.
+    Import(import::ImportArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::start(cli.log, &cli.log_filter);
+    // Two TLS libraries could be in the program one day; this one is meant.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let ended = match cli.command {
+        Command::Up(args) => up::run(args).await,
+        Command::UpKafka(args) => up_kafka::run(args).await,
+        Command::Command(args) => roles::run_command(args).await,
+        Command::Projector(args) => roles::run_projector(args).await,
+        Command::Query(args) => roles::run_query(args).await,
+        Command::Relay(args) => roles::run_relay(args).await,
+        Command::Migrate(args) => migrate::run(args).await,
+        Command::Token(args) => token::run(args),
+        Command::Import(args) => match import::run(args).await {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("foldline: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `foldline import`: the commands of a history file, sent to a command service as if somebody had sent one by one.
+//!
+//! It is a client like any other: it owns the way from a file to the HTTP API, and must not know the log, a view or a
+//! rule of any context. What it needs of a command is its stream and the project it refers to; read [`window`] for the
+//! order that it keeps, then [`server`] for how it persists. Command ids make repeating it harmless, so an import
+//! that broke off is continued by running it again.
+
+mod lines;
+mod progress;
+mod server;
+mod summary;
+mod window;
+
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use anyhow::Context;
+use clap::Args;
+use foldline_command::Verdict;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
+use self::{
+    lines::Source,
+    progress::Progress,
+    server::{Answer, Server},
+    summary::Summary,
+    window::Window,
+};
+
+/// How many requests are on their way at the same time.
+const REQUESTS_IN_FLIGHT_MAX: usize = 4;
+/// How many commands go in one request.
+const COMMANDS_PER_REQUEST: usize = 500;
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// A file with one command a line, plain or gzip; `-` reads standard input
+    file: PathBuf,
+
+    /// The command service, such as http://127.0.0.1:8080
+    #[arg(long, value_name = "URL", env = "FOLDLINE_SERVER")]
+    server: String,
+
+    /// Who imports; `foldline token` makes one
+    #[arg(long, env = "FOLDLINE_TOKEN", hide_env_values = true)]
+    token: String,
+
+    /// Print the summary as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Imports the file, and says on standard output what became of its commands.
+///
+/// # Errors
+/// When it could not be brought to its end. A command that was rejected is no error, but makes the exit code 1.
+pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
+    let server = Server::new(&args.server, &args.token)?;
+    let source = lines::open(&args.file)?;
+    let mut import = Import {
+        progress: Progress::new(&source),
+        source,
+        server,
+        window: Window::default(),
+        summary: Summary::default(),
+    };
+    let began = Instant::now();
+    let carried = import.carry().await;
+    import.progress.finish();
+    let mut summary = import.summary;
+    summary.took(began.elapsed());
+    carried.with_context(|| summary.broken_off())?;
+    if args.json {
+        println!("{}", summary.as_json());
+    } else {
+        print!("{summary}");
+    }
+    Ok(ExitCode::from(u8::from(summary.rejected() > 0)))
+}
+
+struct Import {
+    source: Source,
+    server: Server,
+    window: Window,
+    summary: Summary,
+    progress: Progress,
+}
+
+impl Import {
+    /// Fills the window from the file and empties it into requests, until both are done.
+    async fn carry(&mut self) -> anyhow::Result<()> {
+        let server = self.server.clone();
+        let mut requests = FuturesUnordered::new();
+        let mut ended = false;
+        loop {
+            let rm: usize = std::env::var("RM").ok().and_then(|v| v.parse().ok()).unwrap_or(REQUESTS_IN_FLIGHT_MAX); let cm: usize = std::env::var("CM").ok().and_then(|v| v.parse().ok()).unwrap_or(COMMANDS_PER_REQUEST);
+ while requests.len() < rm {
+                let commands = self.window.take(cm);
+                if commands.is_empty() {
+                    break;
+                }
+                requests.push(server.send(commands));
+            }
+            if ended && requests.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                // Reading is fast, and a full window is what makes full requests.
+                biased;
+                lines = self.source.next(), if !ended && self.window.has_room() => match lines? {
+                    Some(lines) => self.read(lines),
+                    None => ended = true,
+                },
+                Some(answer) = requests.next() => self.answered(answer?),
+            }
+            self.progress.show(&self.source, &self.summary);
+        }
+    }
+
+    fn read(&mut self, lines: Vec<lines::Line>) {
+        for line in lines {
+            match line.command {
+                Ok(command) => self.window.push(command),
+                Err(problem) => self.summary.reject("LINE_MALFORMED", line.number, &problem),
+            }
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        self.window.answered(&answer.commands);
+        for (command, verdict) in answer.commands.iter().zip(answer.verdicts) {
+            match verdict {
+                Verdict::Accepted(accepted) => self.summary.accept(accepted.outcome),
+                Verdict::Known(_) => self.summary.known += 1,
+                Verdict::Rejected { problem, .. } => {
+                    let detail = problem.detail.as_deref().unwrap_or(&problem.title);
+                    self.summary.reject(&problem.code, command.line, detail);
+                }
+            }
+        }
+    }
+}

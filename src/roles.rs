@@ -1,0 +1,246 @@
+//! Each role: what it opens, and how it runs as a process of its own. `foldline up` opens the same parts in one.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use foldline_command::Handler;
+use foldline_gate::{Gate, Secret};
+use foldline_log::{
+    Feed, Log, LogOptions, Service,
+    feed::{KafkaFeed, KafkaFeedOptions, PostgresFeed},
+    relay::{self, RelayStatus},
+};
+use foldline_projector::{Projector, ProjectorOptions};
+use foldline_query::{Commands, Limits, QueryOptions, QueryState, Wakes};
+use serde_json::json;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{CommandArgs, Database, FeedConfig, ListenArgs, ProjectorArgs, QueryArgs, RelayArgs},
+    serve::{self, Check},
+    shutdown,
+};
+
+/// Connections of a command process: one appends, the others load streams.
+const COMMAND_CONNECTIONS_MAX: u32 = 8;
+/// Connections of a projector or relay to the log.
+const READER_CONNECTIONS_MAX: u32 = 4;
+/// Connections of a projector to the views.
+const PROJECTOR_CONNECTIONS_MAX: u32 = 4;
+/// Connections of a query process to the views.
+const QUERY_CONNECTIONS_MAX: u32 = 16;
+
+/// How long a request may wait for one of them.
+const ACQUIRE_TIMEOUT_MS: u64 = 5_000;
+
+/// How long a role waits at its start for a database that is not there yet.
+const CONNECT_SECONDS_MAX: u64 = 30;
+const CONNECT_PAUSE_MS: u64 = 500;
+
+/// Opens the log as a service. A database that is away, or not migrated yet, is waited for.
+pub async fn open_log(database: &Database, service: Service) -> anyhow::Result<Log> {
+    let options = LogOptions {
+        url: database.url.clone(),
+        direct: Some(database.direct.clone()),
+        service,
+        connections_max: match service {
+            Service::Command => COMMAND_CONNECTIONS_MAX,
+            Service::Relay | Service::Projector => READER_CONNECTIONS_MAX,
+        },
+    };
+    let until = tokio::time::Instant::now() + Duration::from_secs(CONNECT_SECONDS_MAX);
+    loop {
+        match Log::open(options.clone()).await {
+            Ok(log) => return Ok(log),
+            Err(error) if tokio::time::Instant::now() > until => {
+                return Err(error).context("cannot open the log");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "waiting for the log's database");
+                tokio::time::sleep(Duration::from_millis(CONNECT_PAUSE_MS)).await;
+            }
+        }
+    }
+}
+
+/// Connections to the views as the projector.
+pub async fn open_views_to_write(database: &Database) -> anyhow::Result<PgPool> {
+    let options = database
+        .url
+        .clone()
+        .options([("role", "foldline_projector")]);
+    pool(PROJECTOR_CONNECTIONS_MAX, options).await
+}
+
+/// Connections to the views as a reader, for whom row-level security holds.
+pub async fn open_views_to_read(database: &Database) -> anyhow::Result<PgPool> {
+    let options = foldline_query::as_reader(database.url.clone());
+    pool(QUERY_CONNECTIONS_MAX, options).await
+}
+
+async fn pool(
+    connections_max: u32,
+    options: sqlx::postgres::PgConnectOptions,
+) -> anyhow::Result<PgPool> {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(Duration::from_millis(ACQUIRE_TIMEOUT_MS))
+        .connect_with(options)
+        .await
+        .context("cannot connect to the views' database")
+}
+
+/// The command service's routes.
+pub fn command_routes(log: &Log, secret: &Secret) -> (Router, Handler) {
+    let options = foldline_command::Options::default();
+    let handler = Handler::new(log.clone(), secret, &options);
+    (
+        foldline_command::router(handler.clone(), Gate::new(secret)),
+        handler,
+    )
+}
+
+/// The query service's state; its routes are `foldline_query::router` of it.
+pub async fn open_query(
+    database: &Database,
+    secret: &Secret,
+    commands: Commands,
+    wakes: Wakes,
+    closed: CancellationToken,
+) -> anyhow::Result<QueryState> {
+    let options = QueryOptions {
+        views: open_views_to_read(database).await?,
+        wakes,
+        gate: Gate::new(secret),
+        commands,
+        limits: Limits::default(),
+        closed,
+    };
+    QueryState::open(options)
+        .await
+        .context("cannot open the views")
+}
+
+/// A projector over the feed; the second part is marked after each commit.
+pub async fn open_projector(
+    database: &Database,
+    log: &Log,
+    feed: &FeedConfig,
+) -> anyhow::Result<(Projector, watch::Receiver<u64>)> {
+    let views = open_views_to_write(database).await?;
+    let feed = match feed {
+        FeedConfig::Postgres => Feed::Postgres(PostgresFeed::new(log.clone())),
+        FeedConfig::Kafka(kafka) => {
+            let options = KafkaFeedOptions {
+                kafka: kafka.clone(),
+                group: format!("foldline.{}.projector", log.cell()),
+            };
+            Feed::Kafka(Box::new(KafkaFeed::new(log.clone(), &options)?))
+        }
+    };
+    let (moved, moved_by_us) = watch::channel(0);
+    let options = ProjectorOptions {
+        direct: database.direct.clone(),
+        moved,
+        stall_retry: ProjectorOptions::STALL_RETRY,
+    };
+    Ok((
+        Projector::new(views, feed, log.clone(), options),
+        moved_by_us,
+    ))
+}
+
+pub async fn run_command(args: CommandArgs) -> anyhow::Result<()> {
+    let config = args.read()?;
+    let shutdown = shutdown::on_signal()?;
+    let listener = serve::bind(config.listen).await?;
+    let log = open_log(&config.log, Service::Command).await?;
+    let (routes, _handler) = command_routes(&log, &config.secret);
+    announce("command", &listener, &args.listen)?;
+    serve::serve(listener, routes, vec![Check::Log(log)], shutdown).await
+}
+
+pub async fn run_query(args: QueryArgs) -> anyhow::Result<()> {
+    let config = args.read()?;
+    let shutdown = shutdown::on_signal()?;
+    let listener = serve::bind(config.listen).await?;
+    let commands = Commands::Http {
+        client: reqwest::Client::new(),
+        server: config.command_url,
+    };
+    let wakes = Wakes::Listen(config.view.direct.clone());
+    let query = open_query(
+        &config.view,
+        &config.secret,
+        commands,
+        wakes,
+        shutdown.clone(),
+    )
+    .await?;
+    let routes = foldline_query::router(query.clone());
+    announce("query", &listener, &args.listen)?;
+    serve::serve(listener, routes, vec![Check::Query(query)], shutdown).await
+}
+
+pub async fn run_projector(args: ProjectorArgs) -> anyhow::Result<()> {
+    let config = args.read()?;
+    let shutdown = shutdown::on_signal()?;
+    let listener = serve::bind(config.listen).await?;
+    let log = open_log(&config.log, Service::Projector).await?;
+    let (projector, _moved) = open_projector(&config.view, &log, &config.feed).await?;
+    let checks = vec![Check::Log(log), Check::Projector(projector.health())];
+    announce("projector", &listener, &args.listen)?;
+    let projecting = tokio::spawn(projector.run(shutdown.clone()));
+    beside(listener, checks, shutdown, async { Ok(projecting.await??) }).await
+}
+
+pub async fn run_relay(args: RelayArgs) -> anyhow::Result<()> {
+    let config = args.read()?;
+    let shutdown = shutdown::on_signal()?;
+    let listener = serve::bind(config.listen).await?;
+    let log = open_log(&config.log, Service::Relay).await?;
+    let (sender, status) = watch::channel(RelayStatus::default());
+    let checks = vec![Check::Log(log.clone()), Check::Relay(status)];
+    announce("relay", &listener, &args.listen)?;
+    let relaying = tokio::spawn(relay::run(log, config.kafka, sender, shutdown.clone()));
+    beside(listener, checks, shutdown, async { Ok(relaying.await??) }).await
+}
+
+/// Serves health and metrics beside a role's work, until the work ends or a signal ends both.
+async fn beside(
+    listener: tokio::net::TcpListener,
+    checks: Vec<Check>,
+    shutdown: CancellationToken,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let serving = serve::serve(listener, Router::new(), checks, shutdown.clone());
+    let working = async {
+        let ended = work.await;
+        shutdown.cancel();
+        ended
+    };
+    let (served, worked) = tokio::join!(serving, working);
+    worked.and(served)
+}
+
+/// Says that the role is there, to a person or to a script.
+fn announce(
+    role: &str,
+    listener: &tokio::net::TcpListener,
+    args: &ListenArgs,
+) -> anyhow::Result<()> {
+    let address = listener
+        .local_addr()
+        .context("the listening socket has no address")?;
+    tracing::info!(role, %address, "ready");
+    if args.json {
+        println!(
+            "{}",
+            json!({"role": role, "listen": format!("http://{address}")})
+        );
+    }
+    Ok(())
+}

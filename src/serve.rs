@@ -1,0 +1,141 @@
+//! The HTTP server of any role: its routes, health, metrics, and an end that finishes what is under way.
+
+use std::{future::IntoFuture, net::SocketAddr, time::Duration};
+
+use anyhow::Context;
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use foldline_log::{Log, relay::RelayStatus};
+use foldline_query::QueryState;
+use serde_json::{Map, Value, json};
+use tokio::{net::TcpListener, sync::watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry;
+
+/// How long the database may take to say that it is there.
+const CHECK_TIMEOUT_MS: u64 = 2_000;
+/// How long requests may go on after the signal to end.
+const DRAIN_SECONDS_MAX: u64 = 20;
+
+/// One thing that must be well for the process to be ready.
+#[derive(Clone)]
+pub enum Check {
+    Log(Log),
+    Projector(foldline_projector::Health),
+    Query(QueryState),
+    Relay(watch::Receiver<RelayStatus>),
+}
+
+impl Check {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Log(_) => "log",
+            Self::Projector(_) => "projector",
+            Self::Query(_) => "query",
+            Self::Relay(_) => "relay",
+        }
+    }
+
+    /// Whether it is well, and what there is to say about it.
+    async fn report(&self) -> (bool, Value) {
+        match self {
+            Self::Log(log) => {
+                let timeout = Duration::from_millis(CHECK_TIMEOUT_MS);
+                match tokio::time::timeout(timeout, log.head()).await {
+                    Ok(Ok(head)) => (true, json!({"head": head.position.to_string()})),
+                    Ok(Err(error)) => (false, json!({"error": error.to_string()})),
+                    Err(_) => (
+                        false,
+                        json!({"error": "the log's database does not answer"}),
+                    ),
+                }
+            }
+            Self::Projector(health) => {
+                let status = health.status();
+                let ready = status.is_ready() && status.stalled.is_empty();
+                (ready, json!(status))
+            }
+            Self::Query(state) => {
+                let ready = state.is_ready();
+                (ready, json!({"viewsKnown": ready}))
+            }
+            Self::Relay(status) => {
+                let status = status.borrow().clone();
+                let details = json!({
+                    "leader": status.leader,
+                    "mark": status.mark.to_string(),
+                    "failure": status.failure,
+                });
+                (status.failure.is_none(), details)
+            }
+        }
+    }
+}
+
+/// Binds the address, or says whose it is not.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another port or address"))
+}
+
+/// Serves until `shutdown`, then lets requests finish.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    checks: Vec<Check>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let operations = Router::new()
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(checks);
+    let app = foldline_gate::observe(foldline_gate::closed(routes.merge(operations)));
+    let server = axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
+        .into_future();
+    let drained = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS_MAX)).await;
+    };
+    tokio::select! {
+        ended = server => ended.context("the HTTP server failed"),
+        () = drained => {
+            tracing::warn!(DRAIN_SECONDS_MAX, "requests still under way were cut off");
+            Ok(())
+        }
+    }
+}
+
+async fn live() -> Json<Value> {
+    Json(json!({"status": "live"}))
+}
+
+async fn ready(State(checks): State<Vec<Check>>) -> impl IntoResponse {
+    let mut all_well = true;
+    let mut details = Map::new();
+    for check in &checks {
+        let (well, detail) = check.report().await;
+        all_well &= well;
+        details.insert(check.name().to_owned(), detail);
+    }
+    let (code, status) = if all_well {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+    };
+    details.insert("status".to_owned(), json!(status));
+    (code, Json(Value::Object(details)))
+}
+
+async fn metrics() -> impl IntoResponse {
+    let media_type = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, media_type)], telemetry::metrics())
+}

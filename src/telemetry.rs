@@ -1,0 +1,70 @@
+//! Logs to standard error, and metrics for `/metrics`.
+
+use std::{io::IsTerminal, sync::OnceLock};
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// For a person, or for a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl LogFormat {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// Bounds of every histogram that counts seconds.
+const SECONDS_BUCKETS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+
+/// Bounds of the histogram of appends that shared a batch.
+const BATCH_BUCKETS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0];
+
+static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Call once, first of all.
+pub fn start(format: LogFormat, filter: &str) {
+    let (filter, complaint) = match EnvFilter::try_new(filter) {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new("info"), Some(error)),
+    };
+    let registry = tracing_subscriber::registry().with(filter);
+    match format {
+        LogFormat::Text => registry
+            .with(fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr))
+            .init(),
+        LogFormat::Json => registry
+            .with(fmt::layer().json().with_writer(std::io::stderr))
+            .init(),
+    }
+    if let Some(error) = complaint {
+        tracing::warn!(%error, "the log filter cannot be read; using info");
+    }
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_appends".to_owned()), &BATCH_BUCKETS)
+        })
+        .expect("the buckets are not empty")
+        .install_recorder()
+        .expect("no other recorder is installed before this one");
+    METRICS.set(recorder).expect("start is called once");
+}
+
+/// Everything measured, in Prometheus' text format.
+pub fn metrics() -> String {
+    let Some(handle) = METRICS.get() else {
+        return String::new();
+    };
+    handle.run_upkeep();
+    handle.render()
+}

@@ -1,0 +1,147 @@
+//! The data folder: the secret, and the embedded Postgres.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use foldline_gate::Secret;
+use foldline_local::{
+    Lifetime,
+    postgres::{PostgresOptions, PostgresServer},
+};
+use rand::RngExt;
+use sqlx::{Connection, PgConnection};
+
+use super::{Databases, UpArgs};
+use crate::config::Database;
+
+const SECRET_FILE: &str = "secret";
+const SECRET_BYTES: usize = 32;
+
+/// The database in the embedded Postgres.
+const DATABASE: &str = "foldline";
+
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// The folder named, or the user's own; made when absent.
+    pub fn open(named: Option<&Path>) -> anyhow::Result<Self> {
+        let path = path(named)?;
+        fs::create_dir_all(&path).with_context(|| {
+            format!("cannot make the data folder {}; see --data", path.display())
+        })?;
+        Ok(Self { path })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn secret_file(&self) -> PathBuf {
+        self.path.join(SECRET_FILE)
+    }
+
+    /// The secret of this installation; made at its first start, readable by its owner alone.
+    pub fn secret(&self) -> anyhow::Result<Secret> {
+        let file = self.secret_file();
+        if !file.exists() {
+            let bytes: [u8; SECRET_BYTES] = rand::rng().random();
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            write_new(&file, &digits)
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        read_secret(&file)
+    }
+
+    /// The databases named, or the embedded one, started.
+    pub async fn databases(&self, args: &UpArgs) -> anyhow::Result<Databases> {
+        let log = args.log_url.as_ref().or(args.database_url.as_ref());
+        let view = args.view_url.as_ref().or(args.database_url.as_ref());
+        match (log, view) {
+            (Some(log), Some(view)) => Ok(Databases {
+                log: Database::at(log)
+                    .context("LOG_URL (or DATABASE_URL) is not a database URL")?,
+                view: Database::at(view)
+                    .context("VIEW_URL (or DATABASE_URL) is not a database URL")?,
+                server: None,
+            }),
+            (None, None) => self.embedded().await,
+            (Some(_), None) => {
+                anyhow::bail!("LOG_URL is given and VIEW_URL is not: give both, or DATABASE_URL")
+            }
+            (None, Some(_)) => {
+                anyhow::bail!("VIEW_URL is given and LOG_URL is not: give both, or DATABASE_URL")
+            }
+        }
+    }
+
+    async fn embedded(&self) -> anyhow::Result<Databases> {
+        let options = PostgresOptions {
+            data: self.path.clone(),
+            port: None,
+            version: None,
+            settings: vec![],
+            lifetime: Lifetime::OutlivesUs,
+        };
+        let server = PostgresServer::start(options).await?;
+        create_database(&server).await?;
+        let database = Database::at(&server.url(DATABASE))
+            .context("the embedded Postgres has a strange URL")?;
+        Ok(Databases {
+            log: database.clone(),
+            view: database,
+            server: Some(server),
+        })
+    }
+}
+
+/// The secret of a data folder that a `foldline up` has made.
+pub fn existing_secret(named: Option<&Path>) -> anyhow::Result<Secret> {
+    let file = path(named)?.join(SECRET_FILE);
+    read_secret(&file).context("give FOLDLINE_SECRET, or the --data folder of a `foldline up`")
+}
+
+fn path(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => foldline_local::default_data_folder()?,
+    };
+    std::path::absolute(&path).with_context(|| format!("{} is not a path", path.display()))
+}
+
+fn read_secret(file: &Path) -> anyhow::Result<Secret> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Secret::from_text(&text).with_context(|| format!("{} holds no secret", file.display()))
+}
+
+fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(file)?.write_all(text.as_bytes())
+}
+
+async fn create_database(server: &PostgresServer) -> anyhow::Result<()> {
+    let mut owner = PgConnection::connect(&server.url("postgres"))
+        .await
+        .context("cannot connect to the embedded Postgres")?;
+    let present: bool =
+        sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+            .bind(DATABASE)
+            .fetch_one(&mut owner)
+            .await
+            .context("cannot look for the database")?;
+    if !present {
+        sqlx::raw_sql("create database foldline")
+            .execute(&mut owner)
+            .await
+            .context("cannot create the database")?;
+    }
+    owner.close().await.context("cannot close the connection")
+}

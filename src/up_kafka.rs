@@ -1,0 +1,215 @@
+//! `foldline up-kafka`: the four roles as processes of their own, over an embedded Postgres and a local Kafka.
+//!
+//! The same program starts itself four times. A role that ends unasked is started again.
+
+use std::{net::SocketAddr, process::Stdio, time::Duration};
+
+use anyhow::Context;
+use foldline_local::{
+    Lifetime,
+    kafka::{KafkaOptions, KafkaServer},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    migrate, serve, shutdown,
+    up::{self, Ready, UpArgs, folder::Folder},
+};
+
+/// How long a role may take to answer that it is ready.
+const READY_SECONDS_MAX: u64 = 60;
+const READY_PAUSE_MS: u64 = 100;
+/// How long a role may take to end after it was asked.
+const END_SECONDS_MAX: u64 = 30;
+/// The pause before a role that ended unasked is started again.
+const RESTART_PAUSE_MS: u64 = 1_000;
+
+pub async fn run(args: UpArgs) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signal()?;
+    let folder = Folder::open(args.data.as_deref())?;
+    folder.secret()?;
+    let databases = folder.databases(&args).await?;
+    migrate::log(&databases.log.direct, "main").await?;
+    migrate::views(&databases.view.direct).await?;
+    let kafka = KafkaServer::start(KafkaOptions {
+        data: folder.path().join("kafka"),
+        broker_port: None,
+        lifetime: Lifetime::OutlivesUs,
+    })
+    .await?;
+
+    let ports = Ports::choose(args.port).await?;
+    let environment = vec![
+        ("LOG_URL", databases.log.to_text()),
+        ("VIEW_URL", databases.view.to_text()),
+        ("KAFKA_BROKERS", kafka.brokers()),
+        (
+            "FOLDLINE_SECRET_FILE",
+            folder.secret_file().display().to_string(),
+        ),
+        ("COMMAND_URL", origin(ports.command)),
+    ];
+    let roles = ports.roles().map(|(role, port)| Role {
+        name: role,
+        listen: SocketAddr::from(([127, 0, 0, 1], port)),
+        environment: environment.clone(),
+    });
+    let keeping = roles.map(|role| tokio::spawn(role.keep(shutdown.clone())));
+    let served = announce(&args, &folder, &ports, &shutdown).await;
+    if served.is_err() {
+        shutdown.cancel();
+    }
+    for role in keeping {
+        role.await.context("a role's keeper failed")??;
+    }
+    kafka.stop().await.context("cannot stop the local Kafka")?;
+    databases.stop().await?;
+    served
+}
+
+/// Waits until all roles are ready, and says so.
+async fn announce(
+    args: &UpArgs,
+    folder: &Folder,
+    ports: &Ports,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let client = reqwest::Client::new();
+    for (role, port) in ports.roles() {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            ready = becomes_ready(&client, port) => {
+                ready.with_context(|| format!("the {role} role is not ready; its log lines above say why"))?;
+            }
+        }
+    }
+    let secret = folder.secret()?;
+    let role = foldline_gate::Role::Admin;
+    let token = crate::token::issue(&secret, up::TENANT, "developer", role, up::TOKEN_DAYS)?;
+    Ready::of(
+        &origin(ports.command),
+        &origin(ports.query),
+        token,
+        folder.path(),
+    )
+    .announce(args.json)
+}
+
+async fn becomes_ready(client: &reqwest::Client, port: u16) -> anyhow::Result<()> {
+    let url = format!("{}/health/ready", origin(port));
+    let asking = async {
+        loop {
+            match client.get(&url).send().await {
+                Ok(response) if response.status().is_success() => return,
+                Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(READY_PAUSE_MS)).await,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(READY_SECONDS_MAX), asking)
+        .await
+        .with_context(|| format!("{url} was not ready within {READY_SECONDS_MAX} s"))
+}
+
+fn origin(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+/// The port asked for is the query service's: it is the one that people open.
+struct Ports {
+    query: u16,
+    command: u16,
+    projector: u16,
+    relay: u16,
+}
+
+impl Ports {
+    async fn choose(query: u16) -> anyhow::Result<Self> {
+        // Held all at once, so that they differ; then let go for the roles to bind.
+        let mut held = Vec::new();
+        for port in [query, 0, 0, 0] {
+            let listener = serve::bind(SocketAddr::from(([127, 0, 0, 1], port)))
+                .await
+                .context("see --port")?;
+            held.push(listener);
+        }
+        let port = |index: usize| held[index].local_addr().map(|address| address.port());
+        Ok(Self {
+            query: port(0)?,
+            command: port(1)?,
+            projector: port(2)?,
+            relay: port(3)?,
+        })
+    }
+
+    fn roles(&self) -> [(&'static str, u16); 4] {
+        [
+            ("command", self.command),
+            ("relay", self.relay),
+            ("projector", self.projector),
+            ("query", self.query),
+        ]
+    }
+}
+
+struct Role {
+    name: &'static str,
+    listen: SocketAddr,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Role {
+    /// Runs the role until `shutdown`, again whenever it ends by itself.
+    async fn keep(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        while !shutdown.is_cancelled() {
+            let mut process = self.start()?;
+            tokio::select! {
+                () = shutdown.cancelled() => return end(process).await,
+                ended = process.wait() => {
+                    let status = ended.context("cannot wait for a role")?;
+                    tracing::error!(role = self.name, %status, "ended unasked; starting it again");
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(Duration::from_millis(RESTART_PAUSE_MS)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self) -> anyhow::Result<Child> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        Command::new(program)
+            .arg(self.name)
+            .args(["--listen", &self.listen.to_string()])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env_remove("DATABASE_URL")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            // A Ctrl-C at the terminal is for us; we tell the roles.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start the {} role", self.name))
+    }
+}
+
+async fn end(mut process: Child) -> anyhow::Result<()> {
+    if let Some(pid) = process.id() {
+        let pid = Pid::from_raw(i32::try_from(pid).context("a pid beyond 2^31")?);
+        kill(pid, Signal::SIGTERM).context("cannot signal a role")?;
+    }
+    let patience = Duration::from_secs(END_SECONDS_MAX);
+    if tokio::time::timeout(patience, process.wait())
+        .await
+        .is_err()
+    {
+        process.kill().await.context("cannot kill a role")?;
+    }
+    Ok(())
+}
