@@ -92,9 +92,8 @@ impl Import {
         let mut requests = FuturesUnordered::new();
         let mut ended = false;
         loop {
-            let rm: usize = std::env::var("RM").ok().and_then(|v| v.parse().ok()).unwrap_or(REQUESTS_IN_FLIGHT_MAX); let cm: usize = std::env::var("CM").ok().and_then(|v| v.parse().ok()).unwrap_or(COMMANDS_PER_REQUEST);
- while requests.len() < rm {
-                let commands = self.window.take(cm);
+            while requests.len() < REQUESTS_IN_FLIGHT_MAX {
+                let commands = self.window.take(COMMANDS_PER_REQUEST);
                 if commands.is_empty() {
                     break;
                 }

@@ -18,23 +18,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::telemetry::LogFormat;
-
 /// An event-sourced CQRS platform: one log, one order, views as of any position.
 #[derive(Parser)]
 #[command(name = "foldline", version, propagate_version = true)]
 struct Cli {
-    /// How log lines are written to standard error.
-    #[arg(long, global = true, env = "FOLDLINE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
-    log: LogFormat,
-    /// Which log lines are written, such as `info` or `foldline_log=debug,info`.
-    #[arg(
-        long,
-        global = true,
-        env = "FOLDLINE_LOG_FILTER",
-        default_value = "info"
-    )]
-    log_filter: String,
+    #[command(flatten)]
+    logs: telemetry::LogArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -63,13 +52,16 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // Crash points of fault tests, from the FAILPOINTS variable.
+    #[cfg(feature = "crash-points")]
+    let _crash_points = fail::FailScenario::setup();
     let cli = Cli::parse();
-    telemetry::start(cli.log, &cli.log_filter);
+    telemetry::start(&cli.logs);
     // Two TLS libraries could be in the program one day; this one is meant.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let ended = match cli.command {
         Command::Up(args) => up::run(args).await,
-        Command::UpKafka(args) => up_kafka::run(args).await,
+        Command::UpKafka(args) => up_kafka::run(args, &cli.logs).await,
         Command::Command(args) => roles::run_command(args).await,
         Command::Projector(args) => roles::run_projector(args).await,
         Command::Query(args) => roles::run_query(args).await,

@@ -5,20 +5,36 @@ use std::{io::IsTerminal, sync::OnceLock};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
+/// What is logged, and how.
+#[derive(clap::Args, Clone)]
+pub struct LogArgs {
+    /// How log lines are written to standard error.
+    #[arg(long, global = true, env = "FOLDLINE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log: LogFormat,
+    /// Which log lines are written, such as `info` or `foldline_log=debug,info`.
+    #[arg(long, global = true, env = "FOLDLINE_LOG_FILTER", default_value = LOG_FILTER)]
+    log_filter: String,
+}
+
+/// sqlx repeats every notice of the server; none of them tells an operator anything.
+const LOG_FILTER: &str = "info,sqlx::postgres::notice=warn";
+
+impl LogArgs {
+    /// The same again, for a process of ours.
+    pub fn to_arguments(&self) -> [String; 4] {
+        let format = match self.log {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        ["--log", format, "--log-filter", &self.log_filter].map(str::to_owned)
+    }
+}
+
 /// For a person, or for a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     Text,
     Json,
-}
-
-impl LogFormat {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        }
-    }
 }
 
 /// Bounds of every histogram that counts seconds.
@@ -32,22 +48,26 @@ const BATCH_BUCKETS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// Call once, first of all.
-pub fn start(format: LogFormat, filter: &str) {
-    let (filter, complaint) = match EnvFilter::try_new(filter) {
+pub fn start(args: &LogArgs) {
+    let (filter, complaint) = match EnvFilter::try_new(&args.log_filter) {
         Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
+        Err(error) => (EnvFilter::new(LOG_FILTER), Some(error)),
     };
     let registry = tracing_subscriber::registry().with(filter);
-    match format {
+    match args.log {
         LogFormat::Text => registry
-            .with(fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr))
+            .with(
+                fmt::layer()
+                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_writer(std::io::stderr),
+            )
             .init(),
         LogFormat::Json => registry
             .with(fmt::layer().json().with_writer(std::io::stderr))
             .init(),
     }
     if let Some(error) = complaint {
-        tracing::warn!(%error, "the log filter cannot be read; using info");
+        tracing::warn!(%error, "the log filter cannot be read; using the default");
     }
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)

@@ -2,7 +2,7 @@
 
 pub(crate) mod folder;
 mod ready;
-mod sample;
+pub(crate) mod sample;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -41,6 +41,9 @@ pub struct UpArgs {
     /// A Postgres for the log alone.
     #[arg(long, env = "LOG_URL", hide_env_values = true)]
     pub log_url: Option<String>,
+    /// Brokers to use instead of a local Kafka; only `up-kafka` needs any.
+    #[arg(long, env = "KAFKA_BROKERS")]
+    pub kafka_brokers: Option<String>,
     /// A Postgres for the views alone.
     #[arg(long, env = "VIEW_URL", hide_env_values = true)]
     pub view_url: Option<String>,

@@ -9,6 +9,7 @@ use foldline_local::{
     Lifetime,
     kafka::{KafkaOptions, KafkaServer},
 };
+use foldline_log::Service;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -17,8 +18,9 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    migrate, serve, shutdown,
-    up::{self, Ready, UpArgs, folder::Folder},
+    migrate, roles, serve, shutdown,
+    telemetry::LogArgs,
+    up::{self, Databases, Ready, UpArgs, folder::Folder, sample},
 };
 
 /// How long a role may take to answer that it is ready.
@@ -29,19 +31,15 @@ const END_SECONDS_MAX: u64 = 30;
 /// The pause before a role that ended unasked is started again.
 const RESTART_PAUSE_MS: u64 = 1_000;
 
-pub async fn run(args: UpArgs) -> anyhow::Result<()> {
+pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let folder = Folder::open(args.data.as_deref())?;
     folder.secret()?;
     let databases = folder.databases(&args).await?;
     migrate::log(&databases.log.direct, "main").await?;
     migrate::views(&databases.view.direct).await?;
-    let kafka = KafkaServer::start(KafkaOptions {
-        data: folder.path().join("kafka"),
-        broker_port: None,
-        lifetime: Lifetime::OutlivesUs,
-    })
-    .await?;
+    create_sample(&databases, &folder).await?;
+    let kafka = Kafka::find(&args, &folder).await?;
 
     let ports = Ports::choose(args.port).await?;
     let environment = vec![
@@ -58,6 +56,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         name: role,
         listen: SocketAddr::from(([127, 0, 0, 1], port)),
         environment: environment.clone(),
+        logs: logs.clone(),
     });
     let keeping = roles.map(|role| tokio::spawn(role.keep(shutdown.clone())));
     let served = announce(&args, &folder, &ports, &shutdown).await;
@@ -67,9 +66,50 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     for role in keeping {
         role.await.context("a role's keeper failed")??;
     }
-    kafka.stop().await.context("cannot stop the local Kafka")?;
+    kafka.stop().await?;
     databases.stop().await?;
     served
+}
+
+/// The roles are not there yet, so this process writes the sample itself, as a command service would.
+async fn create_sample(databases: &Databases, folder: &Folder) -> anyhow::Result<()> {
+    let log = roles::open_log(&databases.log, Service::Command).await?;
+    let (_routes, handler) = roles::command_routes(&log, &folder.secret()?);
+    sample::create_when_empty(&log, &handler).await
+}
+
+/// The brokers: somebody else's, or a node of our own.
+enum Kafka {
+    Given(String),
+    Ours(KafkaServer),
+}
+
+impl Kafka {
+    async fn find(args: &UpArgs, folder: &Folder) -> anyhow::Result<Self> {
+        if let Some(brokers) = &args.kafka_brokers {
+            return Ok(Self::Given(brokers.clone()));
+        }
+        let options = KafkaOptions {
+            data: folder.path().join("kafka"),
+            broker_port: None,
+            lifetime: Lifetime::OutlivesUs,
+        };
+        Ok(Self::Ours(KafkaServer::start(options).await?))
+    }
+
+    fn brokers(&self) -> String {
+        match self {
+            Self::Given(brokers) => brokers.clone(),
+            Self::Ours(server) => server.brokers(),
+        }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        match self {
+            Self::Given(_) => Ok(()),
+            Self::Ours(server) => server.stop().await.context("cannot stop the local Kafka"),
+        }
+    }
 }
 
 /// Waits until all roles are ready, and says so.
@@ -160,6 +200,7 @@ struct Role {
     name: &'static str,
     listen: SocketAddr,
     environment: Vec<(&'static str, String)>,
+    logs: LogArgs,
 }
 
 impl Role {
@@ -187,6 +228,7 @@ impl Role {
         Command::new(program)
             .arg(self.name)
             .args(["--listen", &self.listen.to_string()])
+            .args(self.logs.to_arguments())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env_remove("DATABASE_URL")
             .stdin(Stdio::null())
