@@ -70,6 +70,28 @@ pub struct ListenArgs {
     pub json: bool,
 }
 
+/// Everything in one place: `up` and `up-kafka`.
+#[derive(Args, Clone)]
+pub struct UpArgs {
+    /// The port that people open; 0 takes any free one.
+    #[arg(long, env = "FOLDLINE_PORT", default_value_t = UP_PORT)]
+    port: u16,
+    /// Where data is kept; by default the user's data folder.
+    #[arg(long, env = "FOLDLINE_DATA")]
+    data: Option<PathBuf>,
+    /// Print one line of JSON on standard output when ready, for scripts.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    view: ViewArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    kafka: KafkaArgs,
+}
+
 #[derive(Args, Clone)]
 pub struct CommandArgs {
     #[command(flatten)]
@@ -169,6 +191,15 @@ impl Database {
     }
 }
 
+pub struct UpConfig {
+    pub listen: SocketAddr,
+    pub data: Option<PathBuf>,
+    /// Log and views, when they are not to be embedded.
+    pub databases: Option<(Database, Database)>,
+    /// When Kafka is not to be a local one. Only `up-kafka` needs any.
+    pub kafka: Option<KafkaOptions>,
+}
+
 pub struct CommandConfig {
     pub log: Database,
     pub secret: Secret,
@@ -205,11 +236,36 @@ pub struct MigrateConfig {
     pub view: Option<Database>,
 }
 
-/// The ports of the roles on the loopback, when nothing else is said.
+/// The ports on the loopback, when nothing else is said.
+const UP_PORT: u16 = 8080;
 const COMMAND_PORT: u16 = 8081;
 const QUERY_PORT: u16 = 8082;
 const PROJECTOR_PORT: u16 = 8083;
 const RELAY_PORT: u16 = 8084;
+
+impl UpArgs {
+    pub fn read(&self) -> anyhow::Result<UpConfig> {
+        let mut problems = Problems::default();
+        let given = self.database.database_url.is_some()
+            || self.log.log_url.is_some()
+            || self.view.view_url.is_some();
+        let log = given.then(|| problems.note(self.log.read(&self.database)));
+        let view = given.then(|| problems.note(self.view.read(&self.database)));
+        let kafka = self
+            .kafka
+            .kafka_brokers
+            .is_some()
+            .then(|| problems.note(self.kafka.read()));
+        problems.report(|| {
+            Some(UpConfig {
+                listen: SocketAddr::from(([127, 0, 0, 1], self.port)),
+                data: self.data.clone(),
+                databases: log.flatten().zip(view.flatten()),
+                kafka: kafka.flatten(),
+            })
+        })
+    }
+}
 
 impl CommandArgs {
     pub fn read(&self) -> anyhow::Result<CommandConfig> {

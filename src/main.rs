@@ -4,6 +4,7 @@
 //! together. Read [`up`] next for all of them in one process, [`roles`] for each in a process of its own.
 
 mod config;
+mod folder;
 mod import;
 mod migrate;
 mod roles;
@@ -31,9 +32,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run everything in one process, with a Postgres of its own.
-    Up(up::UpArgs),
+    Up(config::UpArgs),
     /// Run the four roles as processes of their own, with a Postgres and a Kafka of their own in the middle.
-    UpKafka(up::UpArgs),
+    UpKafka(config::UpArgs),
     /// Run the write side: takes commands over HTTP and appends their events to the log.
     Command(config::CommandArgs),
     /// Run the writers of views: folds the log into read models and dashboards.

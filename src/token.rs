@@ -6,7 +6,7 @@ use clap::Args;
 use foldline_events::Tenant;
 use foldline_gate::{Gate, Role, Secret};
 
-use crate::{config::SecretArgs, up};
+use crate::{config::SecretArgs, folder};
 
 #[derive(Args)]
 pub struct TokenArgs {
@@ -33,7 +33,7 @@ pub fn run(args: TokenArgs) -> anyhow::Result<()> {
     let secret = if args.secret.is_given() {
         args.secret.read().map_err(anyhow::Error::msg)?
     } else {
-        up::existing_secret(args.data.as_deref())?
+        folder::existing_secret(args.data.as_deref())?
     };
     let role: Role = args.role.parse()?;
     println!(

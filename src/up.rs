@@ -1,61 +1,31 @@
 //! `foldline up`: every part in one process, with a Postgres of its own. Nothing to configure, nothing to install.
 
-pub(crate) mod folder;
 mod ready;
 pub(crate) mod sample;
 
-use std::{net::SocketAddr, path::PathBuf};
-
 use anyhow::Context;
-use clap::Args;
 use foldline_log::Service;
 use foldline_query::{Commands, Wakes};
 
 use crate::{
-    config::{Database, FeedConfig},
+    config::{FeedConfig, UpArgs},
+    folder::Folder,
     migrate, roles,
     serve::{self, Check},
     shutdown,
 };
-use folder::Folder;
-pub use folder::existing_secret;
 pub use ready::{Ready, TOKEN_DAYS};
 
 /// The tenant of the development token and of the sample project.
 pub const TENANT: &str = "dev";
 
-#[derive(Args, Clone)]
-pub struct UpArgs {
-    /// The port of everything; 0 takes any free one.
-    #[arg(long, env = "FOLDLINE_PORT", default_value_t = 8080)]
-    pub port: u16,
-    /// Where data is kept; by default the user's data folder.
-    #[arg(long, env = "FOLDLINE_DATA")]
-    pub data: Option<PathBuf>,
-    /// Print one line of JSON on standard output when ready, for scripts.
-    #[arg(long)]
-    pub json: bool,
-    /// A Postgres to use instead of the embedded one.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: Option<String>,
-    /// A Postgres for the log alone.
-    #[arg(long, env = "LOG_URL", hide_env_values = true)]
-    pub log_url: Option<String>,
-    /// Brokers to use instead of a local Kafka; only `up-kafka` needs any.
-    #[arg(long, env = "KAFKA_BROKERS")]
-    pub kafka_brokers: Option<String>,
-    /// A Postgres for the views alone.
-    #[arg(long, env = "VIEW_URL", hide_env_values = true)]
-    pub view_url: Option<String>,
-}
-
 pub async fn run(args: UpArgs) -> anyhow::Result<()> {
+    let config = args.read()?;
     let shutdown = shutdown::on_signal()?;
-    let address = SocketAddr::from(([127, 0, 0, 1], args.port));
-    let listener = serve::bind(address).await.context("see --port")?;
-    let folder = Folder::open(args.data.as_deref())?;
+    let listener = serve::bind(config.listen).await.context("see --port")?;
+    let folder = Folder::open(config.data.as_deref())?;
     let secret = folder.secret()?;
-    let databases = folder.databases(&args).await?;
+    let databases = folder.databases(config.databases).await?;
 
     migrate::log(&databases.log.direct, "main").await?;
     migrate::views(&databases.view.direct).await?;
@@ -116,23 +86,4 @@ async fn stop_when_projector_ends(
     }
     drained.cancel();
     Ok(projecting.await??)
-}
-
-/// Where log and views are, and the server behind them when it is ours.
-pub struct Databases {
-    pub log: Database,
-    pub view: Database,
-    server: Option<foldline_local::postgres::PostgresServer>,
-}
-
-impl Databases {
-    pub async fn stop(self) -> anyhow::Result<()> {
-        match self.server {
-            Some(server) => server
-                .stop()
-                .await
-                .context("cannot stop the embedded Postgres"),
-            None => Ok(()),
-        }
-    }
 }

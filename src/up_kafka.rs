@@ -18,9 +18,11 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    config::{UpArgs, UpConfig},
+    folder::{Databases, Folder},
     migrate, roles, serve, shutdown,
     telemetry::LogArgs,
-    up::{self, Databases, Ready, UpArgs, folder::Folder, sample},
+    up::{self, Ready, sample},
 };
 
 /// How long a role may take to answer that it is ready.
@@ -32,16 +34,17 @@ const END_SECONDS_MAX: u64 = 30;
 const RESTART_PAUSE_MS: u64 = 1_000;
 
 pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
+    let config = args.read()?;
     let shutdown = shutdown::on_signal()?;
-    let folder = Folder::open(args.data.as_deref())?;
+    let folder = Folder::open(config.data.as_deref())?;
     folder.secret()?;
-    let databases = folder.databases(&args).await?;
+    let databases = folder.databases(config.databases.clone()).await?;
     migrate::log(&databases.log.direct, "main").await?;
     migrate::views(&databases.view.direct).await?;
     create_sample(&databases, &folder).await?;
-    let kafka = Kafka::find(&args, &folder).await?;
+    let kafka = Kafka::find(&config, &folder).await?;
 
-    let ports = Ports::choose(args.port).await?;
+    let ports = Ports::choose(config.listen.port()).await?;
     let environment = vec![
         ("LOG_URL", databases.log.to_text()),
         ("VIEW_URL", databases.view.to_text()),
@@ -59,7 +62,7 @@ pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
         logs: logs.clone(),
     });
     let keeping = roles.map(|role| tokio::spawn(role.keep(shutdown.clone())));
-    let served = announce(&args, &folder, &ports, &shutdown).await;
+    let served = announce(args.json, &folder, &ports, &shutdown).await;
     if served.is_err() {
         shutdown.cancel();
     }
@@ -85,9 +88,9 @@ enum Kafka {
 }
 
 impl Kafka {
-    async fn find(args: &UpArgs, folder: &Folder) -> anyhow::Result<Self> {
-        if let Some(brokers) = &args.kafka_brokers {
-            return Ok(Self::Given(brokers.clone()));
+    async fn find(config: &UpConfig, folder: &Folder) -> anyhow::Result<Self> {
+        if let Some(given) = &config.kafka {
+            return Ok(Self::Given(given.brokers.clone()));
         }
         let options = KafkaOptions {
             data: folder.path().join("kafka"),
@@ -114,7 +117,7 @@ impl Kafka {
 
 /// Waits until all roles are ready, and says so.
 async fn announce(
-    args: &UpArgs,
+    as_json: bool,
     folder: &Folder,
     ports: &Ports,
     shutdown: &CancellationToken,
@@ -137,7 +140,7 @@ async fn announce(
         token,
         folder.path(),
     )
-    .announce(args.json)
+    .announce(as_json)
 }
 
 async fn becomes_ready(client: &reqwest::Client, port: u16) -> anyhow::Result<()> {

@@ -4,24 +4,26 @@
 //! batch on the state before it, so an append that touches a stream, a command id or a guarded tag of an earlier one
 //! waits for a later batch ([`compose`]).
 
+mod columns;
+mod compose;
+
 use std::collections::{HashSet, VecDeque};
 
 use backon::{ExponentialBuilder, Retryable};
-use foldline_events::{Cursor, partition_of};
+use foldline_events::Cursor;
 use sqlx::{PgPool, Row, postgres::PgRow};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    Append, EVENTS_PER_APPEND_MAX, Error, Expected, GUARDS_PER_APPEND_MAX, PAYLOAD_BYTES_MAX,
-    Receipt, TAGS_PER_EVENT_MAX, Verdict, WRITES_PER_APPEND_MAX,
+    Append, EVENTS_PER_APPEND_MAX, Error, GUARDS_PER_APPEND_MAX, PAYLOAD_BYTES_MAX, Receipt,
+    TAGS_PER_EVENT_MAX, Verdict, WRITES_PER_APPEND_MAX,
 };
 
-/// How many appends share a batch at most.
-const BATCH_APPENDS_MAX: usize = 1_000;
-/// How many bytes of payload share a batch at most; one append may exceed it alone.
-const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+use columns::Columns;
+use compose::compose;
+
 /// How many appends are looked at for one batch, so that composing stays cheap under a flood on one stream.
 const LOOKAHEAD_APPENDS_MAX: usize = 4_096;
 
@@ -137,84 +139,6 @@ pub(crate) async fn run(
 #[expect(clippy::cast_precision_loss, reason = "batches are far below 2^52")]
 fn size_as_f64(size: usize) -> f64 {
     size as f64
-}
-
-/// Takes the next batch from those waiting, in their order, leaving behind each append that touches an earlier one,
-/// whether that one is in the batch or was left behind itself.
-fn compose(waiting: &mut VecDeque<Request>) -> Vec<Request> {
-    let mut touched = Touched::default();
-    let mut batch = Vec::new();
-    let mut left = VecDeque::new();
-    let mut bytes = 0;
-    while let Some(request) = waiting.pop_front() {
-        let size = payload_bytes(&request.append);
-        let full = batch.len() >= BATCH_APPENDS_MAX
-            || (bytes + size > BATCH_BYTES_MAX && !batch.is_empty());
-        if full {
-            left.push_back(request);
-            break;
-        }
-        let apart = touched.is_apart_from(&request.append);
-        touched.add(&request.append);
-        if apart {
-            bytes += size;
-            batch.push(request);
-        } else {
-            left.push_back(request);
-        }
-    }
-    left.append(waiting);
-    *waiting = left;
-    batch
-}
-
-fn payload_bytes(append: &Append) -> usize {
-    let events = append.writes.iter().flat_map(|write| &write.events);
-    events.map(|event| event.encoded.payload.len()).sum()
-}
-
-/// What the appends so far read or write; each key with its tenant and kind.
-#[derive(Default)]
-struct Touched {
-    streams_and_commands: HashSet<(String, String)>,
-    tags_written: HashSet<(String, String)>,
-}
-
-impl Touched {
-    fn is_apart_from(&self, append: &Append) -> bool {
-        let tenant = append.tenant.as_str();
-        let key = |name: &str| (tenant.to_owned(), name.to_owned());
-        let streams_apart = append
-            .writes
-            .iter()
-            .all(|write| !self.streams_and_commands.contains(&key(&write.stream)));
-        let command_apart = !self
-            .streams_and_commands
-            .contains(&key(&command_key(append.command_id)));
-        let guards_apart = append
-            .guards
-            .iter()
-            .all(|guard| !self.tags_written.contains(&key(&guard.tag)));
-        streams_apart && command_apart && guards_apart
-    }
-
-    fn add(&mut self, append: &Append) {
-        let tenant = append.tenant.as_str();
-        let key = |name: &str| (tenant.to_owned(), name.to_owned());
-        self.streams_and_commands
-            .insert(key(&command_key(append.command_id)));
-        for write in &append.writes {
-            self.streams_and_commands.insert(key(&write.stream));
-            for tag in write.events.iter().flat_map(|event| &event.encoded.tags) {
-                self.tags_written.insert(key(tag));
-            }
-        }
-    }
-}
-
-/// A colon cannot begin a stream's name, so the two kinds of key never meet.
-fn command_key(command_id: Uuid) -> String {
-    format!(":{}", command_id.simple())
 }
 
 /// Writes one batch and answers each of its appends. Returns whether anything was stored.
@@ -348,118 +272,4 @@ fn verdict(row: &PgRow, epoch: Uuid) -> Result<Verdict, sqlx::Error> {
             format!("no such verdict: {other}").into(),
         )),
     }
-}
-
-/// A batch as the arrays that `log.append` takes, in the order of its parameters.
-#[derive(Default)]
-struct Columns<'a> {
-    tenants: Vec<&'a str>,
-    command_ids: Vec<Uuid>,
-    input_hmacs: Vec<&'a [u8]>,
-    actors: Vec<&'a str>,
-    correlation_ids: Vec<Uuid>,
-    causation_ids: Vec<Uuid>,
-    trace_contexts: Vec<Option<&'a str>>,
-    write_appends: Vec<i32>,
-    write_streams: Vec<&'a str>,
-    write_partitions: Vec<i16>,
-    write_expected: Vec<Option<i64>>,
-    guard_appends: Vec<i32>,
-    guard_tags: Vec<&'a str>,
-    guard_types: Vec<String>,
-    guard_after: Vec<i64>,
-    event_writes: Vec<i32>,
-    event_ids: Vec<Uuid>,
-    event_types: Vec<&'a str>,
-    event_schema_versions: Vec<i16>,
-    event_payloads: Vec<&'a str>,
-    event_tags: Vec<String>,
-    event_occurred_at: Vec<chrono::DateTime<chrono::Utc>>,
-}
-
-impl<'a> Columns<'a> {
-    fn from(appends: &[&'a Append]) -> Self {
-        let mut columns = Self::default();
-        for append in appends {
-            columns.add(append);
-        }
-        columns
-    }
-
-    fn add(&mut self, append: &'a Append) {
-        self.tenants.push(append.tenant.as_str());
-        self.command_ids.push(append.command_id);
-        self.input_hmacs.push(&append.input_hmac);
-        self.actors.push(&append.actor);
-        self.correlation_ids.push(append.correlation_id);
-        self.causation_ids.push(append.causation_id);
-        self.trace_contexts.push(append.trace_context.as_deref());
-        let append_number = number(self.tenants.len());
-        for guard in &append.guards {
-            self.guard_appends.push(append_number);
-            self.guard_tags.push(&guard.tag);
-            self.guard_types.push(guard.event_types.join(","));
-            self.guard_after.push(guard.after);
-        }
-        for write in &append.writes {
-            self.write_appends.push(append_number);
-            self.write_streams.push(&write.stream);
-            self.write_partitions
-                .push(partition_of(&append.tenant, &write.stream));
-            self.write_expected.push(match write.expected {
-                Expected::Any => None,
-                Expected::Exists => Some(-1),
-                Expected::NoStream => Some(0),
-                Expected::Exactly(version) => Some(version),
-            });
-            let write_number = number(self.write_appends.len());
-            for event in &write.events {
-                self.event_writes.push(write_number);
-                self.event_ids.push(event.id);
-                self.event_types.push(event.encoded.event_type);
-                self.event_schema_versions
-                    .push(event.encoded.schema_version);
-                self.event_payloads.push(&event.encoded.payload);
-                self.event_tags
-                    .push(event.encoded.tags.join(&TAG_SEPARATOR.to_string()));
-                self.event_occurred_at.push(event.occurred_at);
-            }
-        }
-    }
-
-    fn query(&self) -> sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments> {
-        sqlx::query(
-            "select append, verdict, stream, version, position, partition
-             from log.append(
-                 $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22
-             )",
-        )
-        .bind(&self.tenants)
-        .bind(&self.command_ids)
-        .bind(&self.input_hmacs)
-        .bind(&self.actors)
-        .bind(&self.correlation_ids)
-        .bind(&self.causation_ids)
-        .bind(&self.trace_contexts)
-        .bind(&self.write_appends)
-        .bind(&self.write_streams)
-        .bind(&self.write_partitions)
-        .bind(&self.write_expected)
-        .bind(&self.guard_appends)
-        .bind(&self.guard_tags)
-        .bind(&self.guard_types)
-        .bind(&self.guard_after)
-        .bind(&self.event_writes)
-        .bind(&self.event_ids)
-        .bind(&self.event_types)
-        .bind(&self.event_schema_versions)
-        .bind(&self.event_payloads)
-        .bind(&self.event_tags)
-        .bind(&self.event_occurred_at)
-    }
-}
-
-/// Arrays in the database are numbered from 1; batches are far too small to overflow.
-fn number(count: usize) -> i32 {
-    i32::try_from(count).expect("a batch has fewer than 2^31 elements")
 }

@@ -1,4 +1,4 @@
-//! The data folder: the secret, and the embedded Postgres.
+//! The data folder of `up` and `up-kafka`: the secret, and the embedded Postgres.
 
 use std::{
     fs,
@@ -16,7 +16,6 @@ use foldline_local::{
 use rand::RngExt;
 use sqlx::{Connection, PgConnection};
 
-use super::{Databases, UpArgs};
 use crate::config::Database;
 
 const SECRET_FILE: &str = "secret";
@@ -59,25 +58,18 @@ impl Folder {
         read_secret(&file)
     }
 
-    /// The databases named, or the embedded one, started.
-    pub async fn databases(&self, args: &UpArgs) -> anyhow::Result<Databases> {
-        let log = args.log_url.as_ref().or(args.database_url.as_ref());
-        let view = args.view_url.as_ref().or(args.database_url.as_ref());
-        match (log, view) {
-            (Some(log), Some(view)) => Ok(Databases {
-                log: Database::at(log)
-                    .context("LOG_URL (or DATABASE_URL) is not a database URL")?,
-                view: Database::at(view)
-                    .context("VIEW_URL (or DATABASE_URL) is not a database URL")?,
+    /// The databases given, for log and views, or the embedded one, started.
+    pub async fn databases(
+        &self,
+        given: Option<(Database, Database)>,
+    ) -> anyhow::Result<Databases> {
+        match given {
+            Some((log, view)) => Ok(Databases {
+                log,
+                view,
                 server: None,
             }),
-            (None, None) => self.embedded().await,
-            (Some(_), None) => {
-                anyhow::bail!("LOG_URL is given and VIEW_URL is not: give both, or DATABASE_URL")
-            }
-            (None, Some(_)) => {
-                anyhow::bail!("VIEW_URL is given and LOG_URL is not: give both, or DATABASE_URL")
-            }
+            None => self.embedded().await,
         }
     }
 
@@ -98,6 +90,25 @@ impl Folder {
             view: database,
             server: Some(server),
         })
+    }
+}
+
+/// Where log and views are, and the server behind them when it is ours.
+pub struct Databases {
+    pub log: Database,
+    pub view: Database,
+    server: Option<PostgresServer>,
+}
+
+impl Databases {
+    pub async fn stop(self) -> anyhow::Result<()> {
+        match self.server {
+            Some(server) => server
+                .stop()
+                .await
+                .context("cannot stop the embedded Postgres"),
+            None => Ok(()),
+        }
     }
 }
 
