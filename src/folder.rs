@@ -75,7 +75,7 @@ impl Folder {
 
     async fn embedded(&self) -> anyhow::Result<Databases> {
         let options = PostgresOptions {
-            data: self.path.clone(),
+            data: self.path.join("postgres"),
             port: None,
             version: None,
             settings: vec![],
