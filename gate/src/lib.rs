@@ -1,1 +1,21 @@
-//! (in progress)
+//! The door of both HTTP services: who calls, what they may, how much they may send, and how a "no" looks.
+//!
+//! It owns the token ([`Gate`]), the problem document ([`Problem`]), reading of JSON bodies ([`Json`]), the answers
+//! for unknown routes and methods ([`closed`]) and the span and trace of a request ([`observe`]). It must not know
+//! any command, query or event. Real identity will replace the token's source, not this door. Read [`token`] next.
+
+mod body;
+mod door;
+mod problem;
+mod secret;
+mod token;
+mod trace;
+
+pub use body::{
+    BODY_BYTES_MAX, BodyBytesMax, Json, JsonText, OptionalJson, PathParameters, parse, parse_object,
+};
+pub use door::{closed, observe};
+pub use problem::{Fault, PROBLEM_MEDIA_TYPE, Problem, RETRY_AFTER_S};
+pub use secret::{InvalidSecret, SECRET_BYTES_MIN, Secret};
+pub use token::{Caller, Gate, IssueError, LEEWAY_S, Role, UnknownRole};
+pub use trace::TraceContext;

@@ -1,0 +1,308 @@
+//! Reading what a request brings: JSON bodies and the parameters of its path, each with a problem for every fault.
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+
+use crate::Problem;
+
+/// How long a body may be where nothing else is said, in bytes.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// How much more than allowed is read and thrown away, in bytes: a client that is still sending when the connection
+/// closes never sees why.
+const DRAINED_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// As an extension of a request (`.layer(Extension(BodyBytesMax(…)))` on its route), how long its body may be instead.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyBytesMax(pub usize);
+
+/// A JSON body as text: its content type, its length and its encoding are right, nothing more is known of it.
+pub struct JsonText(pub String);
+
+/// A JSON body, read.
+pub struct Json<T>(pub T);
+
+/// A JSON body, read; none, or `null`, is read as `{}`.
+pub struct OptionalJson<T>(pub T);
+
+/// The parameters of a path, read.
+pub struct PathParameters<T>(pub T);
+
+impl<S: Send + Sync> FromRequest<S> for JsonText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        must_be_json(request.headers())?;
+        Ok(Self(text(bytes(request).await?)?))
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let JsonText(text) = JsonText::from_request(request, state).await?;
+        Ok(Self(parse_object(&text)?))
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let typed = must_be_json(request.headers());
+        let bytes = bytes(request).await?;
+        if bytes.is_empty() {
+            return Ok(Self(parse_object("{}")?));
+        }
+        typed?;
+        if bytes.trim_ascii() == b"null" {
+            return Ok(Self(parse_object("{}")?));
+        }
+        Ok(Self(parse_object(&text(bytes)?)?))
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathParameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(parameters)) => Ok(Self(parameters)),
+            Err(rejection) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "PATH_INVALID",
+                "A part of the path is not as it must be",
+            )
+            .detail(rejection.body_text())),
+        }
+    }
+}
+
+/// Reads a JSON object strictly, as [`parse`] does. serde takes an array for a struct, field by field in order; that is
+/// not how requests are written.
+pub fn parse_object<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    let value = parse(text)?;
+    if text.trim_start().starts_with('[') {
+        return Err(not_an_object());
+    }
+    Ok(value)
+}
+
+/// Reads JSON text strictly: a syntax error is a 400 with line and column; a value of the wrong type, an unknown
+/// field, or NUL in a text is a 422 with a pointer to it. Nesting is bounded by the reader (128 deep).
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = serde_path_to_error::deserialize(&mut reader);
+    let (pointer, error) = match read {
+        Ok(value) => match reader.end() {
+            Ok(()) if has_nul(text) => return Err(nul()),
+            Ok(()) => return Ok(value),
+            Err(error) => (String::new(), error),
+        },
+        Err(error) => (pointer_to(error.path()), error.into_inner()),
+    };
+    if error.is_data() {
+        // What comes after the fault has not been read, so the text may still be malformed; one problem is enough.
+        return Err(if has_nul(text) {
+            nul()
+        } else {
+            Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "BODY_INVALID",
+                "A value in the body is not as it must be",
+            )
+            .detail(format!(
+                "at {}: {error}",
+                if pointer.is_empty() {
+                    "the body"
+                } else {
+                    &pointer
+                }
+            ))
+            .fault(pointer, error.to_string())
+        });
+    }
+    Err(Problem::new(
+        StatusCode::BAD_REQUEST,
+        "JSON_MALFORMED",
+        "The body is not JSON",
+    )
+    .detail(error.to_string()))
+}
+
+async fn bytes(request: Request) -> Result<Vec<u8>, Problem> {
+    let limit = request.extensions().get::<BodyBytesMax>();
+    let bytes_max = limit.map_or(BODY_BYTES_MAX, |limit| limit.0);
+    // Who asks before sending need not send: the body is left alone.
+    let asks = request.headers().contains_key(header::EXPECT);
+    if asks && announced(request.headers()).is_some_and(|bytes| bytes > bytes_max) {
+        return Err(too_large(bytes_max));
+    }
+    read(request.into_body(), bytes_max).await
+}
+
+async fn read(body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let mut frames = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = frames.next().await {
+        let frame = frame.map_err(|_| {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "BODY_UNREADABLE",
+                "The body cannot be read",
+            )
+            .detail("it ended before it was complete")
+        })?;
+        length += frame.len();
+        if length <= bytes_max {
+            bytes.extend_from_slice(&frame);
+        } else if length <= bytes_max + DRAINED_BYTES_MAX {
+            bytes = Vec::new();
+        } else {
+            break;
+        }
+    }
+    if length > bytes_max {
+        return Err(too_large(bytes_max));
+    }
+    Ok(bytes)
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "BODY_TOO_LARGE",
+        "The body is too large",
+    )
+    .detail(format!("at most {bytes_max} bytes are taken here"))
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Problem> {
+    String::from_utf8(bytes).map_err(|error| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "JSON_MALFORMED",
+            "The body is not JSON",
+        )
+        .detail(format!("it is not UTF-8: {}", error.utf8_error()))
+    })
+}
+
+fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE);
+    let essence = given
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|essence| essence.trim().to_ascii_lowercase());
+    let is_json = essence.as_deref().is_some_and(|essence| {
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    });
+    if is_json {
+        return Ok(());
+    }
+    let problem = Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "CONTENT_TYPE_UNSUPPORTED",
+        "The body's content type is not supported",
+    );
+    Err(problem.detail(match essence {
+        Some(essence) => format!("it is {essence:?}; send `Content-Type: application/json`"),
+        None => "there is none; send `Content-Type: application/json`".to_owned(),
+    }))
+}
+
+/// RFC 6901, of the place where reading stopped.
+fn pointer_to(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let escape = |key: &str| key.replace('~', "~0").replace('/', "~1");
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => format!("/{}", escape(key)),
+            Segment::Enum { variant } => format!("/{}", escape(variant)),
+            Segment::Unknown => String::new(),
+        })
+        .collect()
+}
+
+/// Whether a text inside valid JSON holds NUL, which can only stand there escaped.
+fn has_nul(json: &str) -> bool {
+    let mut rest = json.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let escape = &rest[at + 1..];
+        if escape.starts_with(b"u0000") {
+            return true;
+        }
+        // The escaped character may itself be a backslash: it must not start the next escape.
+        rest = escape.get(1..).unwrap_or_default();
+    }
+    false
+}
+
+fn not_an_object() -> Problem {
+    let says = "it is an array, and must be an object";
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "BODY_INVALID",
+        "A value in the body is not as it must be",
+    )
+    .detail(says)
+    .fault("", says)
+}
+
+fn nul() -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "TEXT_WITH_NUL",
+        "A text contains NUL",
+    )
+    .detail("a text in the body contains \\u0000, which cannot be stored; leave it out")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn nul_is_found_exactly_where_it_is(text in "[a\\\\u0\u{0}]{0,12}") {
+            let json = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(has_nul(&json), text.contains('\0'), "{}", json);
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in ".*") {
+            let _ = parse::<Value>(&text);
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_malformed_and_overflows_nothing() {
+        for open in ["[", "{\"a\":"] {
+            assert_eq!(
+                parse::<Value>(&open.repeat(100_000)).unwrap_err().code,
+                "JSON_MALFORMED"
+            );
+        }
+    }
+}
