@@ -1,0 +1,8 @@
+//! The rules, as specifications; and the real history, which keeps all of them.
+
+mod commands;
+mod history;
+mod laws;
+mod projects;
+mod specification;
+mod tasks;
