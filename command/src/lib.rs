@@ -1,1 +1,20 @@
-//! (in progress)
+//! The write side: HTTP → who is it, may they → load → decide → guarded append → version and cursor.
+//!
+//! It owns the HTTP API of commands and the way one command goes. It must not know views, queries or Kafka, nor
+//! how the log stores events. Read [`handle`] next: everything else leads to it.
+
+mod aggregate;
+mod bulk;
+mod digest;
+mod failure;
+pub mod handle;
+mod http;
+mod streams;
+mod tasks;
+pub mod wire;
+
+pub use bulk::{COMMANDS_CONCURRENT_MAX, COMMANDS_PER_REQUEST_MAX};
+pub use failure::Failure;
+pub use handle::{Handler, Options, Request, created_id};
+pub use http::{BULK_BODY_BYTES_MAX, openapi, router};
+pub use wire::{Accepted, Item, Outcome, Verdict, Verdicts};

@@ -1,0 +1,38 @@
+//! What the handler asks of an aggregate beyond its rules; each context answers in a module of its own name.
+
+use foldline_domain::Decider;
+use foldline_events::Tenant;
+use foldline_gate::Role;
+use foldline_log::{Error, Guard};
+
+use crate::{
+    Handler,
+    streams::{Reading, Streams},
+};
+
+pub(crate) trait Aggregate:
+    Decider<Command: Clone + Send + Sync, Facts: Send + Sync, Event: Clone + Send + Sync>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+    fn streams(handler: &Handler) -> &Streams<Self>;
+
+    /// Roughly how much memory a state holds.
+    fn size_bytes(&self) -> usize;
+
+    /// The least role that may run it.
+    fn least_role(command: &Self::Command) -> Role;
+
+    /// Whether it makes its stream, so that there is most likely none yet.
+    fn creates(command: &Self::Command) -> bool;
+
+    /// What the decision needs to know of other streams, and guards that hold it true until the append.
+    fn facts(
+        handler: &Handler,
+        tenant: &Tenant,
+        command: &Self::Command,
+        reading: Reading,
+    ) -> impl Future<Output = Result<(Self::Facts, Vec<Guard>), Error>> + Send;
+}

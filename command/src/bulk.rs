@@ -1,0 +1,295 @@
+//! Many commands in one request, as if they were sent one after another, and as concurrently as that allows.
+//!
+//! Items on one stream go in order. An item that refers to a stream without writing it (a task's project) goes after
+//! the earlier items that write that stream and before the later ones. All others go at the same time, so that the
+//! log writes them together.
+
+use std::collections::HashMap;
+
+use axum::http::StatusCode;
+use foldline_domain::{Command, InvalidCommand};
+use foldline_events::tasks::project_stream;
+use foldline_gate::{Caller, Problem, parse_object};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
+
+use crate::{Accepted, Handler, Item, Outcome, Request, Verdict, Verdicts, tasks::project_of};
+
+/// How many commands one request may bring.
+pub const COMMANDS_PER_REQUEST_MAX: usize = 1_000;
+/// How many commands of one request are handled at the same time.
+pub const COMMANDS_CONCURRENT_MAX: usize = 256;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Many {
+    commands: Vec<Box<RawValue>>,
+}
+
+/// A line that was read, or its verdict.
+type Read = Result<Request, Box<Verdict>>;
+
+/// Answers a body of many commands: a verdict each, or a problem when none or not all could be handled.
+pub(crate) async fn answer(
+    handler: &Handler,
+    caller: &Caller,
+    trace_context: Option<&str>,
+    body: &str,
+) -> Result<Verdicts, Problem> {
+    let items = split(body)?;
+    if items.len() > COMMANDS_PER_REQUEST_MAX {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "TOO_MANY_COMMANDS",
+            "Too many commands",
+        )
+        .detail(format!(
+            "{} commands in one request, and at most {COMMANDS_PER_REQUEST_MAX} may be",
+            items.len()
+        )));
+    }
+    let read: Vec<Read> = items
+        .iter()
+        .map(|item| request(item.get(), trace_context))
+        .collect();
+    run(handler, caller, read).await
+}
+
+/// An array, or an object that holds one; the items stay text, so that each can be wrong for itself.
+fn split(body: &str) -> Result<Vec<Box<RawValue>>, Problem> {
+    // An unread item may hold what the reader would refuse in it; the item's own verdict says so.
+    let shape = || {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "BODY_INVALID",
+            "A value in the body is not as it must be",
+        )
+    };
+    let malformed = |error: serde_json::Error| match error.is_data() {
+        true => shape()
+            .detail(error.to_string())
+            .fault("", error.to_string()),
+        false => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "JSON_MALFORMED",
+            "The body is not JSON",
+        )
+        .detail(error.to_string()),
+    };
+    if body.trim_start().starts_with('[') {
+        serde_json::from_str(body).map_err(malformed)
+    } else {
+        serde_json::from_str(body)
+            .map(|many: Many| many.commands)
+            .map_err(malformed)
+    }
+}
+
+fn request(item: &str, trace_context: Option<&str>) -> Read {
+    let item: Item =
+        parse_object(item).map_err(|problem| Box::new(rejected(command_id_of(item), problem)))?;
+    let command = Command::parse(&item.command_type, item.data.get())
+        .map_err(|error| Box::new(rejected(Some(item.id), invalid(&error))))?;
+    Ok(Request {
+        id: item.id,
+        command,
+        aggregate: item.aggregate,
+        at: item.at,
+        expected_version: item.expected_version,
+        trace_context: trace_context.map(str::to_owned),
+        correlation_id: None,
+        causation_id: None,
+    })
+}
+
+/// The id of an item that is otherwise malformed, so that its sender can find it.
+fn command_id_of(item: &str) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct Named {
+        id: Uuid,
+    }
+    serde_json::from_str::<Named>(item)
+        .ok()
+        .map(|named| named.id)
+}
+
+fn invalid(error: &InvalidCommand) -> Problem {
+    match error {
+        InvalidCommand::UnknownType(_) => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "UNKNOWN_COMMAND_TYPE",
+            "There is no such command type",
+        )
+        .detail(error.to_string())
+        .fault("/type", error.to_string()),
+        InvalidCommand::Data {
+            pointer, source, ..
+        } => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "BODY_INVALID",
+            "A value in the body is not as it must be",
+        )
+        .detail(format!("at /data{pointer}: {source}"))
+        .fault(format!("/data{pointer}"), source.to_string()),
+    }
+}
+
+fn rejected(command_id: Option<Uuid>, problem: Problem) -> Verdict {
+    Verdict::Rejected {
+        command_id,
+        problem,
+    }
+}
+
+async fn run(handler: &Handler, caller: &Caller, read: Vec<Read>) -> Result<Verdicts, Problem> {
+    let waits = waits(&read);
+    let (dones, ends): (Vec<_>, Vec<_>) = read.iter().map(|_| watch::channel(())).unzip();
+    let permits = Semaphore::new(COMMANDS_CONCURRENT_MAX);
+    let mut verdicts: Vec<Option<Verdict>> = read.iter().map(|_| None).collect();
+    let mut running: FuturesUnordered<_> = read
+        .into_iter()
+        .zip(dones)
+        .enumerate()
+        .map(|(index, (read, done))| {
+            let (waits, ends, permits) = (&waits[index], &ends, &permits);
+            async move {
+                for earlier in waits {
+                    // It never sends: that its sender is gone says that the earlier item has ended.
+                    let _ = ends[*earlier].clone().changed().await;
+                }
+                let permit = permits.acquire().await;
+                let verdict = match read {
+                    Ok(request) => one(handler, caller, request).await,
+                    Err(verdict) => Ok(*verdict),
+                };
+                drop((permit, done));
+                verdict.map(|verdict| (index, verdict))
+            }
+        })
+        .collect();
+    while let Some(ended) = running.next().await {
+        // What one item cannot have, the others cannot have either; those already recorded are known when retried.
+        let (index, verdict) = ended?;
+        verdicts[index] = Some(verdict);
+    }
+    Ok(Verdicts::of(verdicts.into_iter().flatten().collect()))
+}
+
+/// A problem of ours is an `Err`: it says nothing about the command.
+async fn one(handler: &Handler, caller: &Caller, request: Request) -> Result<Verdict, Problem> {
+    let command_id = request.id;
+    match handler.handle(caller, request).await {
+        Ok(
+            accepted @ Accepted {
+                outcome: Outcome::Known,
+                ..
+            },
+        ) => Ok(Verdict::Known(accepted)),
+        Ok(accepted) => Ok(Verdict::Accepted(accepted)),
+        Err(failure) => {
+            let of_rules = matches!(failure, crate::Failure::Rejected(_));
+            let mut problem = failure.into_problem();
+            if problem.status().is_server_error() {
+                return Err(problem);
+            }
+            if of_rules {
+                for fault in &mut problem.errors {
+                    fault.pointer.insert_str(0, "/data");
+                }
+            }
+            Ok(rejected(Some(command_id), problem))
+        }
+    }
+}
+
+/// For each item the earlier ones that must have ended before it begins.
+fn waits(items: &[Read]) -> Vec<Vec<usize>> {
+    let mut writers: HashMap<String, usize> = HashMap::new();
+    let mut referring: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut waits = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let mut earlier = Vec::new();
+        if let Ok(request) = item {
+            if let Some(stream) = refers_to(&request.command) {
+                earlier.extend(writers.get(&stream).copied());
+                referring.entry(stream).or_default().push(index);
+            }
+            let stream = request.command.stream(request.aggregate);
+            earlier.extend(referring.remove(&stream).unwrap_or_default());
+            earlier.extend(writers.insert(stream, index));
+        }
+        waits.push(earlier);
+    }
+    waits
+}
+
+/// A stream that the command depends on without writing it.
+fn refers_to(command: &Command) -> Option<String> {
+    match command {
+        Command::Project(_) => None,
+        Command::Task(command) => project_of(command).map(project_stream),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(command_type: &str, aggregate: u128, data: &str) -> Read {
+        let line = format!(
+            r#"{{"id":"{}","type":"{command_type}","aggregate":"{}","data":{data}}}"#,
+            Uuid::from_u128(99),
+            Uuid::from_u128(aggregate)
+        );
+        request(&line, None)
+    }
+
+    fn task_in(task: u128, project: u128) -> Read {
+        let project = Uuid::from_u128(project);
+        let data = format!(r#"{{"projectId":"{project}","title":"t","priority":"low"}}"#);
+        item("tasks.create_task", task, &data)
+    }
+
+    #[test]
+    fn items_of_one_stream_go_in_order_and_others_at_once() {
+        let items = [
+            item("tasks.start_task", 1, "{}"),
+            item("tasks.start_task", 2, "{}"),
+            item("tasks.complete_task", 1, "{}"),
+            item("tasks.complete_task", 1, "{}"),
+        ];
+        assert_eq!(waits(&items), [vec![], vec![], vec![0], vec![2]]);
+    }
+
+    #[test]
+    fn a_task_goes_after_its_project_and_before_what_follows_on_the_project() {
+        let items = [
+            item("tasks.create_project", 1, r#"{"name":"p"}"#),
+            task_in(10, 1),
+            task_in(11, 1),
+            item("tasks.archive_project", 1, "{}"),
+            task_in(12, 1),
+        ];
+        assert_eq!(
+            waits(&items),
+            [vec![], vec![0], vec![0], vec![1, 2, 0], vec![3]]
+        );
+    }
+
+    #[test]
+    fn a_malformed_item_holds_nobody_up() {
+        let items = [
+            item("tasks.start_task", 1, r#"{"oops":1}"#),
+            item("tasks.unheard_of", 1, "{}"),
+            item("tasks.start_task", 1, "{}"),
+        ];
+        assert!(
+            matches!(items[0].as_ref().map_err(|verdict| &**verdict), Err(Verdict::Rejected { problem, .. })
+            if problem.errors[0].pointer == "/data/oops")
+        );
+        assert!(waits(&items).iter().all(Vec::is_empty));
+    }
+}

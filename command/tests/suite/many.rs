@@ -1,0 +1,186 @@
+use foldline_command::{COMMANDS_PER_REQUEST_MAX, Verdict, Verdicts};
+use foldline_gate::Role;
+use uuid::Uuid;
+
+use crate::service::{JSON, Service, recorded, task_data, token};
+
+const COMMANDS: &str = "/api/v1/commands";
+
+fn item(command_type: &str, aggregate: Uuid, data: &str) -> String {
+    let id = Uuid::now_v7();
+    format!(
+        r#"{{"id":"{id}","type":"{command_type}","aggregate":"{aggregate}","at":"2024-03-01T12:00:00Z","data":{data}}}"#
+    )
+}
+
+fn code(verdict: &Verdict) -> &str {
+    match verdict {
+        Verdict::Accepted(_) => "accepted",
+        Verdict::Known(_) => "known",
+        Verdict::Rejected { problem, .. } => &problem.code,
+    }
+}
+
+fn codes(verdicts: &Verdicts) -> Vec<&str> {
+    verdicts.verdicts.iter().map(code).collect()
+}
+
+#[tokio::test]
+async fn items_keep_the_order_that_they_depend_on() {
+    let service = Service::start().await;
+    let mut items = Vec::new();
+    let projects: Vec<Uuid> = (0..5).map(|_| Uuid::now_v7()).collect();
+    for project in &projects {
+        items.push(item("tasks.create_project", *project, r#"{"name":"Moon"}"#));
+        for _ in 0..10 {
+            let (task, step) = (Uuid::now_v7(), Uuid::now_v7());
+            items.push(item("tasks.create_task", task, &task_data(*project)));
+            items.push(item("tasks.start_task", task, "{}"));
+            items.push(item(
+                "tasks.add_step",
+                task,
+                &format!(r#"{{"stepId":"{step}","content":"burn"}}"#),
+            ));
+            items.push(item(
+                "tasks.complete_step",
+                task,
+                &format!(r#"{{"stepId":"{step}"}}"#),
+            ));
+            items.push(item("tasks.complete_task", task, "{}"));
+        }
+        items.push(item("tasks.archive_project", *project, "{}"));
+        items.push(item(
+            "tasks.create_task",
+            Uuid::now_v7(),
+            &task_data(*project),
+        ));
+    }
+    let body = format!("[{}]", items.join(","));
+    let verdicts: Verdicts = service.post(COMMANDS, &body).await.json();
+    assert_eq!(
+        (verdicts.accepted, verdicts.known, verdicts.rejected),
+        (260, 0, 5),
+        "{verdicts:?}"
+    );
+    for last in verdicts.verdicts.chunks(53).map(|project| &project[52]) {
+        assert_eq!(code(last), "PROJECT_ARCHIVED");
+    }
+
+    let again: Verdicts = service.post(COMMANDS, &body).await.json();
+    assert_eq!((again.accepted, again.known, again.rejected), (0, 260, 5));
+    assert_eq!(recorded(&service.log).await.len(), 260);
+}
+
+#[tokio::test]
+async fn a_malformed_item_gets_its_own_problem_and_the_others_go_on() {
+    let service = Service::start().await;
+    let id = Uuid::now_v7();
+    let fine = || item("tasks.create_project", Uuid::now_v7(), r#"{"name":"Moon"}"#);
+    let items = [
+        fine(),
+        "7".to_owned(),
+        r#"{"id":"x"}"#.to_owned(),
+        fine().replace(r#""at""#, r#""when""#),
+        fine().replace("create_project", "explode_project"),
+        fine().replace("Moon", "Mo\\u0000on"),
+        fine().replace("Moon", ""),
+        fine().replace(r#""name""#, r#""nmae""#),
+        fine().replace("2024-03-01T12:00:00Z", "1024-03-01T12:00:00Z"),
+        item("tasks.start_task", id, "{}"),
+        item("tasks.start_task", id, "[[[["),
+        fine(),
+    ];
+    let malformed = service
+        .post(COMMANDS, &format!("[{}]", items.join(",")))
+        .await
+        .problem();
+    assert_eq!(
+        (malformed.status, malformed.code.as_str()),
+        (400, "JSON_MALFORMED")
+    );
+    assert_eq!(recorded(&service.log).await.len(), 0);
+
+    let items = [&items[..10], &items[11..]].concat();
+    let body = format!(r#"{{"commands":[{}]}}"#, items.join(","));
+    let answer = service.post(COMMANDS, &body).await;
+    assert_eq!(answer.status, 200);
+    let verdicts: Verdicts = answer.json();
+    let expected = [
+        "accepted",
+        "BODY_INVALID",
+        "BODY_INVALID",
+        "BODY_INVALID",
+        "UNKNOWN_COMMAND_TYPE",
+        "TEXT_WITH_NUL",
+        "TEXT_BLANK",
+        "BODY_INVALID",
+        "OCCURRED_AT_OUT_OF_RANGE",
+        "UNKNOWN_TASK",
+        "accepted",
+    ];
+    assert_eq!(codes(&verdicts), expected);
+    let pointers: Vec<Option<&str>> = verdicts
+        .verdicts
+        .iter()
+        .map(|verdict| match verdict {
+            Verdict::Accepted(_) | Verdict::Known(_) => None,
+            Verdict::Rejected { problem, .. } => {
+                problem.errors.first().map(|fault| fault.pointer.as_str())
+            }
+        })
+        .collect();
+    assert_eq!(
+        pointers[3..9],
+        [
+            Some("/when"),
+            Some("/type"),
+            None,
+            Some("/data/name"),
+            Some("/data/nmae"),
+            Some("/at"),
+        ]
+    );
+    assert_eq!(recorded(&service.log).await.len(), 2);
+}
+
+#[tokio::test]
+async fn one_request_brings_no_more_than_its_limit() {
+    let service = Service::start().await;
+    let items: Vec<String> = (0..=COMMANDS_PER_REQUEST_MAX)
+        .map(|_| item("tasks.create_project", Uuid::now_v7(), r#"{"name":"Moon"}"#))
+        .collect();
+    let problem = service
+        .post(COMMANDS, &format!("[{}]", items.join(",")))
+        .await
+        .problem();
+    assert_eq!(
+        (problem.status, problem.code.as_str()),
+        (422, "TOO_MANY_COMMANDS")
+    );
+    assert_eq!(recorded(&service.log).await.len(), 0);
+
+    let body = format!("[{}]", items[1..].join(","));
+    assert!(body.len() > 100 * 1_024);
+    let verdicts: Verdicts = service.post(COMMANDS, &body).await.json();
+    assert_eq!(verdicts.accepted, COMMANDS_PER_REQUEST_MAX);
+}
+
+#[tokio::test]
+async fn rights_are_judged_item_by_item() {
+    let service = Service::start().await;
+    let project = Uuid::now_v7();
+    let items = [
+        item("tasks.create_project", project, r#"{"name":"Moon"}"#),
+        item("tasks.archive_project", project, "{}"),
+    ];
+    let authorization = format!("authorization: Bearer {}", token(Role::Member));
+    let body = format!("[{}]", items.join(","));
+    let answer = service
+        .send(
+            &format!("POST {COMMANDS}"),
+            &[&authorization, JSON],
+            body.as_bytes(),
+        )
+        .await;
+    assert_eq!(codes(&answer.json()), ["accepted", "FORBIDDEN"]);
+}
