@@ -1,1 +1,27 @@
-//! (in progress)
+//! The read side: GraphQL over the views, live and never staler than asked.
+//!
+//! It owns the GraphQL schema, its transports, and how rows are read as one tenant. It must not know events' payloads, how
+//! views are folded, or how the log stores anything; it cannot append, so mutations go through [`Commands`]. Read
+//! `schema` next for what clients see, then `progress` for how an answer knows where it stands.
+
+mod ask;
+mod commands;
+mod dashboards;
+mod error;
+mod http;
+mod node;
+mod page;
+mod progress;
+mod read;
+mod scalars;
+mod schema;
+mod state;
+mod tasks;
+
+pub use commands::Commands;
+pub use error::Error;
+pub use http::{OPERATIONS_PER_CONNECTION_MAX, router};
+pub use page::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
+pub use progress::{POLL_INTERVAL_MS, Wakes};
+pub use schema::{ALIASES_MAX, COMPLEXITY_MAX, DEPTH_MAX, sdl};
+pub use state::{Limits, QueryOptions, QueryState, ROLE, as_reader};

@@ -1,0 +1,73 @@
+//! Numbers that outgrow GraphQL's `Int` (32 bits) and a browser's numbers (53 bits): they travel as decimal strings.
+
+use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+
+/// A place in the log: a whole number from 1, written as a string of decimal digits because it outgrows `Int` and
+/// the numbers of browsers. Of two positions of one epoch the larger is the later; 0 is before the first event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position(pub i64);
+
+/// How many events a project or task has had: a whole number from 1, written as a string of decimal digits because it
+/// outgrows `Int`. As an argument, an integer is accepted too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version(pub i64);
+
+/// A place in the log: a whole number from 1, written as a string of decimal digits because it outgrows `Int` and the
+/// numbers of browsers. Of two positions of one epoch the larger is the later; 0 is before the first event.
+#[Scalar(name = "Position")]
+impl ScalarType for Position {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        whole_number(&value)
+            .map(Self)
+            .ok_or_else(|| InputValueError::custom("expected a string of decimal digits"))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_string())
+    }
+}
+
+/// How many events a project or task has had: a whole number from 1, written as a string of decimal digits because it
+/// outgrows `Int`. As an argument, an integer is accepted too.
+#[Scalar(name = "Version")]
+impl ScalarType for Version {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        whole_number(&value)
+            .map(Self)
+            .ok_or_else(|| InputValueError::custom("expected a string of decimal digits"))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_string())
+    }
+}
+
+fn whole_number(value: &Value) -> Option<i64> {
+    if let Value::Number(number) = value {
+        return number.as_i64().filter(|number| *number >= 0);
+    }
+    let Value::String(text) = value else {
+        return None;
+    };
+    // No sign and no spaces, so that every number has one spelling.
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_a_string_of_digits_and_nothing_else() {
+        let large = i64::MAX.to_string();
+        assert_eq!(
+            Position::parse(Value::from(large.clone())).unwrap(),
+            Position(i64::MAX)
+        );
+        assert_eq!(Position(i64::MAX).to_value(), Value::from(large));
+        for bad in ["", "-1", "+1", " 1", "1.0", "9223372036854775808"] {
+            assert!(Position::parse(Value::from(bad)).is_err(), "{bad:?}");
+        }
+    }
+}

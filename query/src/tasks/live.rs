@@ -1,0 +1,243 @@
+//! Subscriptions: the rows as they are, then each as it becomes.
+//!
+//! A subscription reads when the progress says that something was folded, never before: what it sends is committed. Changes
+//! that come while the client is slow are coalesced: it gets the newest row.
+
+use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
+
+use async_graphql::{Context, ID, Subscription, dataloader::Loader};
+use foldline_events::{PARTITIONS, Partition, Position, partition_of, tasks};
+use futures_util::{Stream, stream};
+use sqlx::QueryBuilder;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::{Project, ProjectById, Task, TaskById, task};
+use crate::{
+    ask::Ask,
+    error::{Error, chain},
+    node::NodeKind,
+    page::Row,
+    progress::{Seen, View},
+    read::Loaders,
+};
+
+/// How many rows are read at once for a subscription to a whole project.
+const ROWS_PER_READ: i64 = 500;
+/// The pause before a failed read is tried again.
+const RETRY_PAUSE_MS: u64 = 500;
+
+#[derive(Debug, Default)]
+pub struct TaskSubscription;
+
+#[Subscription]
+impl TaskSubscription {
+    /// A project as it is, then again each time it changed. A project that does not exist yet is sent when it does.
+    async fn project_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The project: its node id or its plain UUID.")] id: ID,
+        #[graphql(
+            desc = "A cursor, as commands return it: begin when everything up to there can be seen."
+        )]
+        at_least: Option<String>,
+    ) -> async_graphql::Result<impl Stream<Item = Project> + use<>> {
+        let ask = Ask::of(ctx)?.clone();
+        let id = NodeKind::Project.uuid(&id)?;
+        ask.wait(at_least.as_deref(), &[View::Projects]).await?;
+        let partition = partition_of(&ask.caller.tenant, &tasks::project_stream(id));
+        Ok(One::new(ask, View::Projects, partition, ProjectById(id)).changes())
+    }
+
+    /// A task, or every task of a project, as it is, then again each time it changed. Give `id` or `projectId`.
+    async fn task_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "One task: its node id or its plain UUID. One that does not exist yet is sent when it does."
+        )]
+        id: Option<ID>,
+        #[graphql(
+            desc = "All tasks of this project, its node id or its plain UUID: first each as it is, the least recently changed first, then every change."
+        )]
+        project_id: Option<ID>,
+        #[graphql(
+            desc = "A cursor, as commands return it: begin when everything up to there can be seen."
+        )]
+        at_least: Option<String>,
+    ) -> async_graphql::Result<impl Stream<Item = Task> + use<>> {
+        let ask = Ask::of(ctx)?.clone();
+        let changes = match (id, project_id) {
+            (Some(id), None) => {
+                let id = NodeKind::Task.uuid(&id)?;
+                ask.wait(at_least.as_deref(), &[View::Tasks]).await?;
+                let partition = partition_of(&ask.caller.tenant, &tasks::task_stream(id));
+                stream::StreamExt::left_stream(
+                    One::new(ask, View::Tasks, partition, TaskById(id)).changes(),
+                )
+            }
+            (None, Some(project)) => {
+                let project = NodeKind::Project.uuid(&project)?;
+                ask.wait(at_least.as_deref(), &[View::Tasks]).await?;
+                stream::StreamExt::right_stream(OfProject::new(ask, project).changes())
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                let problem = "give either id or projectId".to_owned();
+                return Err(Error::BadInput { problem }.into());
+            }
+        };
+        Ok(changes)
+    }
+}
+
+/// Follows one row.
+struct One<K> {
+    ask: Arc<Ask>,
+    seen: watch::Receiver<Arc<Seen>>,
+    view: View,
+    /// Where its stream lies: while that stands still, there is nothing to read.
+    partition: Partition,
+    key: K,
+    /// Up to where the partition was folded when it was last read.
+    read_at: Option<Position>,
+    /// The position of the row that was last sent.
+    sent: Position,
+}
+
+impl<K: Copy + Send + Sync + Eq + std::hash::Hash + 'static> One<K>
+where
+    Loaders: Loader<K, Error = Error, Value: Row>,
+{
+    fn new(ask: Arc<Ask>, view: View, partition: Partition, key: K) -> Self {
+        Self {
+            seen: ask.progress.watch(),
+            ask,
+            view,
+            partition,
+            key,
+            read_at: None,
+            sent: 0,
+        }
+    }
+
+    fn changes(self) -> impl Stream<Item = <Loaders as Loader<K>>::Value> {
+        stream::unfold(self, |mut one| async move {
+            let row = one.next().await?;
+            Some((row, one))
+        })
+    }
+
+    /// `None` when the service is shutting down.
+    async fn next(&mut self) -> Option<<Loaders as Loader<K>>::Value> {
+        loop {
+            let folded = self
+                .seen
+                .borrow_and_update()
+                .position(self.view, self.partition);
+            if self.read_at != Some(folded) {
+                self.ask.renew();
+                let row = persistently(|| self.ask.loaders.load_one(self.key)).await;
+                self.read_at = Some(folded);
+                if let Some(row) = row.filter(|row| row.position() > self.sent) {
+                    self.sent = row.position();
+                    return Some(row);
+                }
+            }
+            self.seen.changed().await.ok()?;
+        }
+    }
+}
+
+/// Follows all tasks of a project.
+struct OfProject {
+    ask: Arc<Ask>,
+    seen: watch::Receiver<Arc<Seen>>,
+    project: Uuid,
+    /// Per partition, the position of the last row sent. Rows of a partition are folded in the order of their
+    /// positions, so a later change is always above its mark; between partitions there is no such order.
+    sent: [Position; PARTITIONS as usize],
+    read: VecDeque<Task>,
+    /// Whether the last read may have left rows behind.
+    more: bool,
+}
+
+impl OfProject {
+    fn new(ask: Arc<Ask>, project: Uuid) -> Self {
+        Self {
+            seen: ask.progress.watch(),
+            ask,
+            project,
+            sent: [0; PARTITIONS as usize],
+            read: VecDeque::new(),
+            more: true,
+        }
+    }
+
+    fn changes(self) -> impl Stream<Item = Task> {
+        stream::unfold(self, |mut project| async move {
+            let task = project.next().await?;
+            Some((task, project))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Task> {
+        loop {
+            if let Some(task) = self.read.pop_front() {
+                return Some(task);
+            }
+            if !self.more {
+                self.seen.changed().await.ok()?;
+            }
+            self.seen.mark_unchanged();
+            self.ask.renew();
+            let found = persistently(|| self.changed_since()).await;
+            self.more = i64::try_from(found.len()).is_ok_and(|rows| rows == ROWS_PER_READ);
+            for task in &found {
+                let mark = usize::try_from(task.partition)
+                    .ok()
+                    .and_then(|at| self.sent.get_mut(at));
+                if let Some(mark) = mark {
+                    *mark = task.position;
+                }
+            }
+            self.read = found.into();
+        }
+    }
+
+    /// In the order of positions, so that what a full read leaves behind lies above the marks of what it brought.
+    async fn changed_since(&self) -> Result<Vec<Task>, Error> {
+        let mut query = QueryBuilder::new("select ");
+        query.push(task::COLUMNS);
+        query.push(" from views.task_view where tenant = ");
+        query.push_bind(self.ask.reader.tenant().to_owned());
+        query.push(" and project_id = ");
+        query.push_bind(self.project);
+        // Partitions count from 0, arrays from 1.
+        query.push(" and position > (");
+        query.push_bind(self.sent.to_vec());
+        query.push("::bigint[])[partition + 1] order by position limit ");
+        query.push_bind(ROWS_PER_READ);
+        let mut transaction = self.ask.reader.begin().await?;
+        query
+            .build_query_as()
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(Error::read)
+    }
+}
+
+/// A subscription outlives a moment without a database: it reads again until it can.
+async fn persistently<T, F: Future<Output = Result<T, Error>>>(read: impl Fn() -> F) -> T {
+    loop {
+        match read().await {
+            Ok(found) => return found,
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "a subscription could not read; trying again"
+                );
+                tokio::time::sleep(Duration::from_millis(RETRY_PAUSE_MS)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `atLeast`: never stale, never waiting for ever.
+
+use std::time::{Duration, Instant};
+
+use foldline_events::{partition_of, tasks};
+use foldline_query::Limits;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{EPOCH, Hears, cursor, fixture, fixture_with, start, tenant, within};
+
+const QUERY: &str = "query($c: String) { projects(atLeast: $c) { nodes { name } } }";
+
+fn impatient() -> Limits {
+    Limits {
+        at_least_wait_ms_max: 1_000,
+        ..Limits::default()
+    }
+}
+
+#[tokio::test]
+async fn a_read_waits_until_its_partition_has_folded_and_then_sees_the_row() {
+    let fixture = fixture().await;
+    fixture.fold_all(10).await;
+    let id = Uuid::from_u128(1);
+    let partition = partition_of(&tenant("acme"), &tasks::project_stream(id));
+    let wanted = json!({"c": cursor(11, Some(partition))});
+    let reading = fixture.data(QUERY, wanted);
+    let folding = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        fixture.project("acme", id, "Garden", 10, 11).await;
+        // Another partition moving is not enough.
+        fixture.fold("project_view", (partition + 1) % 32, 12).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        fixture.fold("project_view", partition, 11).await;
+    };
+    let (data, ()) = within(5, async { tokio::join!(reading, folding) }).await;
+    assert_eq!(data["projects"]["nodes"], json!([{"name": "Garden"}]));
+}
+
+#[tokio::test]
+async fn without_a_partition_the_completed_prefix_counts() {
+    let fixture = fixture_with(impatient()).await;
+    fixture.fold_all(10).await;
+    fixture.fold("project_view", 5, 9).await;
+    assert_eq!(
+        fixture.code(QUERY, json!({"c": cursor(10, None)})).await,
+        "AT_LEAST_TIMEOUT"
+    );
+    fixture.data(QUERY, json!({"c": cursor(9, None)})).await;
+    // Tasks are in another view, which is there already.
+    fixture
+        .data(
+            "query($c: String) { tasks(atLeast: $c) { totalCount } }",
+            json!({"c": cursor(10, None)}),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_view_that_has_folded_nothing_counts_as_zero() {
+    let fixture = fixture_with(impatient()).await;
+    assert_eq!(
+        fixture.code(QUERY, json!({"c": cursor(1, Some(0))})).await,
+        "AT_LEAST_TIMEOUT"
+    );
+    fixture.data(QUERY, json!({"c": cursor(0, None)})).await;
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_epoch_or_of_nothing_is_refused_at_once() {
+    let fixture = fixture().await;
+    fixture.fold_all(10).await;
+    let other = format!("{}.1", Uuid::from_u128(0xbad).simple());
+    let started = Instant::now();
+    assert_eq!(
+        fixture.code(QUERY, json!({"c": other})).await,
+        "WRONG_EPOCH"
+    );
+    assert_eq!(
+        fixture.code(QUERY, json!({"c": "nonsense"})).await,
+        "BAD_CURSOR"
+    );
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn every_answer_says_up_to_where_it_holds_everything() {
+    let fixture = fixture().await;
+    let empty = fixture.ask("{ projects { totalCount } }", json!({})).await;
+    assert_eq!(
+        empty["extensions"]["foldline"],
+        json!({"epoch": null, "completedPrefix": "0"})
+    );
+    fixture.fold_all(10).await;
+    fixture.fold("task_view", 31, 7).await;
+    fixture.data(QUERY, json!({"c": cursor(10, None)})).await;
+    for query in ["{ projects { totalCount } }", "{ nonsense }"] {
+        let answer = fixture.ask(query, json!({})).await;
+        let known = json!({"epoch": EPOCH, "completedPrefix": "7"});
+        assert_eq!(answer["extensions"]["foldline"], known, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn notifications_wake_readers_and_survive_a_lost_connection() {
+    let fixture = start(Limits::default(), Hears::Notifications).await;
+    fixture.fold_all(1).await;
+    fixture.data(QUERY, json!({"c": cursor(1, None)})).await;
+    sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid()",
+    )
+    .execute(&fixture.owner)
+    .await
+    .unwrap();
+    let folding = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        fixture.fold_all(2).await;
+        sqlx::query("select pg_notify('foldline_views', '')")
+            .execute(&fixture.owner)
+            .await
+            .unwrap();
+    };
+    let (data, ()) = within(5, async {
+        tokio::join!(fixture.data(QUERY, json!({"c": cursor(2, None)})), folding)
+    })
+    .await;
+    assert_eq!(data["projects"]["nodes"], json!([]));
+    assert!(fixture.state.is_ready());
+}
