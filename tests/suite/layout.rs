@@ -1,0 +1,222 @@
+//! The layout of the repository, held by tests: what DESIGN calls fixed stays so without anybody's attention.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// Folders that hold what others made.
+const FOREIGN: [&str; 6] = ["target", "node_modules", "dist", ".git", ".cache", "data"];
+/// Each has a module per context, named after it.
+const LAYERS: [&str; 5] = [
+    "events/src",
+    "command/domain/src",
+    "command/src",
+    "projector/src",
+    "query/src",
+];
+const CONTEXTS: [&str; 7] = [
+    "tasks",
+    "memory",
+    "identity",
+    "workflows",
+    "content",
+    "conversations",
+    "life",
+];
+/// Beyond it a file is split.
+const LINES_MAX: usize = 600;
+
+/// Dependencies of the pure crates. None of them does any I/O; the list may only shrink.
+const PURE: [(&str, &[&str]); 2] = [
+    (
+        "events/Cargo.toml",
+        &["chrono", "serde", "serde_json", "thiserror", "uuid"],
+    ),
+    (
+        "command/domain/Cargo.toml",
+        &[
+            "foldline-events",
+            "serde",
+            "serde_json",
+            "serde_path_to_error",
+            "thiserror",
+            "uuid",
+        ],
+    ),
+];
+
+/// All our files with one of these endings, relative to the root.
+fn files(endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from(ROOT)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            let (name, path) = (entry.file_name(), entry.path());
+            let is_foreign = FOREIGN.iter().any(|foreign| name == *foreign);
+            if entry.file_type().unwrap().is_dir() {
+                if !is_foreign {
+                    folders.push(path);
+                }
+            } else if endings
+                .iter()
+                .any(|ending| path.extension().is_some_and(|it| it == *ending))
+            {
+                found.push(path.strip_prefix(ROOT).unwrap().to_owned());
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found.sort();
+    found
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(Path::new(ROOT).join(path)).unwrap()
+}
+
+/// The code of a line, without its comment.
+fn code(line: &str) -> &str {
+    line.split("//").next().unwrap_or_default()
+}
+
+/// Paths in a file of one context that lead into another.
+fn foreign_paths(context: &str, text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for other in CONTEXTS.iter().filter(|other| **other != context) {
+        for (index, line) in text.lines().enumerate() {
+            let is_named = code(line).match_indices(other).any(|(at, _)| {
+                let (before, after) = (&code(line)[..at], &code(line)[at + other.len()..]);
+                let begins = !before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+                let in_path = before.ends_with("::") || after.starts_with("::");
+                let ends = !after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+                begins && ends && in_path
+            });
+            if is_named {
+                complaints.push(format!("line {}: {}", index + 1, line.trim()));
+            }
+        }
+    }
+    complaints
+}
+
+/// The dependencies of a manifest that are not in a list.
+fn beyond(manifest: &str, allowed: &[&str]) -> Vec<String> {
+    let mut within = false;
+    let mut found = Vec::new();
+    for line in manifest.lines().map(str::trim) {
+        if line.starts_with('[') {
+            within = line == "[dependencies]";
+            // `[dependencies.serde]`, and those of one platform, are as good as a line of the list.
+            let named = line.trim_matches(['[', ']']).rsplit_once("dependencies.");
+            found.extend(named.map(|(_, name)| name.to_owned()));
+        } else if within && let Some((name, _)) = line.split_once('=') {
+            found.push(name.split('.').next().unwrap_or(name).trim().to_owned());
+        }
+    }
+    found.retain(|name| !allowed.contains(&name.as_str()));
+    found
+}
+
+/// What the text names in backticks or links as a file of ours.
+fn named_files(text: &str) -> Vec<String> {
+    const ENDINGS: [&str; 9] = [
+        "rs", "sql", "toml", "md", "json", "sh", "graphql", "py", "gz",
+    ];
+    let is_path = |name: &&str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+        name.contains('/')
+            && name.chars().all(plain)
+            && !name.starts_with('/')
+            && (name.ends_with('/') || ENDINGS.contains(&ending))
+    };
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(is_path).map(str::to_owned).collect()
+}
+
+#[test]
+fn no_context_knows_another_in_its_layer() {
+    let mut complaints = Vec::new();
+    for file in files(&["rs"]) {
+        let layer = LAYERS
+            .iter()
+            .find_map(|layer| file.strip_prefix(layer).ok());
+        let Some(first) = layer.and_then(|within| within.components().next()) else {
+            continue;
+        };
+        let name = first.as_os_str().to_string_lossy();
+        let context = name.strip_suffix(".rs").unwrap_or(&name);
+        if CONTEXTS.contains(&context) {
+            let found = foreign_paths(context, &text(&file));
+            complaints.extend(
+                found
+                    .into_iter()
+                    .map(|it| format!("{}: {it}", file.display())),
+            );
+        }
+    }
+    assert_eq!(complaints, [""; 0]);
+}
+
+#[test]
+fn the_language_and_the_rules_do_no_input_or_output() {
+    for (manifest, allowed) in PURE {
+        assert_eq!(
+            beyond(&text(Path::new(manifest)), allowed),
+            [""; 0],
+            "{manifest}"
+        );
+    }
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    let too_long: Vec<String> = files(&["rs", "sql"])
+        .iter()
+        .map(|file| (file, text(file).lines().count()))
+        .filter(|(_, lines)| *lines > LINES_MAX)
+        .map(|(file, lines)| format!("{} has {lines} lines", file.display()))
+        .collect();
+    assert_eq!(too_long, [""; 0]);
+}
+
+#[test]
+fn nothing_is_left_to_be_done_later() {
+    // In two parts each, so that this file does not name them.
+    let later = [concat!("to", "do!("), concat!("unimple", "mented!(")];
+    let left: Vec<PathBuf> = files(&["rs"])
+        .into_iter()
+        .filter(|file| later.iter().any(|word| text(file).contains(word)))
+        .collect();
+    assert_eq!(left, [PathBuf::new(); 0]);
+}
+
+#[test]
+fn the_architecture_page_names_files_that_exist() {
+    let page = text(Path::new("docs/ARCHITECTURE.md"));
+    let named = named_files(&page);
+    assert!(!named.is_empty(), "the page names files by their paths");
+    let missing: Vec<&String> = named
+        .iter()
+        .filter(|name| !Path::new(ROOT).join(name).exists())
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn these_checks_complain_when_they_should() {
+    let text = "use crate::memory::Space;\nlet memory = 1; // crate::identity::User\nuse crate::{tasks::Task, life};";
+    assert_eq!(
+        foreign_paths("tasks", text),
+        ["line 1: use crate::memory::Space;"]
+    );
+    assert_eq!(foreign_paths("memory", text).len(), 1);
+    let manifest = "[dependencies]\nserde.workspace = true\nsqlx = \"1\"\n[dependencies.tokio]\nversion = \"1\"\n\
+        [dev-dependencies]\nproptest = \"1\"";
+    assert_eq!(beyond(manifest, &["serde"]), ["sqlx", "tokio"]);
+    let page = "see `events/src/lib.rs`, `tenant/stream`, `/api/v1` and `docs/`";
+    assert_eq!(named_files(page), ["events/src/lib.rs", "docs/"]);
+}

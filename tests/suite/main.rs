@@ -1,0 +1,14 @@
+//! Tests of the whole: the real binary as processes, over a real Postgres and a real Kafka.
+//!
+//! [`processes`] starts and ends them, [`client`] talks to them, [`stored`] reads what they left behind, [`checks`]
+//! judges it. The other modules are the tests.
+
+mod checks;
+mod client;
+mod faults;
+mod import;
+mod layout;
+mod load;
+mod one_command;
+mod processes;
+mod stored;
