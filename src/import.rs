@@ -26,8 +26,10 @@ use self::{
     window::Window,
 };
 
-/// How many requests are on their way at the same time.
-const REQUESTS_IN_FLIGHT_MAX: usize = 4;
+/// How many requests are on their way at the same time. Measured on 2 shared cores with the first 20,000 commands of
+/// the history, in commands a second: 3,100 to 3,200 with 8 requests of 500; 2,600 to 2,800 with 4 of 500; 2,800 to
+/// 3,300 with 8 of 200; 2,300 with 16 of 500; 2,100 with one of 1,000.
+const REQUESTS_IN_FLIGHT_MAX: usize = 8;
 /// How many commands go in one request.
 const COMMANDS_PER_REQUEST: usize = 500;
 

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// An event-sourced CQRS platform: one log, one order, views as of any position.
+/// An event-sourced CQRS platform: one log, one order, live views.
 #[derive(Parser)]
 #[command(name = "foldline", version, propagate_version = true)]
 struct Cli {

@@ -14,8 +14,11 @@ use foldline_log::{
 use foldline_projector::{Projector, ProjectorOptions};
 use foldline_query::{Commands, Limits, QueryOptions, QueryState, Wakes};
 use serde_json::json;
-use sqlx::{PgPool, postgres::PgPoolOptions};
-use tokio::sync::watch;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -36,6 +39,9 @@ const QUERY_CONNECTIONS_MAX: u32 = 16;
 /// How long a request may wait for one of them.
 const ACQUIRE_TIMEOUT_MS: u64 = 5_000;
 
+/// How long the command service may take to answer a mutation that was handed to it.
+const FORWARD_SECONDS_MAX: u64 = 30;
+
 /// How long a role waits at its start for a database that is not there yet.
 const CONNECT_SECONDS_MAX: u64 = 30;
 const CONNECT_PAUSE_MS: u64 = 500;
@@ -51,15 +57,25 @@ pub async fn open_log(database: &Database, service: Service) -> anyhow::Result<L
             Service::Relay | Service::Projector => READER_CONNECTIONS_MAX,
         },
     };
-    let until = tokio::time::Instant::now() + Duration::from_secs(CONNECT_SECONDS_MAX);
+    patiently("the log's database", async || {
+        Log::open(options.clone()).await
+    })
+    .await
+    .context("cannot open the log")
+}
+
+/// Tries again for a while: at a start of everything at once, a database may come last.
+async fn patiently<T, E: std::error::Error>(
+    what: &str,
+    open: impl AsyncFn() -> Result<T, E>,
+) -> Result<T, E> {
+    let until = Instant::now() + Duration::from_secs(CONNECT_SECONDS_MAX);
     loop {
-        match Log::open(options.clone()).await {
-            Ok(log) => return Ok(log),
-            Err(error) if tokio::time::Instant::now() > until => {
-                return Err(error).context("cannot open the log");
-            }
+        match open().await {
+            Ok(opened) => return Ok(opened),
+            Err(error) if Instant::now() > until => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, "waiting for the log's database");
+                tracing::warn!(%error, "waiting for {what}");
                 tokio::time::sleep(Duration::from_millis(CONNECT_PAUSE_MS)).await;
             }
         }
@@ -81,16 +97,15 @@ pub async fn open_views_to_read(database: &Database) -> anyhow::Result<PgPool> {
     pool(QUERY_CONNECTIONS_MAX, options).await
 }
 
-async fn pool(
-    connections_max: u32,
-    options: sqlx::postgres::PgConnectOptions,
-) -> anyhow::Result<PgPool> {
-    PgPoolOptions::new()
+async fn pool(connections_max: u32, options: PgConnectOptions) -> anyhow::Result<PgPool> {
+    let pool = PgPoolOptions::new()
         .max_connections(connections_max)
-        .acquire_timeout(Duration::from_millis(ACQUIRE_TIMEOUT_MS))
-        .connect_with(options)
-        .await
-        .context("cannot connect to the views' database")
+        .acquire_timeout(Duration::from_millis(ACQUIRE_TIMEOUT_MS));
+    patiently("the views' database", async || {
+        pool.clone().connect_with(options.clone()).await
+    })
+    .await
+    .context("cannot connect to the views' database")
 }
 
 /// The command service's routes.
@@ -168,7 +183,10 @@ pub async fn run_query(args: QueryArgs) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let listener = serve::bind(config.listen).await?;
     let commands = Commands::Http {
-        client: reqwest::Client::new(),
+        client: reqwest::Client::builder()
+            .timeout(Duration::from_secs(FORWARD_SECONDS_MAX))
+            .build()
+            .context("cannot make an HTTP client")?,
         server: config.command_url,
     };
     let wakes = Wakes::Listen(config.view.direct.clone());

@@ -58,8 +58,7 @@ impl Check {
             }
             Self::Projector(health) => {
                 let status = health.status();
-                let ready = status.is_ready() && status.stalled.is_empty();
-                (ready, json!(status))
+                (status.is_ready(), json!(status))
             }
             Self::Query(state) => {
                 let ready = state.is_ready();

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
 use clap::Args;
-use foldline_events::Tenant;
+use foldline_events::{Tenant, tenant::SYSTEM_TENANT};
 use foldline_gate::{Gate, Role, Secret};
 
 use crate::{config::SecretArgs, folder};
@@ -23,7 +23,7 @@ pub struct TokenArgs {
     #[arg(long, default_value_t = 30)]
     days: u32,
     /// The data folder of a `foldline up` whose secret signs it, when no secret is given.
-    #[arg(long)]
+    #[arg(long, env = "FOLDLINE_DATA")]
     data: Option<std::path::PathBuf>,
     #[command(flatten)]
     secret: SecretArgs,
@@ -54,6 +54,10 @@ pub fn issue(
     role: Role,
     days: u32,
 ) -> anyhow::Result<String> {
+    anyhow::ensure!(
+        tenant != SYSTEM_TENANT,
+        "tenant {SYSTEM_TENANT} is reserved for the platform itself"
+    );
     let tenant = Tenant::parse(tenant)?;
     let lifetime = TimeDelta::days(i64::from(days));
     Gate::new(secret)

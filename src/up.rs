@@ -4,12 +4,15 @@ mod ready;
 pub(crate) mod sample;
 
 use anyhow::Context;
+use foldline_gate::Secret;
 use foldline_log::Service;
 use foldline_query::{Commands, Wakes};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{FeedConfig, UpArgs},
-    folder::Folder,
+    folder::{Databases, Folder},
     migrate, roles,
     serve::{self, Check},
     shutdown,
@@ -27,10 +30,24 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let secret = folder.secret()?;
     let databases = folder.databases(config.databases).await?;
 
+    let ended = run_on(&databases, &folder, &secret, listener, args.json, shutdown).await;
+    databases.stop().await?;
+    ended
+}
+
+/// All the roles, over databases that whoever calls stops afterwards.
+async fn run_on(
+    databases: &Databases,
+    folder: &Folder,
+    secret: &Secret,
+    listener: TcpListener,
+    as_json: bool,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     migrate::log(&databases.log.direct, "main").await?;
     migrate::views(&databases.view.direct).await?;
     let log = roles::open_log(&databases.log, Service::Command).await?;
-    let (command_routes, handler) = roles::command_routes(&log, &secret);
+    let (command_routes, handler) = roles::command_routes(&log, secret);
 
     let reading = roles::open_log(&databases.log, Service::Projector)
         .await?
@@ -39,18 +56,18 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let (projector, moved) = roles::open_projector(&databases.view, &reading, &feed).await?;
     let checks_of_projector = Check::Projector(projector.health());
     // The projector goes on until requests are drained: some of them wait for it.
-    let drained = tokio_util::sync::CancellationToken::new();
+    let drained = CancellationToken::new();
     let projecting = tokio::spawn(projector.run(drained.clone()));
 
     let commands = Commands::InProcess(handler.clone());
     let wakes = Wakes::InProcess(moved);
     let query =
-        roles::open_query(&databases.view, &secret, commands, wakes, shutdown.clone()).await?;
+        roles::open_query(&databases.view, secret, commands, wakes, shutdown.clone()).await?;
     let routes = command_routes.merge(foldline_query::router(query.clone()));
 
     sample::create_when_empty(&log, &handler).await?;
     let token = crate::token::issue(
-        &secret,
+        secret,
         TENANT,
         "developer",
         foldline_gate::Role::Admin,
@@ -60,21 +77,20 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
         "http://{}",
         listener.local_addr().context("no local address")?
     );
-    Ready::of_one_process(&origin, token, folder.path()).announce(args.json)?;
+    Ready::of_one_process(&origin, token, folder.path()).announce(as_json)?;
 
     let checks = vec![Check::Log(log), Check::Query(query), checks_of_projector];
     let stop = stop_when_projector_ends(projecting, shutdown.clone(), drained);
     let served = serve::serve(listener, routes, checks, shutdown);
     let (served, projected) = tokio::join!(served, stop);
-    databases.stop().await?;
     projected.and(served)
 }
 
 /// Ends the process when the projector cannot go on, and the projector when the process ends.
 async fn stop_when_projector_ends(
     projecting: tokio::task::JoinHandle<Result<(), foldline_projector::Error>>,
-    shutdown: tokio_util::sync::CancellationToken,
-    drained: tokio_util::sync::CancellationToken,
+    shutdown: CancellationToken,
+    drained: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut projecting = projecting;
     tokio::select! {

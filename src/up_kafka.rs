@@ -33,16 +33,40 @@ const END_SECONDS_MAX: u64 = 30;
 /// The pause before a role that ended unasked is started again.
 const RESTART_PAUSE_MS: u64 = 1_000;
 
+/// Settings of this process's surroundings that would contradict what the roles are told.
+const NOT_INHERITED: [&str; 6] = [
+    "DATABASE_URL",
+    "FOLDLINE_FEED",
+    "FOLDLINE_LISTEN",
+    "FOLDLINE_SECRET",
+    "LOG_URL_DIRECT",
+    "VIEW_URL_DIRECT",
+];
+
 pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
     let config = args.read()?;
     let shutdown = shutdown::on_signal()?;
     let folder = Folder::open(config.data.as_deref())?;
     folder.secret()?;
     let databases = folder.databases(config.databases.clone()).await?;
+    let ended = run_on(&config, args.json, logs, &folder, &databases, shutdown).await;
+    databases.stop().await?;
+    ended
+}
+
+/// Kafka and the roles, over databases that whoever calls stops afterwards.
+async fn run_on(
+    config: &UpConfig,
+    as_json: bool,
+    logs: &LogArgs,
+    folder: &Folder,
+    databases: &Databases,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     migrate::log(&databases.log.direct, "main").await?;
     migrate::views(&databases.view.direct).await?;
-    create_sample(&databases, &folder).await?;
-    let kafka = Kafka::find(&config, &folder).await?;
+    create_sample(databases, folder).await?;
+    let kafka = Kafka::find(config, folder).await?;
 
     let ports = Ports::choose(config.listen.port()).await?;
     let environment = vec![
@@ -62,7 +86,7 @@ pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
         logs: logs.clone(),
     });
     let keeping = roles.map(|role| tokio::spawn(role.keep(shutdown.clone())));
-    let served = announce(args.json, &folder, &ports, &shutdown).await;
+    let served = announce(as_json, folder, &ports, &shutdown).await;
     if served.is_err() {
         shutdown.cancel();
     }
@@ -70,7 +94,6 @@ pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
         role.await.context("a role's keeper failed")??;
     }
     kafka.stop().await?;
-    databases.stop().await?;
     served
 }
 
@@ -228,12 +251,15 @@ impl Role {
 
     fn start(&self) -> anyhow::Result<Child> {
         let program = std::env::current_exe().context("cannot find this program")?;
-        Command::new(program)
+        let mut command = Command::new(program);
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        command
             .arg(self.name)
             .args(["--listen", &self.listen.to_string()])
             .args(self.logs.to_arguments())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .env_remove("DATABASE_URL")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             // A Ctrl-C at the terminal is for us; we tell the roles.

@@ -126,7 +126,7 @@ impl Projector {
                 wait_ms = wait.as_millis(),
                 "projecting again from the checkpoints"
             );
-            metrics::counter!("foldline_projector_retries").increment(1);
+            metrics::counter!("foldline_projector_retries_total").increment(1);
             self.health.enter(Phase::Retrying(why));
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
@@ -225,8 +225,8 @@ impl Projector {
         if let Some(at) = committed_at {
             self.has_committed = true;
             self.health.committed(at);
-            metrics::counter!("foldline_projector_batches").increment(1);
-            metrics::counter!("foldline_projector_events").increment(events as u64);
+            metrics::counter!("foldline_projector_batches_total").increment(1);
+            metrics::counter!("foldline_projector_events_total").increment(events as u64);
             metrics::histogram!("foldline_projector_commit_seconds")
                 .record(began.elapsed().as_secs_f64());
             self.options

@@ -32,9 +32,11 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
-    #[error("cannot let {user} act as the services' roles")]
+    #[error(
+        "the migrating user may not act as {role}, and may not grant it to itself; let whoever owns the role grant it"
+    )]
     Grant {
-        user: String,
+        role: &'static str,
         #[source]
         source: sqlx::Error,
     },
@@ -73,14 +75,24 @@ pub async fn migrate_log(
             wanted: cell.to_owned(),
         });
     }
-    let roles = "foldline_command, foldline_relay, foldline_projector, foldline_query";
-    grant_roles(connection, roles).await
+    for role in [
+        "foldline_command",
+        "foldline_relay",
+        "foldline_projector",
+        "foldline_query",
+    ] {
+        grant_role(connection, role).await?;
+    }
+    Ok(())
 }
 
 /// Brings the views' bookkeeping to the present. Run by its owner.
 pub async fn migrate_view(connection: &mut PgConnection) -> Result<(), Error> {
     run(connection, "view", "_foldline_view_migrations", VIEW).await?;
-    grant_roles(connection, "foldline_projector, foldline_query").await
+    for role in ["foldline_projector", "foldline_query"] {
+        grant_role(connection, role).await?;
+    }
+    Ok(())
 }
 
 async fn run(
@@ -105,28 +117,27 @@ async fn run(
         .map_err(|source| Error::Migrate { history, source })
 }
 
-/// Lets the owner act as each service: `foldline up` does so when one person's URL serves all roles.
-async fn grant_roles(connection: &mut PgConnection, roles: &'static str) -> Result<(), Error> {
-    let user: String = sqlx::query_scalar("select current_user::text")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(|source| Error::Grant {
-            user: "the owner".to_owned(),
-            source,
-        })?;
-    let grant = format!("grant {roles} to current_user");
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match sqlx::raw_sql(sqlx::AssertSqlSafe(grant.clone()))
-            .execute(&mut *connection)
+/// Lets the owner act as a service: `foldline up` does so when one person's URL serves all roles. Who may already is
+/// left alone: on a managed server the roles may be somebody else's, who has to grant them.
+async fn grant_role(connection: &mut PgConnection, role: &'static str) -> Result<(), Error> {
+    let failed = |source| Error::Grant { role, source };
+    for tried in 1..=GRANT_TRIES_MAX {
+        let may: bool = sqlx::query_scalar("select pg_has_role(current_user, $1, 'member')")
+            .bind(role)
+            .fetch_one(&mut *connection)
             .await
-        {
-            Ok(_) => return Ok(()),
-            Err(_) if tries < GRANT_TRIES_MAX => {}
-            Err(source) => return Err(Error::Grant { user, source }),
+            .map_err(failed)?;
+        if may {
+            break;
+        }
+        let grant = sqlx::AssertSqlSafe(format!("grant {role} to current_user"));
+        match sqlx::raw_sql(grant).execute(&mut *connection).await {
+            Ok(_) => break,
+            Err(source) if tried == GRANT_TRIES_MAX => return Err(failed(source)),
+            Err(_) => {}
         }
     }
+    Ok(())
 }
 
 /// Roles belong to the whole server, so a grant can collide with one made from another database at the same moment.

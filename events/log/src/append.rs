@@ -17,8 +17,8 @@ pub struct Append {
     pub causation_id: Uuid,
     /// W3C `traceparent`, where there is one.
     pub trace_context: Option<String>,
-    /// The streams written or checked, each once; 1 to [`crate::WRITES_PER_APPEND_MAX`]. The first is the one that
-    /// the answer speaks of.
+    /// The streams written or checked, each once; 1 to [`crate::WRITES_PER_APPEND_MAX`]. The first with
+    /// events is the one that the answer speaks of.
     pub writes: Vec<Write>,
     /// At most [`crate::GUARDS_PER_APPEND_MAX`].
     pub guards: Vec<Guard>,
@@ -81,7 +81,7 @@ pub enum Verdict {
 /// Where an append lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// The first stream of the append, and its version after it.
+    /// The first stream that the append wrote to, and its version after it.
     pub stream: String,
     pub version: Version,
     /// Up to the append's last event; with a partition when all its events are in that one.

@@ -146,9 +146,7 @@ async fn write(pool: &PgPool, epoch: Uuid, batch: Vec<Request>) -> bool {
     let appends: Vec<&Append> = batch.iter().map(|request| &request.append).collect();
     match persist(pool, epoch, &appends).await {
         Ok(verdicts) => {
-            let stored = verdicts
-                .iter()
-                .any(|verdict| matches!(verdict, Verdict::Appended(_)));
+            let stored = verdicts.iter().any(is_stored);
             for (request, verdict) in batch.into_iter().zip(verdicts) {
                 // Whoever asked may be gone; the verdict stands all the same.
                 let _ = request.answer.send(Ok(verdict));
@@ -163,13 +161,18 @@ async fn write(pool: &PgPool, epoch: Uuid, batch: Vec<Request>) -> bool {
     }
 }
 
+/// Known counts, too: it may have been stored by a try of ours that got no answer.
+fn is_stored(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Appended(_) | Verdict::Known(_))
+}
+
 /// One bad append must not spoil the batch it came in.
 async fn write_one_by_one(pool: &PgPool, epoch: Uuid, batch: Vec<Request>) -> bool {
     let mut stored = false;
     for request in batch {
         let verdict = persist(pool, epoch, &[&request.append]).await;
         let verdict = verdict.map(|mut verdicts| verdicts.remove(0));
-        stored |= matches!(verdict, Ok(Verdict::Appended(_)));
+        stored |= verdict.as_ref().is_ok_and(is_stored);
         let _ = request.answer.send(verdict);
     }
     stored

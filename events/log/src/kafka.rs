@@ -32,7 +32,7 @@ const ADMIN_TIMEOUT_MS: u64 = 10_000;
 pub struct KafkaOptions {
     /// `host:port`, several separated by commas.
     pub brokers: String,
-    /// Further librdkafka properties: security, certificates.
+    /// Further librdkafka properties. This build has no TLS towards Kafka.
     pub properties: BTreeMap<String, String>,
 }
 
@@ -68,7 +68,9 @@ pub(crate) async fn ensure_topic(options: &KafkaOptions, topic: &str) -> Result<
     let made = admin
         .create_topics(
             [&wanted],
-            &AdminOptions::new().operation_timeout(Some(timeout)),
+            &AdminOptions::new()
+                .operation_timeout(Some(timeout))
+                .request_timeout(Some(timeout)),
         )
         .await
         .map_err(|source| Error::Kafka {

@@ -6,7 +6,7 @@
 //! is complete and in order, and consumers drop what they have. Nothing reaches Kafka that is not committed here;
 //! commands go on when Kafka is down.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use foldline_events::{PARTITIONS, Partition, Position, Recorded};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, Producer};
@@ -26,6 +26,10 @@ pub use crate::kafka::{KafkaOptions, topic_of as topic};
 const BATCH_EVENTS_MAX: usize = 2_000;
 /// How often idle partitions are told at most that the log moved.
 const WATERMARK_INTERVAL_MS: u64 = 50;
+/// How often the leader looks whether there are segments ahead.
+const ROOM_INTERVAL_MS: u64 = 1_000;
+/// How long Kafka may take to acknowledge before the relay says that it is stuck. It goes on waiting.
+const STUCK_AFTER_MS: u64 = 5_000;
 /// How long a follower waits before it tries to lead again.
 const FOLLOWER_PAUSE_MS: u64 = 500;
 /// How long to wait after a failed session.
@@ -66,7 +70,7 @@ pub async fn run(
             Err(error) => {
                 let failure = chain(&error);
                 tracing::warn!(error = %failure, "relay session ended; sending again from the mark");
-                metrics::counter!("foldline_relay_sessions_failed").increment(1);
+                metrics::counter!("foldline_relay_sessions_failed_total").increment(1);
                 status.send_modify(|status| {
                     status.leader = false;
                     status.failure = Some(failure);
@@ -111,7 +115,7 @@ async fn lead(
     }
     let topic = topic_of(log.cell());
     ensure_topic(kafka, &topic).await?;
-    let mut session = Session::begin(log.clone(), kafka, connection, topic).await?;
+    let mut session = Session::begin(log.clone(), kafka, connection, topic, status.clone()).await?;
     status.send_modify(|status| {
         *status = RelayStatus {
             leader: true,
@@ -119,7 +123,7 @@ async fn lead(
             failure: None,
         };
     });
-    session.run(status).await
+    session.run().await
 }
 
 struct Session {
@@ -134,6 +138,9 @@ struct Session {
     /// When the idle partitions were last told, and whether the log has moved since.
     told_at: Option<Instant>,
     untold: bool,
+    /// When it was last made sure that there are segments ahead.
+    room_made_at: Option<Instant>,
+    status: watch::Sender<RelayStatus>,
 }
 
 impl Drop for Session {
@@ -151,6 +158,7 @@ impl Session {
         kafka: &KafkaOptions,
         mut connection: PgConnection,
         topic: String,
+        status: watch::Sender<RelayStatus>,
     ) -> Result<Self, Error> {
         let row = sqlx::query(
             "insert into log.relay (topic, mark, event_id, heads, moved_at)
@@ -191,10 +199,12 @@ impl Session {
             told_at: None,
             // A wiped topic must show as a hole even when nothing new happens.
             untold: mark != Mark::START,
+            room_made_at: None,
+            status,
         })
     }
 
-    async fn run(&mut self, status: &watch::Sender<RelayStatus>) -> Result<(), Error> {
+    async fn run(&mut self) -> Result<(), Error> {
         loop {
             self.make_room().await?;
             let events = self.log.read(self.mark.position, BATCH_EVENTS_MAX).await?;
@@ -207,13 +217,14 @@ impl Session {
                 tracing::info!(mark = self.mark.position, "another relay moved the mark");
                 return Ok(());
             }
-            status.send_modify(|status| status.mark = self.mark.position);
+            self.status
+                .send_modify(|status| status.mark = self.mark.position);
             #[expect(
                 clippy::cast_precision_loss,
                 reason = "a gauge; positions stay below 2^52"
             )]
             metrics::gauge!("foldline_relay_mark").set(self.mark.position as f64);
-            metrics::counter!("foldline_relay_events").increment(events.len() as u64);
+            metrics::counter!("foldline_relay_events_total").increment(events.len() as u64);
             if self.untold && self.watermarks_are_due() {
                 self.tell_idle_partitions().await?;
             }
@@ -222,6 +233,14 @@ impl Session {
 
     /// The leader makes segments ahead of the head, so that appends never meet a missing one.
     async fn make_room(&mut self) -> Result<(), Error> {
+        let interval = Duration::from_millis(ROOM_INTERVAL_MS);
+        if self
+            .room_made_at
+            .is_some_and(|made_at| made_at.elapsed() < interval)
+        {
+            return Ok(());
+        }
+        self.room_made_at = Some(Instant::now());
         sqlx::query("select log.ensure_segments($1)")
             .bind(SEGMENTS_AHEAD)
             .execute(&mut self.connection)
@@ -261,7 +280,7 @@ impl Session {
             *head = event.position;
             deliveries.push(self.produce(&record)?);
         }
-        delivered(deliveries).await?;
+        self.delivered(deliveries).await?;
         fail::fail_point!("relay_before_mark", |_| std::process::abort());
         Ok(())
     }
@@ -306,10 +325,36 @@ impl Session {
             let record = Outgoing::watermark(&self.topic, epoch, partition, self.mark, head);
             deliveries.push(self.produce(&record)?);
         }
-        delivered(deliveries).await?;
+        self.delivered(deliveries).await?;
         self.told_at = Some(Instant::now());
         self.untold = false;
         Ok(())
+    }
+
+    /// Waits until all is acknowledged, however long Kafka is away; says so when it takes long.
+    async fn delivered(&self, deliveries: Vec<DeliveryFuture>) -> Result<(), Error> {
+        let count = deliveries.len();
+        let began = Instant::now();
+        let mut acknowledged = pin!(acknowledged(deliveries));
+        let patience = Duration::from_millis(STUCK_AFTER_MS);
+        loop {
+            if let Ok(ended) = tokio::time::timeout(patience, &mut acknowledged).await {
+                self.status.send_modify(|status| status.failure = None);
+                return ended;
+            }
+            let seconds = began.elapsed().as_secs();
+            tracing::warn!(
+                count,
+                seconds,
+                mark = self.mark.position,
+                "kafka acknowledges nothing"
+            );
+            self.status.send_modify(|status| {
+                let failure =
+                    format!("Kafka has acknowledged none of {count} records for {seconds} s");
+                status.failure = Some(failure);
+            });
+        }
     }
 
     fn produce(&self, record: &Outgoing) -> Result<DeliveryFuture, Error> {
@@ -319,7 +364,8 @@ impl Session {
     }
 }
 
-async fn delivered(deliveries: Vec<DeliveryFuture>) -> Result<(), Error> {
+/// Waits for every delivery report; the first failure is the answer.
+async fn acknowledged(deliveries: Vec<DeliveryFuture>) -> Result<(), Error> {
     for delivery in deliveries {
         match delivery.await {
             Ok(Ok(_)) => {}

@@ -82,7 +82,7 @@ impl Stalls {
                 why,
                 "a partition stalled; the others go on"
             );
-            metrics::counter!("foldline_projector_stalls").increment(1);
+            metrics::counter!("foldline_projector_stalls_total").increment(1);
         }
         let stall = Stall {
             partition,

@@ -10,11 +10,13 @@ use std::{
     time::Duration,
 };
 
-use foldline_events::{Partition, Position, Recorded};
+use foldline_events::{Partition, Position};
 use futures_util::FutureExt;
 use rdkafka::{
     ClientContext, Offset,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer},
+    error::KafkaError,
+    message::BorrowedMessage,
     topic_partition_list::TopicPartitionList,
 };
 use tokio::sync::Notify;
@@ -30,6 +32,8 @@ const SEEK_TIMEOUT_MS: u64 = 1_000;
 /// How often a seek is tried while the consumer is still getting ready to fetch.
 const SEEK_TRIES_MAX: u32 = 20;
 const SEEK_PAUSE_MS: u64 = 50;
+/// How long to wait after Kafka complained.
+const TROUBLE_PAUSE_MS: u64 = 200;
 
 /// Which topic to read, and as whom.
 #[derive(Debug, Clone)]
@@ -50,6 +54,8 @@ pub struct KafkaFeed {
     reached: BTreeMap<Partition, Position>,
     /// Records taken from Kafka and not delivered yet; at most one delivery's worth.
     taken: VecDeque<Incoming>,
+    /// What Kafka complained of last, until a record comes.
+    trouble: Option<KafkaError>,
 }
 
 impl KafkaFeed {
@@ -66,7 +72,8 @@ impl KafkaFeed {
             // Offsets are kept with the rows; the group only spreads partitions.
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
-            .set("allow.auto.create.topics", "true")
+            // Only the relay makes the topic: it knows how many partitions it must have.
+            .set("allow.auto.create.topics", "false")
             .set("session.timeout.ms", "10000")
             .set("topic.metadata.refresh.interval.ms", "2000")
             .set("fetch.wait.max.ms", "100")
@@ -85,6 +92,7 @@ impl KafkaFeed {
             reported: BTreeMap::new(),
             reached: BTreeMap::new(),
             taken: VecDeque::new(),
+            trouble: None,
         })
     }
 
@@ -152,11 +160,13 @@ impl KafkaFeed {
         let mut next = Some(first);
         while let Some(message) = next.take() {
             match message {
-                Ok(message) => self.taken.push_back(Incoming::read(&message)?),
+                Ok(message) => {
+                    self.trouble = None;
+                    self.taken.extend(ours(&message));
+                }
                 Err(error) => {
-                    // librdkafka goes on by itself; what it says here is a broker away or a topic not yet there.
-                    tracing::warn!(%error, "reading from Kafka");
-                    tokio::time::sleep(Duration::from_millis(SEEK_PAUSE_MS)).await;
+                    self.complain(error);
+                    tokio::time::sleep(Duration::from_millis(TROUBLE_PAUSE_MS)).await;
                     return Ok(());
                 }
             }
@@ -167,7 +177,18 @@ impl KafkaFeed {
         Ok(())
     }
 
+    /// librdkafka goes on by itself; what it says here is a broker away or a topic not made yet. Once is enough.
+    fn complain(&mut self, error: KafkaError) {
+        metrics::counter!("foldline_feed_kafka_errors_total").increment(1);
+        if self.trouble.as_ref() != Some(&error) {
+            tracing::warn!(%error, "reading from Kafka is in trouble; it goes on by itself");
+            self.trouble = Some(error);
+        }
+    }
+
     /// Turns the records taken into slices, reading from the log whatever is missing before one of them.
+    ///
+    /// Cancel safe: what is missing is read before anything is taken out, so nothing is lost at the one wait.
     async fn slices(&mut self) -> Result<Vec<Slice>, Error> {
         let mut slices: BTreeMap<Partition, Slice> = BTreeMap::new();
         let mut events = 0;
@@ -175,38 +196,56 @@ impl KafkaFeed {
             let Some(record) = self.taken.front() else {
                 break;
             };
-            let partition = record.partition;
+            let (partition, predecessor) = (record.partition, record.predecessor);
             if !self.is_wanted(record) {
                 self.taken.pop_front();
                 continue;
             }
-            let reached = self.reached[&partition];
-            if record.predecessor > reached {
-                let missing = self
-                    .read_hole(partition, reached, record.predecessor)
-                    .await?;
-                events += missing.len();
-                let last = missing.last().map(|event| Mark {
-                    position: event.position,
-                    event_id: event.id,
-                });
-                let Some(through) = last else {
-                    return Err(Error::Gap {
-                        after: reached,
-                        found: record.predecessor,
-                    });
-                };
-                self.reached.insert(partition, through.position);
-                extend(&mut slices, partition, missing, through, None);
-                continue;
+            if predecessor > self.reached[&partition] {
+                if slices.is_empty() {
+                    slices.insert(partition, self.fill(partition, predecessor).await?);
+                }
+                break;
             }
             let record = self.taken.pop_front().expect("looked at just above");
             events += 1;
             self.reached.insert(partition, record.through.position);
-            let offset = Some(record.offset + 1);
-            extend(&mut slices, partition, record.event, record.through, offset);
+            extend(&mut slices, record);
         }
         Ok(slices.into_values().collect())
+    }
+
+    /// A page of what the topic lacks in a partition before a record; the caller comes back for the rest.
+    async fn fill(&mut self, partition: Partition, through: Position) -> Result<Slice, Error> {
+        let after = self.reached[&partition];
+        tracing::info!(
+            partition,
+            after,
+            through,
+            "reading from the log what the topic lacks"
+        );
+        metrics::counter!("foldline_feed_holes_total").increment(1);
+        let events = self
+            .log
+            .read_partition(partition, after, through, DELIVERY_EVENTS_MAX)
+            .await?;
+        let Some(last) = events.last() else {
+            return Err(Error::Gap {
+                after,
+                found: through,
+            });
+        };
+        let through = Mark {
+            position: last.position,
+            event_id: last.id,
+        };
+        self.reached.insert(partition, through.position);
+        Ok(Slice {
+            partition,
+            events,
+            through,
+            offset: None,
+        })
     }
 
     /// Ours, started, of this log, and not had yet.
@@ -223,34 +262,15 @@ impl KafkaFeed {
             .is_some_and(|reached| record.through.position > *reached)
     }
 
-    /// A page of what lies between; the caller comes back for the rest.
-    async fn read_hole(
-        &self,
-        partition: Partition,
-        after: Position,
-        through: Position,
-    ) -> Result<Vec<Recorded>, Error> {
-        tracing::info!(
-            partition,
-            after,
-            through,
-            "reading from the log what the topic lacks"
-        );
-        metrics::counter!("foldline_feed_holes").increment(1);
-        self.log
-            .read_partition(partition, after, through, DELIVERY_EVENTS_MAX)
-            .await
-    }
-
     /// Reads on where the consumer's checkpoint says. Failing costs repetitions, which are dropped.
     async fn seek(&self, start: &Start) {
         let offset = start.offset.map_or(Offset::Beginning, Offset::Offset);
         let timeout = Duration::from_millis(SEEK_TIMEOUT_MS);
         for tried in 1..=SEEK_TRIES_MAX {
-            match self
-                .consumer
-                .seek(&self.topic, i32::from(start.partition), offset, timeout)
-            {
+            let partition = i32::from(start.partition);
+            let seek = || self.consumer.seek(&self.topic, partition, offset, timeout);
+            // librdkafka answers from a thread of its own; until then this one is not free for other tasks.
+            match tokio::task::block_in_place(seek) {
                 Ok(()) => return,
                 Err(error) if tried == SEEK_TRIES_MAX => {
                     tracing::warn!(%error, partition = start.partition, "reading on from elsewhere than the checkpoint");
@@ -261,22 +281,27 @@ impl KafkaFeed {
     }
 }
 
-fn extend(
-    slices: &mut BTreeMap<Partition, Slice>,
-    partition: Partition,
-    events: impl IntoIterator<Item = Recorded>,
-    through: Mark,
-    offset: Option<i64>,
-) {
+/// A record that is not ours in form is passed over: were it one of ours, the next would show the hole.
+fn ours(message: &BorrowedMessage<'_>) -> Option<Incoming> {
+    Incoming::read(message)
+        .inspect_err(|error| {
+            metrics::counter!("foldline_feed_foreign_records_total").increment(1);
+            tracing::error!(%error, "passing over a record that somebody else put into the topic");
+        })
+        .ok()
+}
+
+fn extend(slices: &mut BTreeMap<Partition, Slice>, record: Incoming) {
+    let partition = record.partition;
     let slice = slices.entry(partition).or_insert_with(|| Slice {
         partition,
         events: Vec::new(),
-        through,
+        through: record.through,
         offset: None,
     });
-    slice.events.extend(events);
-    slice.through = through;
-    slice.offset = offset.or(slice.offset);
+    slice.events.extend(record.event);
+    slice.through = record.through;
+    slice.offset = Some(record.offset + 1);
 }
 
 /// What librdkafka's callbacks say we own: each partition with the generation of its assignment, so that a partition
