@@ -11,8 +11,7 @@ use std::{
 const FILES: [&str; 3] = ["graphiql.html", "graphiql.css", "graphiql.js"];
 
 fn main() {
-    let dist =
-        Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("graphiql/dist");
+    let dist = Path::new(&variable("CARGO_MANIFEST_DIR")).join("graphiql/dist");
     let mut table = String::from("const FILES: &[File] = &[\n");
     for name in FILES {
         let path = dist.join(name);
@@ -30,6 +29,14 @@ fn main() {
         }
     }
     table.push_str("];\n");
-    let out = Path::new(&env::var("OUT_DIR").expect("cargo sets it")).join("graphiql.rs");
+    let out = Path::new(&variable("OUT_DIR")).join("graphiql.rs");
     fs::write(out, table).expect("cargo's output folder can be written");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo speaks to build scripts by variables"
+)]
+fn variable(name: &str) -> String {
+    env::var(name).expect("cargo sets it")
 }

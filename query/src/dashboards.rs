@@ -108,7 +108,7 @@ impl DashboardQuery {
             let ask = Ask::of(ctx)?;
             let project = NodeKind::Project.uuid(&project_id)?;
             ask.wait(at_least.as_deref(), &CONCERNED).await?;
-            Ok(ask.loaders.load_one(DashboardOf(project)).await?)
+            ask.loaders.load_one(DashboardOf(project)).await
         };
         answer.await.transpose()
     }

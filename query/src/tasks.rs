@@ -46,7 +46,7 @@ impl TaskQuery {
             let ask = Ask::of(ctx)?;
             let id = NodeKind::Project.uuid(&id)?;
             ask.wait(at_least.as_deref(), &[View::Projects]).await?;
-            Ok(ask.loaders.load_one(ProjectById(id)).await?)
+            ask.loaders.load_one(ProjectById(id)).await
         };
         answer.await.transpose()
     }
@@ -115,7 +115,7 @@ impl TaskQuery {
             let ask = Ask::of(ctx)?;
             let id = NodeKind::Task.uuid(&id)?;
             ask.wait(at_least.as_deref(), &[View::Tasks]).await?;
-            Ok(ask.loaders.load_one(TaskById(id)).await?)
+            ask.loaders.load_one(TaskById(id)).await
         };
         answer.await.transpose()
     }

@@ -55,12 +55,14 @@ create table log.events (
 
 create index events_stream_idx on log.events (tenant, stream, version);
 
--- Finds the events of a tag: what guards and tag queries look at. One row per event and tag.
+-- Finds the events of a tag: what guards and tag queries look at. One row per event and tag. The type is part of the
+-- key because a guard asks for few types of a tag that many events carry, under the lock.
 create table log.tags (
     tenant text collate "C" not null,
     tag text collate "C" not null,
+    type text collate "C" not null,
     position bigint not null,
-    constraint tags_pkey primary key (tenant, tag, position)
+    constraint tags_pkey primary key (tenant, tag, type, position)
 ) partition by range (position);
 
 -- One row per stream: what makes its versions contiguous and unique.

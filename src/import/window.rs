@@ -150,7 +150,7 @@ mod tests {
         let first = window.take(2);
         assert_eq!(lines(&first), [1, 2]);
         assert_eq!(lines(&window.take(2)), [4]);
-        assert_eq!(lines(&window.take(2)), []);
+        assert!(window.take(2).is_empty());
         window.answered(&first);
         assert_eq!(lines(&window.take(2)), [3]);
     }
@@ -175,7 +175,7 @@ mod tests {
         let mut window = window(&[task_in(1, 10, 1), task_in(2, 11, 1), on(3, 1)]);
         let (first, second) = (window.take(1), window.take(1));
         window.answered(&first);
-        assert_eq!(lines(&window.take(9)), []);
+        assert!(window.take(9).is_empty());
         window.answered(&second);
         assert_eq!(lines(&window.take(9)), [3]);
     }

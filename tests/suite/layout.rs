@@ -74,7 +74,8 @@ fn files(endings: &[&str]) -> Vec<PathBuf> {
 }
 
 fn text(path: &Path) -> String {
-    fs::read_to_string(Path::new(ROOT).join(path)).unwrap()
+    fs::read_to_string(Path::new(ROOT).join(path))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The code of a line, without its comment.
@@ -187,11 +188,12 @@ fn no_file_is_too_long_to_read() {
 fn nothing_is_left_to_be_done_later() {
     // In two parts each, so that this file does not name them.
     let later = [concat!("to", "do!("), concat!("unimple", "mented!(")];
-    let left: Vec<PathBuf> = files(&["rs"])
+    let left: Vec<String> = files(&["rs"])
         .into_iter()
         .filter(|file| later.iter().any(|word| text(file).contains(word)))
+        .map(|file| file.display().to_string())
         .collect();
-    assert_eq!(left, [PathBuf::new(); 0]);
+    assert_eq!(left, [""; 0]);
 }
 
 #[test]

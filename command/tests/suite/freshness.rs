@@ -6,10 +6,10 @@ use crate::service::{database, done, handler, project, task, task_data};
 use uuid::Uuid;
 
 fn code(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Rejected(rejection) => rejection.code(),
-        other => panic!("{other}"),
-    }
+    let Failure::Rejected(rejection) = failure else {
+        panic!("{failure}")
+    };
+    rejection.code()
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod description;
 mod freshness;
 mod idempotency;
 mod many;
+mod outage;
 mod races;
 mod service;
 mod thread;

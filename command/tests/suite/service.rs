@@ -134,7 +134,11 @@ pub struct Service {
 
 impl Service {
     pub async fn start() -> Self {
-        let log = log(&database().await).await;
+        Self::over(&database().await).await
+    }
+
+    pub async fn over(database: &TestDatabase) -> Self {
+        let log = log(database).await;
         let handler = Handler::new(log.clone(), &secret(), &Options::default());
         let router = observe(closed(router(handler.clone(), Gate::new(&secret()))));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -105,11 +105,12 @@ begin
         order by w.append, w.write
     ),
     guarded as (
-        select g.append, max(e.position) as position
+        select g.append, max(t.position) as position
         from unnest(guard_appends, guard_tags, guard_types, guard_after) as g (append, tag, types, after)
         join appends a on a.append = g.append
-        join log.tags t on t.tenant = a.tenant and t.tag = g.tag and t.position > g.after
-        join log.events e on e.position = t.position and e.type = any (string_to_array(g.types, ','))
+        cross join lateral unnest(string_to_array(g.types, ',')) as excluded_type
+        join log.tags t on t.tenant = a.tenant and t.tag = g.tag and t.type = excluded_type
+            and t.position > g.after
         group by g.append
     ),
     verdicts as (
@@ -154,8 +155,8 @@ begin
         order by p.position
     ),
     stored_tags as (
-        insert into log.tags (tenant, tag, position)
-        select distinct p.tenant, tag, p.position
+        insert into log.tags (tenant, tag, type, position)
+        select distinct p.tenant, tag, p.type, p.position
         from placed p
         cross join lateral unnest(string_to_array(p.tags, chr(31))) as tag
     ),

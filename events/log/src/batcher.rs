@@ -180,14 +180,15 @@ async fn write_one_by_one(pool: &PgPool, epoch: Uuid, batch: Vec<Request>) -> bo
 
 /// The first append gets the error with its cause; the others the same in words.
 fn answer_all(batch: Vec<Request>, error: Error) {
-    let unavailable_ms = match &error {
-        Error::Unavailable { waited_ms, .. } => Some(*waited_ms),
-        _ => None,
+    let waited_ms = if let Error::Unavailable { waited_ms, .. } = &error {
+        *waited_ms
+    } else {
+        0
     };
     let mut first = Some(error);
     for request in batch {
-        let error = first.take().unwrap_or_else(|| Error::Unavailable {
-            waited_ms: unavailable_ms.unwrap_or(0),
+        let error = first.take().unwrap_or(Error::Unavailable {
+            waited_ms,
             source: sqlx::Error::WorkerCrashed,
         });
         let _ = request.answer.send(Err(error));
@@ -227,8 +228,9 @@ fn is_transient(error: &sqlx::Error) -> bool {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code)
     {
-        // Classes: 08 connection, 40 rollback, 53 resources, 55 lock, 57 operator, 58 system.
-        Some(code) => ["08", "40", "53", "55", "57", "58"]
+        // Classes: 08 connection, 28 authorization, 3D catalog, 40 rollback, 53 resources, 55 lock, 57 operator,
+        // 58 system.
+        Some(code) => ["08", "28", "3D", "40", "53", "55", "57", "58"]
             .iter()
             .any(|class| code.starts_with(class)),
         None => !matches!(

@@ -50,7 +50,7 @@ pub async fn upgrade(
     })?;
     // Browsers cannot send the header; who can may, and then needs nothing in `connection_init`.
     let known = if headers.contains_key(header::AUTHORIZATION) {
-        Some(asker(&state, &headers, trace.clone())?)
+        Some(asker(&state, &headers, trace)?)
     } else {
         None
     };

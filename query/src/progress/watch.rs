@@ -21,6 +21,10 @@ const RECONNECT_PAUSE_MS_MAX: u64 = 10_000;
 
 /// Where the word that something was folded comes from. Polling stands behind both.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one in a process, made at start"
+)]
 pub enum Wakes {
     /// The projector runs in this process and marks this channel after each commit.
     InProcess(watch::Receiver<u64>),

@@ -1,10 +1,12 @@
-//! The twelve commands on projects and tasks. What each takes is in `mutations/inputs.rs`.
+//! The twelve commands on projects and tasks. What each takes is in `mutations/inputs.rs`, what it
+//! answers in `mutations/payloads.rs`.
 
 mod inputs;
+mod payloads;
 
-use async_graphql::{Context, Enum, ID, Object, SimpleObject};
+use async_graphql::{Context, ID, Object};
 use chrono::{DateTime, Utc};
-use foldline_command::{Accepted, Outcome, created_id};
+use foldline_command::{Accepted, created_id};
 use foldline_domain::tasks::{ProjectCommand, TaskCommand};
 use foldline_domain::{Command, tasks as domain};
 use uuid::Uuid;
@@ -15,90 +17,10 @@ use inputs::{
     CompleteStepInput, CompleteTaskInput, CreateProjectInput, CreateTaskInput, RenameProjectInput,
     ReopenTaskInput, StartTaskInput, hours,
 };
+use payloads::{ProjectPayload, TaskPayload};
 
 #[derive(Debug, Default)]
 pub struct TaskMutation;
-
-/// What an accepted command did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-pub enum CommandOutcome {
-    /// It changed something.
-    Recorded,
-    /// It was done before, under the same command id; this is the first answer again.
-    Known,
-    /// It was so already; nothing changed.
-    Unchanged,
-}
-
-/// What a command on a project did.
-#[derive(Debug, Clone, SimpleObject)]
-pub struct ProjectPayload {
-    /// The command's id. Sent again with it, the same command has no further effect.
-    command_id: Uuid,
-    /// The project's node id.
-    id: ID,
-    /// The project's plain UUID.
-    project_id: Uuid,
-    /// The project's version after the command.
-    version: scalars::Version,
-    /// For `atLeast`: a read with it sees what the command did.
-    cursor: String,
-    /// Whether anything changed.
-    outcome: CommandOutcome,
-}
-
-/// What a command on a task did.
-#[derive(Debug, Clone, SimpleObject)]
-pub struct TaskPayload {
-    /// The command's id. Sent again with it, the same command has no further effect.
-    command_id: Uuid,
-    /// The task's node id.
-    id: ID,
-    /// The task's plain UUID.
-    task_id: Uuid,
-    /// The task's version after the command.
-    version: scalars::Version,
-    /// For `atLeast`: a read with it sees what the command did.
-    cursor: String,
-    /// Whether anything changed.
-    outcome: CommandOutcome,
-}
-
-impl From<Outcome> for CommandOutcome {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Recorded => Self::Recorded,
-            Outcome::Known => Self::Known,
-            Outcome::Unchanged => Self::Unchanged,
-        }
-    }
-}
-
-impl From<Accepted> for ProjectPayload {
-    fn from(accepted: Accepted) -> Self {
-        Self {
-            command_id: accepted.command_id,
-            id: NodeKind::Project.id(accepted.id),
-            project_id: accepted.id,
-            version: scalars::Version(accepted.version),
-            cursor: accepted.cursor.to_string(),
-            outcome: accepted.outcome.into(),
-        }
-    }
-}
-
-impl From<Accepted> for TaskPayload {
-    fn from(accepted: Accepted) -> Self {
-        Self {
-            command_id: accepted.command_id,
-            id: NodeKind::Task.id(accepted.id),
-            task_id: accepted.id,
-            version: scalars::Version(accepted.version),
-            cursor: accepted.cursor.to_string(),
-            outcome: accepted.outcome.into(),
-        }
-    }
-}
 
 /// What every command may say beside its own values.
 #[derive(Debug, Clone, Copy, Default)]

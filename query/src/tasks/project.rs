@@ -111,10 +111,10 @@ impl Project {
     /// What the project's tasks add up to; null while nothing of it was folded.
     async fn dashboard(&self, ctx: &Context<'_>) -> Option<Result<ProjectDashboard, Error>> {
         let answer = async {
-            Ok(Ask::of(ctx)?
+            Ask::of(ctx)?
                 .loaders
                 .load_one(DashboardOf(self.project_id))
-                .await?)
+                .await
         };
         answer.await.transpose()
     }

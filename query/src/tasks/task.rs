@@ -152,10 +152,10 @@ impl Task {
     /// The project that it belongs to; null while that has not been folded yet.
     async fn project(&self, ctx: &Context<'_>) -> Option<Result<Project, Error>> {
         let answer = async {
-            Ok(Ask::of(ctx)?
+            Ask::of(ctx)?
                 .loaders
                 .load_one(ProjectById(self.project_id))
-                .await?)
+                .await
         };
         answer.await.transpose()
     }

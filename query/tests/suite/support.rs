@@ -28,7 +28,6 @@ pub struct Fixture {
     /// As the tables' owner.
     pub owner: PgPool,
     pub state: QueryState,
-    pub log: Log,
     pub handler: Handler,
     pub wake: watch::Sender<u64>,
     pub database: PgConnectOptions,
@@ -51,11 +50,6 @@ pub fn gate() -> Gate {
 #[expect(clippy::disallowed_methods, reason = "a test is an edge")]
 pub fn now() -> DateTime<Utc> {
     Utc::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test is an edge")]
-pub fn new_id() -> Uuid {
-    Uuid::now_v7()
 }
 
 pub fn token_for(tenant: &str, role: Role, lifetime: TimeDelta) -> String {
@@ -119,11 +113,7 @@ pub async fn start(limits: Limits, hears: Hears) -> Fixture {
     })
     .await
     .unwrap();
-    let handler = Handler::new(
-        log.clone(),
-        &secret(),
-        &foldline_command::Options::default(),
-    );
+    let handler = Handler::new(log, &secret(), &foldline_command::Options::default());
     let closed = CancellationToken::new();
     let (wake, woken) = watch::channel(0);
     let state = QueryState::open(QueryOptions {
@@ -143,7 +133,6 @@ pub async fn start(limits: Limits, hears: Hears) -> Fixture {
         address: serve(router(state.clone())).await,
         owner,
         state,
-        log,
         handler,
         wake,
         database,
@@ -292,8 +281,13 @@ impl Fixture {
     }
 
     pub async fn fold_all(&self, position: Position) {
+        self.fold_all_but(position, None).await;
+    }
+
+    /// Moves every partition of every view, the dashboard's last, but leaves one where it is.
+    pub async fn fold_all_but(&self, position: Position, left: Option<(&str, Partition)>) {
         for view in VIEWS {
-            for partition in 0..PARTITIONS {
+            for partition in (0..PARTITIONS).filter(|partition| left != Some((view, *partition))) {
                 self.fold(view, partition, position).await;
             }
         }
