@@ -26,11 +26,11 @@ struct Cli {
     #[command(flatten)]
     logs: telemetry::LogArgs,
     #[command(subcommand)]
-    command: Command,
+    task: Task,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum Task {
     /// Run everything in one process, with a Postgres of its own.
     Up(config::UpArgs),
     /// Run the four roles as processes of their own, with a Postgres and a Kafka of their own in the middle.
@@ -60,16 +60,16 @@ async fn main() -> ExitCode {
     telemetry::start(&cli.logs);
     // Two TLS libraries could be in the program one day; this one is meant.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let ended = match cli.command {
-        Command::Up(args) => up::run(args).await,
-        Command::UpKafka(args) => up_kafka::run(args, &cli.logs).await,
-        Command::Command(args) => roles::run_command(args).await,
-        Command::Projector(args) => roles::run_projector(args).await,
-        Command::Query(args) => roles::run_query(args).await,
-        Command::Relay(args) => roles::run_relay(args).await,
-        Command::Migrate(args) => migrate::run(args).await,
-        Command::Token(args) => token::run(args),
-        Command::Import(args) => match import::run(args).await {
+    let ended = match cli.task {
+        Task::Up(args) => up::run(args).await,
+        Task::UpKafka(args) => up_kafka::run(args, &cli.logs).await,
+        Task::Command(args) => roles::run_command(args).await,
+        Task::Projector(args) => roles::run_projector(args).await,
+        Task::Query(args) => roles::run_query(args).await,
+        Task::Relay(args) => roles::run_relay(args).await,
+        Task::Migrate(args) => migrate::run(args).await,
+        Task::Token(args) => token::run(args),
+        Task::Import(args) => match import::run(args).await {
             Ok(code) => return code,
             Err(error) => Err(error),
         },

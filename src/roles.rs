@@ -200,7 +200,13 @@ pub async fn run_query(args: QueryArgs) -> anyhow::Result<()> {
     .await?;
     let routes = foldline_query::router(query.clone());
     announce("query", &listener, &args.listen)?;
-    serve::serve(listener, routes, vec![Check::Query(query)], shutdown).await
+    serve::serve(
+        listener,
+        routes,
+        vec![Check::Query(Box::new(query))],
+        shutdown,
+    )
+    .await
 }
 
 pub async fn run_projector(args: ProjectorArgs) -> anyhow::Result<()> {

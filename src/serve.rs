@@ -28,7 +28,7 @@ const DRAIN_SECONDS_MAX: u64 = 20;
 pub enum Check {
     Log(Log),
     Projector(foldline_projector::Health),
-    Query(QueryState),
+    Query(Box<QueryState>),
     Relay(watch::Receiver<RelayStatus>),
 }
 

@@ -79,7 +79,11 @@ async fn run_on(
     );
     Ready::of_one_process(&origin, token, folder.path()).announce(as_json)?;
 
-    let checks = vec![Check::Log(log), Check::Query(query), checks_of_projector];
+    let checks = vec![
+        Check::Log(log),
+        Check::Query(Box::new(query)),
+        checks_of_projector,
+    ];
     let stop = stop_when_projector_ends(projecting, shutdown.clone(), drained);
     let served = serve::serve(listener, routes, checks, shutdown);
     let (served, projected) = tokio::join!(served, stop);

@@ -107,7 +107,7 @@ async fn create_sample(databases: &Databases, folder: &Folder) -> anyhow::Result
 /// The brokers: somebody else's, or a node of our own.
 enum Kafka {
     Given(String),
-    Ours(KafkaServer),
+    Ours(Box<KafkaServer>),
 }
 
 impl Kafka {
@@ -120,7 +120,7 @@ impl Kafka {
             broker_port: None,
             lifetime: Lifetime::OutlivesUs,
         };
-        Ok(Self::Ours(KafkaServer::start(options).await?))
+        Ok(Self::Ours(Box::new(KafkaServer::start(options).await?)))
     }
 
     fn brokers(&self) -> String {

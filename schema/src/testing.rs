@@ -1,5 +1,7 @@
 //! A database of its own for every test, on the real server that `TEST_POSTGRES_URL` names (`make test` starts one).
 
+#![expect(clippy::disallowed_methods, reason = "tests are an edge: ids and settings enter here")]
+
 use std::{future::Future, sync::OnceLock};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};

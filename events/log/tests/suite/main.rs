@@ -1,5 +1,7 @@
 //! The log's rules, over a real Postgres and a real Kafka.
 
+#![expect(clippy::disallowed_methods, reason = "tests are an edge: ids and settings enter here")]
+
 mod append;
 mod guards;
 mod idempotency;
