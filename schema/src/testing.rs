@@ -1,6 +1,9 @@
 //! A database of its own for every test, on the real server that `TEST_POSTGRES_URL` names (`make test` starts one).
 
-#![expect(clippy::disallowed_methods, reason = "tests are an edge: ids and settings enter here")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests are an edge: ids and settings enter here"
+)]
 
 use std::{future::Future, sync::OnceLock};
 

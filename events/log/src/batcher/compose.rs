@@ -89,3 +89,105 @@ impl Touched {
 fn command_key(command_id: Uuid) -> String {
     format!(":{}", command_id.simple())
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use foldline_events::{Encoded, Tenant};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Expected, Guard, NewEvent, Write};
+
+    /// An append by small numbers, so that they often meet.
+    fn append(stream: u8, command: u8, tag: Option<u8>, guard: Option<u8>) -> Append {
+        let event = NewEvent {
+            id: Uuid::nil(),
+            encoded: Encoded {
+                event_type: "test.Happened",
+                schema_version: 1,
+                payload: "{}".to_owned(),
+                tags: tag.map(|tag| tag.to_string()).into_iter().collect(),
+            },
+            occurred_at: DateTime::UNIX_EPOCH,
+        };
+        Append {
+            tenant: Tenant::parse("acme").unwrap(),
+            command_id: Uuid::from_u128(command.into()),
+            input_hmac: vec![],
+            actor: String::new(),
+            correlation_id: Uuid::nil(),
+            causation_id: Uuid::nil(),
+            trace_context: None,
+            writes: vec![Write {
+                stream: stream.to_string(),
+                expected: Expected::Any,
+                events: vec![event],
+            }],
+            guards: guard
+                .map(|guard| Guard {
+                    tag: guard.to_string(),
+                    event_types: vec!["test.Happened".to_owned()],
+                    after: 0,
+                })
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    fn stream(append: &Append) -> &str {
+        &append.writes[0].stream
+    }
+
+    /// Whether the later append may not be decided on the state before the earlier one.
+    fn touches(earlier: &Append, later: &Append) -> bool {
+        let tags = &earlier.writes[0].events[0].encoded.tags;
+        stream(earlier) == stream(later)
+            || earlier.command_id == later.command_id
+            || later.guards.iter().any(|guard| tags.contains(&guard.tag))
+    }
+
+    proptest! {
+        #[test]
+        fn batches_hold_every_append_once_and_behave_as_one_after_another(
+            appends in prop::collection::vec(
+                (0_u8..6, 0_u8..40, prop::option::of(0_u8..4), prop::option::of(0_u8..4)),
+                0..40,
+            ),
+        ) {
+            let appends: Vec<Append> = appends
+                .into_iter()
+                .map(|(stream, command, tag, guard)| append(stream, command, tag, guard))
+                .collect();
+            // The actor says which is which.
+            let mut waiting: VecDeque<Request> = VecDeque::new();
+            for (n, append) in appends.iter().enumerate() {
+                let numbered = Append { actor: n.to_string(), ..append.clone() };
+                waiting.push_back(Request::new(numbered).0);
+            }
+            let mut batches: Vec<Vec<usize>> = Vec::new();
+            while !waiting.is_empty() {
+                let batch = compose(&mut waiting);
+                prop_assert!(!batch.is_empty(), "an empty batch would be written for ever");
+                let numbers = batch.iter().map(|request| request.append.actor.parse().unwrap());
+                batches.push(numbers.collect());
+            }
+            let mut all: Vec<usize> = batches.iter().flatten().copied().collect();
+            for batch in &batches {
+                for (index, later) in batch.iter().enumerate() {
+                    for earlier in &batch[..index] {
+                        prop_assert!(!touches(&appends[*earlier], &appends[*later]));
+                    }
+                }
+            }
+            for (index, later) in all.iter().enumerate() {
+                for earlier in &all[..index] {
+                    let same_stream = stream(&appends[*earlier]) == stream(&appends[*later]);
+                    prop_assert!(!same_stream || earlier < later, "a stream's appends changed places");
+                }
+            }
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..appends.len()).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,6 +1,9 @@
 //! The log's rules, over a real Postgres and a real Kafka.
 
-#![expect(clippy::disallowed_methods, reason = "tests are an edge: ids and settings enter here")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests are an edge: ids and settings enter here"
+)]
 
 mod append;
 mod guards;
