@@ -84,26 +84,17 @@ async fn run_on(
         Check::Query(Box::new(query)),
         checks_of_projector,
     ];
-    let stop = stop_when_projector_ends(projecting, shutdown.clone(), drained);
-    let served = serve::serve(listener, routes, checks, shutdown);
-    let (served, projected) = tokio::join!(served, stop);
+    let serving = async {
+        let ended = serve::serve(listener, routes, checks, shutdown.clone()).await;
+        drained.cancel();
+        ended
+    };
+    let projecting = async {
+        let ended = projecting.await;
+        // It ends by itself only when it cannot go on, and then nothing here is worth serving.
+        shutdown.cancel();
+        Ok(ended??)
+    };
+    let (served, projected) = tokio::join!(serving, projecting);
     projected.and(served)
-}
-
-/// Ends the process when the projector cannot go on, and the projector when the process ends.
-async fn stop_when_projector_ends(
-    projecting: tokio::task::JoinHandle<Result<(), foldline_projector::Error>>,
-    shutdown: CancellationToken,
-    drained: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut projecting = projecting;
-    tokio::select! {
-        () = shutdown.cancelled() => {}
-        ended = &mut projecting => {
-            shutdown.cancel();
-            return Ok(ended??);
-        }
-    }
-    drained.cancel();
-    Ok(projecting.await??)
 }
