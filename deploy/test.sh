@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # One selection of packages and features for all of cargo's steps: another would build most things a second time.
 selection=(--workspace --features crash-points)
 # Documentation's examples are left for the end.
-targets=(--lib --bins --tests --examples)
+targets=(--lib --bins --tests)
 
 # `SECONDS NAME` each; the second half of a run goes on with what the first has measured.
 steps=()
@@ -54,6 +54,12 @@ suites() {
     cargo test "${selection[@]}" --doc
 }
 
+# Some tests start the examples as processes; naming them to `cargo test` would make tests of them instead.
+build() {
+    cargo test "${selection[@]}" "${targets[@]}" --no-run &&
+        cargo build "${selection[@]}" --examples
+}
+
 with_servers() {
     # shellcheck source=deploy/target.sh
     source deploy/target.sh
@@ -70,7 +76,7 @@ all() {
         step "formatting" cargo fmt --all --check
         step "clippy" cargo clippy "${selection[@]}" --all-targets -- -D warnings
     fi
-    step "building the tests" cargo test "${selection[@]}" "${targets[@]}" --no-run
+    step "building the tests" build
     trap - EXIT
     FOLDLINE_TEST_STEPS="$(printf '%s\n' "${steps[@]}")"
     export FOLDLINE_TEST_STEPS
@@ -82,7 +88,7 @@ goldens() {
     deploy/postgres/fetch.sh
     deploy/kafka/fetch.sh
     deploy/web.sh
-    cargo test "${selection[@]}" "${targets[@]}" --no-run
+    build
     export FOLDLINE_WRITE_GOLDENS=1
     with_servers cargo test "${selection[@]}" "${targets[@]}" golden
 }
