@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, str::FromStr};
 use clap::Args;
 use foldline_gate::Secret;
 use foldline_log::KafkaOptions;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
 /// Where the log is.
 #[derive(Args, Clone, Default)]
@@ -68,6 +68,9 @@ pub struct ListenArgs {
     /// Print one line of JSON on standard output when ready.
     #[arg(long)]
     pub json: bool,
+    /// End when standard input does: for processes that another one keeps.
+    #[arg(long)]
+    pub end_with_input: bool,
 }
 
 /// Everything in one place: `up` and `up-kafka`.
@@ -186,8 +189,12 @@ impl Database {
 
     /// The URL again, with its password: to hand it to a process of ours.
     pub fn to_text(&self) -> String {
-        use sqlx::ConnectOptions;
         self.url.to_url_lossy().to_string()
+    }
+
+    /// The direct URL again.
+    pub fn direct_to_text(&self) -> String {
+        self.direct.to_url_lossy().to_string()
     }
 }
 

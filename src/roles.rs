@@ -170,7 +170,7 @@ pub async fn open_projector(
 
 pub async fn run_command(args: CommandArgs) -> anyhow::Result<()> {
     let config = args.read()?;
-    let shutdown = shutdown::on_signal()?;
+    let shutdown = ending(&args.listen)?;
     let listener = serve::bind(config.listen).await?;
     let log = open_log(&config.log, Service::Command).await?;
     let (routes, _handler) = command_routes(&log, &config.secret);
@@ -180,7 +180,7 @@ pub async fn run_command(args: CommandArgs) -> anyhow::Result<()> {
 
 pub async fn run_query(args: QueryArgs) -> anyhow::Result<()> {
     let config = args.read()?;
-    let shutdown = shutdown::on_signal()?;
+    let shutdown = ending(&args.listen)?;
     let listener = serve::bind(config.listen).await?;
     let commands = Commands::Http {
         client: reqwest::Client::builder()
@@ -211,7 +211,7 @@ pub async fn run_query(args: QueryArgs) -> anyhow::Result<()> {
 
 pub async fn run_projector(args: ProjectorArgs) -> anyhow::Result<()> {
     let config = args.read()?;
-    let shutdown = shutdown::on_signal()?;
+    let shutdown = ending(&args.listen)?;
     let listener = serve::bind(config.listen).await?;
     let log = open_log(&config.log, Service::Projector).await?;
     let (projector, _moved) = open_projector(&config.view, &log, &config.feed).await?;
@@ -223,7 +223,7 @@ pub async fn run_projector(args: ProjectorArgs) -> anyhow::Result<()> {
 
 pub async fn run_relay(args: RelayArgs) -> anyhow::Result<()> {
     let config = args.read()?;
-    let shutdown = shutdown::on_signal()?;
+    let shutdown = ending(&args.listen)?;
     let listener = serve::bind(config.listen).await?;
     let log = open_log(&config.log, Service::Relay).await?;
     let (sender, status) = watch::channel(RelayStatus::default());
@@ -248,6 +248,15 @@ async fn beside(
     };
     let (served, worked) = tokio::join!(serving, working);
     worked.and(served)
+}
+
+/// What ends a role.
+fn ending(args: &ListenArgs) -> std::io::Result<CancellationToken> {
+    if args.end_with_input {
+        shutdown::on_signal_or_end_of_input()
+    } else {
+        shutdown::on_signal()
+    }
 }
 
 /// Says that the role is there, to a person or to a script.

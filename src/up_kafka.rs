@@ -34,13 +34,11 @@ const END_SECONDS_MAX: u64 = 30;
 const RESTART_PAUSE_MS: u64 = 1_000;
 
 /// Settings of this process's surroundings that would contradict what the roles are told.
-const NOT_INHERITED: [&str; 6] = [
+const NOT_INHERITED: [&str; 4] = [
     "DATABASE_URL",
     "FOLDLINE_FEED",
     "FOLDLINE_LISTEN",
     "FOLDLINE_SECRET",
-    "LOG_URL_DIRECT",
-    "VIEW_URL_DIRECT",
 ];
 
 pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
@@ -71,7 +69,9 @@ async fn run_on(
     let ports = Ports::choose(config.listen.port()).await?;
     let environment = vec![
         ("LOG_URL", databases.log.to_text()),
+        ("LOG_URL_DIRECT", databases.log.direct_to_text()),
         ("VIEW_URL", databases.view.to_text()),
+        ("VIEW_URL_DIRECT", databases.view.direct_to_text()),
         ("KAFKA_BROKERS", kafka.brokers()),
         (
             "FOLDLINE_SECRET_FILE",
@@ -197,7 +197,13 @@ impl Ports {
     async fn choose(query: u16) -> anyhow::Result<Self> {
         // Held all at once, so that they differ; then let go for the roles to bind.
         let mut held = Vec::new();
-        for port in [query, 0, 0, 0] {
+        for offset in 0..4 {
+            // Neighbours of a port that was chosen, so that scripts find them again.
+            let port = if query == 0 {
+                0
+            } else {
+                query.saturating_add(offset)
+            };
             let listener = serve::bind(SocketAddr::from(([127, 0, 0, 1], port)))
                 .await
                 .context("see --port")?;
@@ -234,11 +240,13 @@ impl Role {
     async fn keep(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         while !shutdown.is_cancelled() {
             let mut process = self.start()?;
+            // Taken, because waiting would close it.
+            let _held = process.stdin.take();
             tokio::select! {
                 () = shutdown.cancelled() => return end(process).await,
                 ended = process.wait() => {
                     let status = ended.context("cannot wait for a role")?;
-                    tracing::error!(role = self.name, %status, "ended unasked; starting it again");
+                    tracing::warn!(role = self.name, %status, "ended unasked; starting it again");
                 }
             }
             tokio::select! {
@@ -260,7 +268,9 @@ impl Role {
             .args(["--listen", &self.listen.to_string()])
             .args(self.logs.to_arguments())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            // Held by us alone: the role ends with us, also when we are killed.
+            .arg("--end-with-input")
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             // A Ctrl-C at the terminal is for us; we tell the roles.
             .process_group(0)

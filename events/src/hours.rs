@@ -10,9 +10,6 @@ pub struct Hours(i64);
 /// Beyond this many hundredths an `f64` no longer tells neighbours apart safely; no estimate is near it.
 const HUNDREDTHS_MAX: f64 = 1e13;
 
-/// How far a number of hundredths may be from a whole one and still be the decimal that the sender wrote.
-const ROUNDING_SLACK: f64 = 1e-3;
-
 impl Hours {
     pub const fn from_hundredths(hundredths: i64) -> Self {
         Self(hundredths)
@@ -26,9 +23,10 @@ impl Hours {
     pub fn from_number(number: f64) -> Option<Self> {
         let hundredths = number * 100.0;
         let whole = hundredths.round();
+        // Multiplying rounds, so the way back decides: it must give the very number that the decimal stands for.
         let exact = hundredths.is_finite()
             && hundredths.abs() <= HUNDREDTHS_MAX
-            && (hundredths - whole).abs() <= ROUNDING_SLACK;
+            && (whole / 100.0 - number).abs() <= 0.0;
         #[expect(
             clippy::cast_possible_truncation,
             reason = "whole and far below 2^53, checked above"
@@ -85,6 +83,8 @@ mod tests {
     #[test]
     fn a_third_decimal_is_refused() {
         assert!(serde_json::from_str::<Hours>("0.125").is_err());
+        assert!(serde_json::from_str::<Hours>("0.0000001").is_err());
+        assert!(serde_json::from_str::<Hours>("4.000001").is_err());
         assert!(serde_json::from_str::<Hours>("1e300").is_err());
         assert_eq!(serde_json::from_str::<Hours>("2.35").unwrap(), Hours(235));
     }

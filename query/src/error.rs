@@ -82,11 +82,23 @@ impl Error {
             Self::Closing => Blame::Asker("UNAVAILABLE"),
             Self::Refused(problem) => Blame::Command(problem.clone()),
             Self::Forward(_) => Blame::Away("UNAVAILABLE"),
+            Self::Read(source) if is_away(source) => Blame::Away("UNAVAILABLE"),
             Self::Read(_) | Self::Role { .. } | Self::ForeignAnswer { .. } | Self::NoContext => {
                 Blame::Us
             }
         }
     }
+}
+
+/// Whether the database was not there, rather than wrong.
+fn is_away(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+    )
 }
 
 /// Gives every error its code and takes out what is nobody's business.
@@ -132,7 +144,7 @@ fn code(error: &mut ServerError, request_error: bool) {
         Blame::Asker(code) => extensions.set("code", code),
         Blame::Command(problem) => command_problem(extensions, &problem),
         Blame::Away(code) => {
-            tracing::warn!(error = chain(&cause), "cannot forward a command");
+            tracing::warn!(error = chain(&cause), "what a request needs is away");
             extensions.set("code", code);
         }
         Blame::Us => {

@@ -143,7 +143,7 @@ fn read<'a>(
     loop {
         let line = lines.next().with_context(|| {
             let after = lines.number;
-            format!("cannot read {name} beyond line {after}; the lines before it were imported")
+            format!("cannot read {name} beyond line {after}; lines before it may have been imported, and running it again repeats none")
         })?;
         let Some((number, line)) = line else { break };
         if is_first && !line.starts_with(b"{") {

@@ -24,7 +24,7 @@ pub(super) struct CommandHeaders {
     #[param(rename = "Idempotency-Key", value_type = Uuid, required = false)]
     idempotency_key: Option<Uuid>,
     /// The version that the stream must have, as in the `ETag` of an answer.
-    #[param(rename = "If-Match", value_type = String, required = false, example = "\"3\"")]
+    #[param(rename = "If-Match", value_type = String, required = false)]
     if_match: Option<String>,
 }
 

@@ -29,6 +29,8 @@ const LOOKAHEAD_APPENDS_MAX: usize = 4_096;
 
 /// A batch whose outcome is unknown is sent again this often; the ledger of command ids makes that harmless.
 const RETRIES_MAX: usize = 8;
+/// No further try begins after this long: whoever waits is told to come back.
+const UNAVAILABLE_AFTER_MS: u64 = 4_000;
 const RETRY_PAUSE_MS_MIN: u64 = 50;
 const RETRY_PAUSE_MS_MAX: u64 = 2_000;
 
@@ -199,13 +201,14 @@ fn answer_all(batch: Vec<Request>, error: Error) {
 /// answered is found in the ledger by the next try.
 async fn persist(pool: &PgPool, epoch: Uuid, appends: &[&Append]) -> Result<Vec<Verdict>, Error> {
     let began = Instant::now();
+    let patience = std::time::Duration::from_millis(UNAVAILABLE_AFTER_MS);
     let backoff = ExponentialBuilder::default()
         .with_min_delay(std::time::Duration::from_millis(RETRY_PAUSE_MS_MIN))
         .with_max_delay(std::time::Duration::from_millis(RETRY_PAUSE_MS_MAX))
         .with_max_times(RETRIES_MAX);
     let rows = (|| execute(pool, appends))
         .retry(backoff)
-        .when(is_transient)
+        .when(|error| is_transient(error) && began.elapsed() < patience)
         .notify(|error, pause| tracing::warn!(%error, ?pause, "appending again"))
         .await;
     match rows {

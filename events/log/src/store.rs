@@ -24,7 +24,7 @@ pub const QUEUE_APPENDS_MAX: usize = 4_096;
 const STATEMENT_TIMEOUT: &str = "30s";
 
 /// How long to wait for a connection of the pool.
-const ACQUIRE_TIMEOUT_MS: u64 = 5_000;
+const ACQUIRE_TIMEOUT_MS: u64 = 2_000;
 
 /// Which service a process acts as; each has a database role with just its rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
