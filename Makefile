@@ -36,5 +36,5 @@ web: ## Build the pages that the services carry
 fmt: ## Format the code
 	@cargo fmt --all
 
-goldens: ## Write the golden files anew: tables, GraphQL schema, event schemas, OpenAPI
+goldens: ## Write the golden files anew: the GraphQL schema and the OpenAPI document
 	@exec deploy/test.sh goldens
