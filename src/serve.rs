@@ -1,6 +1,8 @@
 //! The HTTP server of any role: its routes, health, metrics, and an end that finishes what is under way.
 
-use std::{future::IntoFuture, net::SocketAddr, time::Duration};
+mod connections;
+
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use axum::{
@@ -20,8 +22,6 @@ use crate::telemetry;
 
 /// How long the database may take to say that it is there.
 const CHECK_TIMEOUT_MS: u64 = 2_000;
-/// How long requests may go on after the signal to end.
-const DRAIN_SECONDS_MAX: u64 = 20;
 
 /// One thing that must be well for the process to be ready.
 #[derive(Clone)]
@@ -97,20 +97,8 @@ pub async fn serve(
         .route("/metrics", get(metrics))
         .with_state(checks);
     let app = foldline_gate::observe(foldline_gate::closed(routes.merge(operations)));
-    let server = axum::serve(listener, app)
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
-        .into_future();
-    let drained = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS_MAX)).await;
-    };
-    tokio::select! {
-        ended = server => ended.context("the HTTP server failed"),
-        () = drained => {
-            tracing::warn!(DRAIN_SECONDS_MAX, "requests still under way were cut off");
-            Ok(())
-        }
-    }
+    connections::serve(listener, app, connections::Limits::default(), shutdown).await;
+    Ok(())
 }
 
 async fn live() -> Json<Value> {

@@ -1,5 +1,7 @@
 //! Reading what a request brings: JSON bodies and the parameters of its path, each with a problem for every fault.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Path, Request},
@@ -16,6 +18,9 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 /// How much more than allowed is read and thrown away, in bytes: a client that is still sending when the connection
 /// closes never sees why.
 const DRAINED_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How long a client may let us wait for the next piece of a body, in seconds.
+pub const BODY_PAUSE_SECONDS_MAX: u64 = 30;
 
 /// As an extension of a request (`.layer(Extension(BodyBytesMax(…)))` on its route), how long its body may be instead.
 #[derive(Debug, Clone, Copy)]
@@ -144,14 +149,18 @@ async fn bytes(request: Request) -> Result<Vec<u8>, Problem> {
     if asks && announced(request.headers()).is_some_and(|bytes| bytes > bytes_max) {
         return Err(too_large(bytes_max));
     }
-    read(request.into_body(), bytes_max).await
+    let pause_max = Duration::from_secs(BODY_PAUSE_SECONDS_MAX);
+    read(request.into_body(), bytes_max, pause_max).await
 }
 
-async fn read(body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+async fn read(body: Body, bytes_max: usize, pause_max: Duration) -> Result<Vec<u8>, Problem> {
     let mut frames = body.into_data_stream();
     let mut bytes = Vec::new();
     let mut length = 0;
-    while let Some(frame) = frames.next().await {
+    while let Some(frame) = tokio::time::timeout(pause_max, frames.next())
+        .await
+        .map_err(|_| too_slow(pause_max))?
+    {
         let frame = frame.map_err(|_| {
             Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -173,6 +182,17 @@ async fn read(body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
         return Err(too_large(bytes_max));
     }
     Ok(bytes)
+}
+
+fn too_slow(pause: Duration) -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "BODY_TOO_SLOW",
+        "The body did not arrive in time",
+    )
+    .detail(format!(
+        "nothing more of it came for {pause:?}; nothing was done, send it again"
+    ))
 }
 
 fn announced(headers: &HeaderMap) -> Option<usize> {
@@ -205,27 +225,42 @@ fn text(bytes: Vec<u8>) -> Result<String, Problem> {
 }
 
 fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(header::CONTENT_TYPE);
-    let essence = given
+    media_type_must_be(headers, |essence| {
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}
+
+/// Refuses a body whose one content type is not the one asked for, or that is compressed.
+pub fn media_type_must_be(headers: &HeaderMap, fits: impl Fn(&str) -> bool) -> Result<(), Problem> {
+    let unsupported = |title: &'static str, detail: String| {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        Err(Problem::new(status, "CONTENT_TYPE_UNSUPPORTED", title).detail(detail))
+    };
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING) {
+        return unsupported(
+            "The body's content encoding is not supported",
+            format!("it is {encoding:?}; send the body as it is, without `Content-Encoding`"),
+        );
+    }
+    let mut given = headers.get_all(header::CONTENT_TYPE).iter();
+    let (first, second) = (given.next(), given.next());
+    let essence = first
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
         .map(|essence| essence.trim().to_ascii_lowercase());
-    let is_json = essence.as_deref().is_some_and(|essence| {
-        essence == "application/json"
-            || (essence.starts_with("application/") && essence.ends_with("+json"))
-    });
-    if is_json {
+    if second.is_none() && essence.as_deref().is_some_and(fits) {
         return Ok(());
     }
-    let problem = Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "CONTENT_TYPE_UNSUPPORTED",
+    let found = match (essence, second) {
+        (_, Some(_)) => "it is given more than once".to_owned(),
+        (Some(essence), None) => format!("it is {essence:?}"),
+        (None, None) => "there is none".to_owned(),
+    };
+    unsupported(
         "The body's content type is not supported",
-    );
-    Err(problem.detail(match essence {
-        Some(essence) => format!("it is {essence:?}; send `Content-Type: application/json`"),
-        None => "there is none; send `Content-Type: application/json`".to_owned(),
-    }))
+        format!("{found}; send `Content-Type: application/json`"),
+    )
 }
 
 /// RFC 6901, of the place where reading stopped.
@@ -294,6 +329,14 @@ mod tests {
         fn no_text_makes_the_reader_panic(text in ".*") {
             let _ = parse::<Value>(&text);
         }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_stops_in_the_middle_of_its_body_is_told_so() {
+        let silence = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+        let body = Body::from_stream(silence);
+        let answer = read(body, BODY_BYTES_MAX, Duration::from_millis(50)).await;
+        assert_eq!(answer.unwrap_err().code, "BODY_TOO_SLOW");
     }
 
     #[test]

@@ -182,7 +182,8 @@ where
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
-    let value = headers.get(header::AUTHORIZATION).ok_or_else(|| {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let value = given.next().ok_or_else(|| {
         Problem::new(
             StatusCode::UNAUTHORIZED,
             "TOKEN_MISSING",
@@ -190,6 +191,9 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
         )
         .detail("send a header `Authorization: Bearer <token>`; `foldline token` makes one")
     })?;
+    if given.next().is_some() {
+        return Err(invalid("there is more than one Authorization header"));
+    }
     (value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))

@@ -2,7 +2,7 @@
 //! and read bodies without a bound).
 //!
 //! What is wrong with the HTTP request is a problem document; what is wrong with the GraphQL in it is a GraphQL response.
-//! Routes: `POST /graphql`, `GET /graphql` (queries, and the GraphiQL page for browsers), `/graphql/assets/{file}`, and
+//! Routes: `/` (leads to the page), `POST /graphql`, `GET /graphql` (queries, and the GraphiQL page for browsers), `/graphql/assets/{file}`, and
 //! `/graphql/ws`, for which read `http/ws.rs` next.
 
 mod document;
@@ -19,10 +19,10 @@ use axum::{
     extract::FromRequest,
     extract::{Query, Request, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use foldline_gate::{JsonText, Problem, TraceContext};
+use foldline_gate::{JsonText, Problem, TraceContext, media_type_must_be};
 use serde::Serialize;
 use tracing::{Instrument, info_span};
 
@@ -39,6 +39,7 @@ use media::{Media, wants_page};
 /// The query service's routes, without a fallback: the program merges routers.
 pub fn router(state: QueryState) -> Router {
     Router::new()
+        .route("/", get(|| async { Redirect::temporary("/graphql") }))
         .route("/graphql", get(by_url).post(by_body))
         .route("/graphql/ws", get(ws::upgrade))
         .route("/graphql/assets/{file}", get(graphiql::asset))
@@ -62,7 +63,7 @@ async fn by_body(
 ) -> Result<Response, Problem> {
     let asker = asker(&state, request.headers(), trace)?;
     let media = accepted(request.headers())?;
-    must_be_json(request.headers())?;
+    media_type_must_be(request.headers(), |essence| essence == "application/json")?;
     let JsonText(text) = JsonText::from_request(request, &()).await?;
     match Parameters::of_body(&text)?.prepare()? {
         Ok(prepared) => Ok(execute(&state, &asker, prepared, media).await),
@@ -142,23 +143,6 @@ fn accepted(headers: &HeaderMap) -> Result<Media, Problem> {
 }
 
 /// The door takes every `+json`; a form or text, which a browser may send from any page, must not pass here either way.
-fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let essence = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(|essence| essence.trim().to_ascii_lowercase());
-    if essence.as_deref() == Some("application/json") {
-        return Ok(());
-    }
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "CONTENT_TYPE_UNSUPPORTED",
-        "The body's content type is not supported",
-    )
-    .detail("send `Content-Type: application/json`"))
-}
-
 async fn execute(state: &QueryState, asker: &Asker, prepared: Prepared, media: Media) -> Response {
     let ask = Ask::new(state, asker);
     let kind = type_name(prepared.operation_type);

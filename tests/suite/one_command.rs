@@ -1,12 +1,15 @@
 //! The main thread of the product, end to end: a project is created over HTTP, seen at once through GraphQL, renamed,
 //! and followed by a subscription. In one process with a Postgres of its own, and in four with Kafka in the middle.
 
-use nix::sys::signal::Signal;
+use std::fs;
+
+use foldline_schema::testing::TestDatabase;
+use nix::{sys::signal::Signal, unistd::Pid};
 use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    processes::{Stack, Up},
+    processes::{Process, Stack, Up, foldline, setting, until},
     stored,
 };
 
@@ -110,4 +113,28 @@ async fn four_processes_with_kafka_in_the_middle_do_the_same() {
         [key.as_str(), key.as_str()],
         "what was seen came through Kafka"
     );
+}
+
+#[tokio::test]
+async fn killing_whoever_started_the_roles_ends_them_too() {
+    let database = TestDatabase::empty().await;
+    let folder = foldline_local::temporary_folder().unwrap();
+    let mut command = foldline();
+    command
+        .args(["up-kafka", "--json", "--port", "0", "--data"])
+        .arg(folder.path().join("data"))
+        .env("DATABASE_URL", &database.url)
+        .env("KAFKA_BROKERS", setting("KAFKA_BROKERS"));
+    let mut process = Process::start(command, folder.path());
+    process.ready_line().await;
+    let roles = process.children();
+    assert_eq!(roles.len(), 4);
+
+    process.signal(Signal::SIGKILL);
+    process.ended().await;
+    until("the roles to end", async || {
+        let is_gone = |role: &Pid| !fs::exists(format!("/proc/{role}")).unwrap();
+        roles.iter().all(is_gone).then_some(())
+    })
+    .await;
 }

@@ -139,6 +139,24 @@ impl Process {
         kill(pid, signal).unwrap();
     }
 
+    /// The processes that it started and that still run.
+    pub fn children(&self) -> Vec<Pid> {
+        let pid = self.child.id();
+        // A thread's children are its own, and any thread may have started one.
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let children = threads.map(|thread| {
+            let listed = thread.unwrap().path().join("children");
+            fs::read_to_string(listed).unwrap_or_default()
+        });
+        children
+            .flat_map(|listed| {
+                let pids = listed.split_whitespace();
+                pids.map(|pid| Pid::from_raw(pid.parse().unwrap()))
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
     /// Whether it has ended by now.
     pub fn try_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()

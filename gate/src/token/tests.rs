@@ -143,6 +143,17 @@ fn a_request_without_a_bearer_token_is_refused() {
 }
 
 #[test]
+fn two_tokens_are_one_too_many() {
+    let mut headers = HeaderMap::new();
+    for value in ["Bearer x.y.z", "Bearer a.b.c"] {
+        headers.append(header::AUTHORIZATION, value.parse().unwrap());
+    }
+    let problem = gate().caller(&headers).unwrap_err();
+    assert_eq!(problem.code, "TOKEN_INVALID");
+    assert!(format!("{problem:?}").contains("more than one"));
+}
+
+#[test]
 fn roles_are_ordered_and_have_names() {
     assert!(Role::Viewer < Role::Member && Role::Member < Role::Admin);
     for role in [Role::Viewer, Role::Member, Role::Admin] {

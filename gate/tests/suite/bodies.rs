@@ -20,11 +20,13 @@ async fn a_fitting_body_is_read() {
 }
 
 #[tokio::test]
-async fn a_body_of_another_content_type_or_of_none_is_refused() {
+async fn a_body_of_another_content_type_of_none_of_two_or_compressed_is_refused() {
     for headers in [
         &[][..],
         &["content-type: text/plain"],
         &["content-type: application/x-www-form-urlencoded"],
+        &[JSON, JSON],
+        &[JSON, "content-encoding: gzip"],
     ] {
         let answer = send(house().await, "POST /guests", headers, b"{}").await;
         assert_eq!(

@@ -266,6 +266,9 @@ async fn a_browser_gets_the_page_and_its_assets() {
     let built = page.headers().contains_key("etag");
     let text = page.text().await.unwrap();
     assert!(text.contains("GraphiQL"));
+    let bare = fixture.url().replace("/graphql", "/");
+    let led = Client::new().get(bare).header("accept", "text/html");
+    assert_eq!(led.send().await.unwrap().url().path(), "/graphql");
     let missing = Client::new()
         .get(format!("{}/assets/nothing.js", fixture.url()))
         .send()
