@@ -1,9 +1,10 @@
 //! What the handler asks of an aggregate beyond its rules; each context answers in a module of its own name.
 
 use foldline_domain::Decider;
-use foldline_events::Tenant;
+use foldline_events::{Event, Tenant};
 use foldline_gate::Role;
-use foldline_log::{Error, Guard};
+use foldline_log::{Error, Expected, Guard};
+use uuid::Uuid;
 
 use crate::{
     Handler,
@@ -35,4 +36,31 @@ pub(crate) trait Aggregate:
         command: &Self::Command,
         reading: Reading,
     ) -> impl Future<Output = Result<(Self::Facts, Vec<Guard>), Error>> + Send;
+
+    /// What must be written to other streams in the same append: a decision that yields `events` on the state `before`
+    /// has this beside them.
+    fn beside(
+        handler: &Handler,
+        of: Of<'_>,
+        before: Option<&Self>,
+        events: &[Self::Event],
+        facts: &Self::Facts,
+    ) -> Vec<Beside>;
+}
+
+/// Whose events they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Of<'a> {
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) aggregate: Uuid,
+}
+
+/// An event for another stream.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    pub(crate) stream: String,
+    pub(crate) expected: Expected,
+    /// The id in the stream's name.
+    pub(crate) aggregate: Uuid,
+    pub(crate) event: Event,
 }

@@ -14,7 +14,7 @@ use foldline_domain::{
     Command,
     tasks::{Project, Task},
 };
-use foldline_events::{Cursor, Version, partition_of};
+use foldline_events::{Cursor, Event, Version, partition_of};
 use foldline_gate::{Caller, Secret};
 use foldline_log::{
     Append, Expected, Guard, Log, NewEvent, PAYLOAD_BYTES_MAX, Receipt, Verdict, Write,
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     Accepted, Failure, Outcome,
-    aggregate::Aggregate,
+    aggregate::{Aggregate, Beside, Of},
     digest::Digest,
     streams::{Folded, Key, Reading, Streams},
 };
@@ -40,8 +40,8 @@ const CREATED_NAMESPACE: Uuid = Uuid::from_u128(0x6a1f_0f8c_6c5e_4a58_9a53_7d0c_
 /// Handles commands. Cheap to clone.
 #[derive(Clone)]
 pub struct Handler {
-    log: Log,
-    digest: Digest,
+    pub(crate) log: Log,
+    pub(crate) digest: Digest,
     pub(crate) projects: Streams<Project>,
     pub(crate) tasks: Streams<Task>,
 }
@@ -220,7 +220,9 @@ impl Handler {
             let (facts, guards) = A::facts(self, &intake.key.tenant, &command, reading).await?;
             let decision = decide(intake.expected_version, seen.as_deref(), &facts, &command);
             let answer = match (decision, reading) {
-                (Decision::Record(events), _) => self.record(intake, seen, events, guards).await?,
+                (Decision::Record(events), _) => {
+                    self.record(intake, seen, events, &facts, guards).await?
+                },
                 (Decision::Nothing | Decision::No(_), Reading::Cached) => None,
                 (Decision::Nothing, Reading::Fresh) => {
                     return self
@@ -247,6 +249,7 @@ impl Handler {
         intake: &Intake,
         seen: Option<Arc<Folded<A>>>,
         events: Vec<A::Event>,
+        facts: &A::Facts,
         guards: Vec<Guard>,
     ) -> Result<Option<Accepted>, Failure> {
         let expected = seen
@@ -255,10 +258,11 @@ impl Handler {
         let before = seen.as_ref().map_or(0, |seen| seen.version);
         let after = before + Version::try_from(events.len()).expect("a decision has few events");
         let state = seen.map(|seen| seen.state.clone());
+        let beside = A::beside(self, intake.of(), state.as_ref(), &events, facts);
         let state = events
             .iter()
             .fold(state, |state, event| A::evolve(state, event));
-        let append = intake.append::<A>(expected, events, guards)?;
+        let append = intake.append::<A>(expected, events, beside, guards)?;
 
         crash_before_append();
         let verdict = self.log.append(append).await?;
@@ -338,33 +342,34 @@ fn decide<A: Aggregate>(
 }
 
 impl Intake {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "events get their ids here, before the log"
-    )]
+    fn of(&self) -> Of<'_> {
+        Of {
+            tenant: &self.key.tenant,
+            aggregate: self.aggregate,
+        }
+    }
+
     fn append<A: Aggregate>(
         &self,
         expected: Expected,
         events: Vec<A::Event>,
+        beside: Vec<Beside>,
         guards: Vec<Guard>,
     ) -> Result<Append, Failure> {
-        let events: Vec<NewEvent> = events
+        let own = events
             .into_iter()
-            .map(|event| NewEvent {
-                id: Uuid::now_v7(),
-                encoded: A::widen(event).encode(self.aggregate),
-                occurred_at: self.occurred_at,
-            })
-            .collect();
-        let bytes = events
-            .iter()
-            .map(|event| event.encoded.payload.len())
-            .max()
-            .unwrap_or(0);
-        if bytes > PAYLOAD_BYTES_MAX {
-            return Err(Failure::EventTooLarge {
-                bytes,
-                bytes_max: PAYLOAD_BYTES_MAX,
+            .map(|event| self.new_event(&A::widen(event), self.aggregate));
+        // The first write is the one that the receipt speaks of.
+        let mut writes = vec![Write {
+            stream: self.key.stream.clone(),
+            expected,
+            events: own.collect::<Result<_, _>>()?,
+        }];
+        for other in beside {
+            writes.push(Write {
+                stream: other.stream,
+                expected: other.expected,
+                events: vec![self.new_event(&other.event, other.aggregate)?],
             });
         }
         Ok(Append {
@@ -375,12 +380,28 @@ impl Intake {
             correlation_id: self.correlation_id,
             causation_id: self.causation_id,
             trace_context: self.trace_context.clone(),
-            writes: vec![Write {
-                stream: self.key.stream.clone(),
-                expected,
-                events,
-            }],
+            writes,
             guards,
+        })
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "events get their ids here, before the log"
+    )]
+    fn new_event(&self, event: &Event, aggregate: Uuid) -> Result<NewEvent, Failure> {
+        let encoded = event.encode(aggregate);
+        let bytes = encoded.payload.len();
+        if bytes > PAYLOAD_BYTES_MAX {
+            return Err(Failure::EventTooLarge {
+                bytes,
+                bytes_max: PAYLOAD_BYTES_MAX,
+            });
+        }
+        Ok(NewEvent {
+            id: Uuid::now_v7(),
+            encoded,
+            occurred_at: self.occurred_at,
         })
     }
 

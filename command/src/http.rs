@@ -7,6 +7,7 @@ mod answer;
 mod docs;
 mod envelope;
 mod many;
+mod route;
 mod tasks;
 
 use std::sync::LazyLock;

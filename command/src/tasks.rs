@@ -1,18 +1,29 @@
 //! Projects and tasks on the write side: roles, facts and guards.
 
-use foldline_domain::tasks::{Facts, Project, ProjectCommand, ProjectFacts, Task, TaskCommand};
+use foldline_domain::tasks::{
+    Facts, KeyFacts, Project, ProjectCommand, ProjectFacts, Task, TaskCommand,
+};
 use foldline_events::{
-    Tenant,
-    tasks::{project_stream, project_tag},
+    Event, Tenant,
+    tasks::{
+        KeyEvent, TaskEvent, TaskKeyReleased, TaskKeyReserved, key_stream, project_stream,
+        project_tag,
+    },
 };
 use foldline_gate::Role;
-use foldline_log::{Error, Guard};
+use foldline_log::{Error, Expected, Guard};
+use uuid::Uuid;
 
 use crate::{
     Handler,
-    aggregate::Aggregate,
+    aggregate::{Aggregate, Beside, Of},
     streams::{Key, Reading, Streams},
 };
+
+/// Under which kind the keys of tasks are reserved.
+const TASK_KEY: &str = "task-key";
+/// How many reservations of one key are read at once.
+const RESERVATIONS_PAGE: usize = 100;
 
 impl Aggregate for Project {
     fn streams(handler: &Handler) -> &Streams<Self> {
@@ -25,16 +36,15 @@ impl Aggregate for Project {
 
     fn least_role(command: &ProjectCommand) -> Role {
         match command {
-            ProjectCommand::Create(_) | ProjectCommand::Rename(_) => Role::Member,
-            ProjectCommand::Archive(_) => Role::Admin,
+            ProjectCommand::Create(_)
+            | ProjectCommand::Rename(_)
+            | ProjectCommand::Describe(_) => Role::Member,
+            ProjectCommand::Archive(_) | ProjectCommand::Restore(_) => Role::Admin,
         }
     }
 
     fn creates(command: &ProjectCommand) -> bool {
-        match command {
-            ProjectCommand::Create(_) => true,
-            ProjectCommand::Rename(_) | ProjectCommand::Archive(_) => false,
-        }
+        matches!(command, ProjectCommand::Create(_))
     }
 
     async fn facts(
@@ -44,6 +54,16 @@ impl Aggregate for Project {
         _: Reading,
     ) -> Result<((), Vec<Guard>), Error> {
         Ok(((), vec![]))
+    }
+
+    fn beside(
+        _: &Handler,
+        _: Of<'_>,
+        _: Option<&Self>,
+        _: &[Self::Event],
+        (): &(),
+    ) -> Vec<Beside> {
+        vec![]
     }
 }
 
@@ -61,50 +81,133 @@ impl Aggregate for Task {
     }
 
     fn creates(command: &TaskCommand) -> bool {
-        project_of(command).is_some()
+        matches!(command, TaskCommand::Create(_))
     }
 
-    /// Only creating a task asks: is its project there, and open to new tasks? It stays so up to the append, because
-    /// the append is guarded against an archival after what was read here.
+    /// Is the project that the task goes into there, and open to new tasks? It stays so up to the append, because the
+    /// append is guarded against an archival after what was read here. Is the key free? It stays so, because its
+    /// reservation is appended to the stream as it was read here.
     async fn facts(
         handler: &Handler,
         tenant: &Tenant,
         command: &TaskCommand,
         reading: Reading,
     ) -> Result<(Facts, Vec<Guard>), Error> {
-        let Some(project_id) = project_of(command) else {
-            return Ok((Facts::default(), vec![]));
+        let key = match key_of(command) {
+            Some(key) => key_facts(handler, tenant, key).await?,
+            None => KeyFacts::default(),
         };
-        let key = Key {
+        let Some(project_id) = project_of(command) else {
+            let facts = Facts { project: None, key };
+            return Ok((facts, vec![]));
+        };
+        let stream = Key {
             tenant: tenant.clone(),
             stream: project_stream(project_id),
         };
-        let project = handler.projects.load(&key, reading).await?;
+        let project = handler.projects.load(&stream, reading).await?;
         let guards = project.iter().map(|project| Guard {
             tag: project_tag(project_id),
             event_types: vec!["tasks.ProjectArchived".to_owned()],
             after: project.position,
         });
-        let facts = Facts {
-            project: project.as_ref().map(|project| ProjectFacts {
-                archived: project.state.archived(),
-            }),
+        let project = project.as_ref().map(|project| ProjectFacts {
+            archived: project.state.archived(),
+        });
+        Ok((Facts { project, key }, guards.collect()))
+    }
+
+    fn beside(
+        handler: &Handler,
+        of: Of<'_>,
+        before: Option<&Self>,
+        events: &[TaskEvent],
+        facts: &Facts,
+    ) -> Vec<Beside> {
+        let to = |key: &str, expected, event: fn(Uuid) -> KeyEvent| {
+            let id = key_id(handler, of.tenant, key);
+            Beside {
+                stream: key_stream(id),
+                expected,
+                aggregate: id,
+                event: Event::TaskKey(event(of.aggregate)),
+            }
         };
-        Ok((facts, guards.collect()))
+        let reserved = |task_id| KeyEvent::Reserved(TaskKeyReserved { task_id });
+        let released = |task_id| KeyEvent::Released(TaskKeyReleased { task_id });
+        let free = match facts.key.version {
+            0 => Expected::NoStream,
+            version => Expected::Exactly(version),
+        };
+        let mut beside = Vec::new();
+        for key in events.iter().filter_map(given_key) {
+            // The one that has a key is the only one that gives it back, so nobody else is in the way.
+            if let Some(old) = before.and_then(Task::key) {
+                beside.push(to(old, Expected::Exists, released));
+            }
+            if let Some(new) = key {
+                beside.push(to(new, free, reserved));
+            }
+        }
+        beside
     }
 }
 
 /// The project that a command refers to without writing it.
-pub(crate) fn project_of(command: &TaskCommand) -> Option<uuid::Uuid> {
-    match command {
-        TaskCommand::Create(command) => Some(command.project_id),
-        TaskCommand::Assign(_)
-        | TaskCommand::AddLabel(_)
-        | TaskCommand::Start(_)
-        | TaskCommand::AddStep(_)
-        | TaskCommand::CompleteStep(_)
-        | TaskCommand::Complete(_)
-        | TaskCommand::Reopen(_)
-        | TaskCommand::Cancel(_) => None,
+pub(crate) fn project_of(command: &TaskCommand) -> Option<Uuid> {
+    if let TaskCommand::Create(command) = command {
+        Some(command.project_id)
+    } else if let TaskCommand::Move(command) = command {
+        Some(command.project_id)
+    } else {
+        None
+    }
+}
+
+/// The key that a command wants for its task.
+fn key_of(command: &TaskCommand) -> Option<&str> {
+    if let TaskCommand::Create(command) = command {
+        command.key.as_deref()
+    } else if let TaskCommand::SetKey(command) = command {
+        command.key.as_deref()
+    } else {
+        None
+    }
+}
+
+/// The key that a task has after an event; `None` when the event says nothing of it.
+fn given_key(event: &TaskEvent) -> Option<Option<&str>> {
+    if let TaskEvent::KeySet(event) = event {
+        Some(event.key.as_deref())
+    } else if let TaskEvent::Created(event) = event {
+        Some(event.key.as_deref())
+    } else {
+        None
+    }
+}
+
+fn key_id(handler: &Handler, tenant: &Tenant, key: &str) -> Uuid {
+    handler.digest.reservation(TASK_KEY, tenant, key)
+}
+
+/// Read from the log each time: few commands name a key, and hardly two the same.
+async fn key_facts(handler: &Handler, tenant: &Tenant, key: &str) -> Result<KeyFacts, Error> {
+    let stream = key_stream(key_id(handler, tenant, key));
+    let mut facts = KeyFacts::default();
+    loop {
+        let page = (handler.log)
+            .read_stream(tenant, &stream, facts.version, RESERVATIONS_PAGE)
+            .await?;
+        for recorded in &page {
+            facts.holder = match recorded.event()? {
+                Event::TaskKey(KeyEvent::Reserved(event)) => Some(event.task_id),
+                Event::TaskKey(KeyEvent::Released(_)) => None,
+                Event::Project(_) | Event::Task(_) => facts.holder,
+            };
+            facts.version = recorded.version;
+        }
+        if page.len() < RESERVATIONS_PAGE {
+            return Ok(facts);
+        }
     }
 }

@@ -8,6 +8,7 @@
 pub mod cursor;
 pub mod hours;
 pub mod partition;
+mod payload;
 pub mod recorded;
 pub mod tasks;
 pub mod tenant;
@@ -15,6 +16,7 @@ pub mod tenant;
 pub use cursor::Cursor;
 pub use hours::Hours;
 pub use partition::{PARTITIONS, Partition, partition_of};
+pub use payload::{Example, Payload};
 pub use recorded::{Position, Recorded, Version};
 pub use tenant::Tenant;
 
@@ -26,6 +28,7 @@ use uuid::Uuid;
 pub enum Event {
     Project(tasks::ProjectEvent),
     Task(tasks::TaskEvent),
+    TaskKey(tasks::KeyEvent),
 }
 
 /// An event as the log stores it: the payload's bytes are final from here on, nothing re-serialises them.
@@ -66,6 +69,7 @@ impl Event {
         match self {
             Self::Project(event) => event.encode(aggregate),
             Self::Task(event) => event.encode(),
+            Self::TaskKey(event) => event.encode(),
         }
     }
 
@@ -75,14 +79,52 @@ impl Event {
         schema_version: i16,
         payload: &str,
     ) -> Result<Self, DecodeError> {
-        let decoded = if event_type.starts_with(tasks::PROJECT_TYPES) {
-            tasks::ProjectEvent::decode(event_type, schema_version, payload)?.map(Self::Project)
+        let from = payload::Written {
+            event_type,
+            schema_version,
+            payload,
+        };
+        let decoded = if let Some(event) = tasks::ProjectEvent::decode(&from)? {
+            Some(Self::Project(event))
+        } else if let Some(event) = tasks::TaskEvent::decode(&from)? {
+            Some(Self::Task(event))
         } else {
-            tasks::TaskEvent::decode(event_type, schema_version, payload)?.map(Self::Task)
+            tasks::KeyEvent::decode(&from)?.map(Self::TaskKey)
         };
         decoded.ok_or_else(|| DecodeError::Unknown {
             event_type: event_type.to_owned(),
             schema_version,
         })
+    }
+}
+
+/// One example of every event type of every context.
+pub fn examples() -> Vec<Example> {
+    tasks::examples()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_is_read_as_an_event_and_written_the_same() {
+        for example in examples() {
+            let (event_type, version) = (example.event_type, example.schema_version);
+            let event = Event::decode(event_type, version, &example.payload).unwrap();
+            let written = event.encode(Uuid::nil());
+            assert_eq!(
+                (written.event_type, written.schema_version, written.payload),
+                (event_type, version, example.payload)
+            );
+        }
+    }
+
+    #[test]
+    fn an_event_type_of_tomorrow_is_unknown_and_not_misread() {
+        for (event_type, version) in [("tasks.TaskPainted", 1), ("tasks.TaskCreated", 2)] {
+            let read = Event::decode(event_type, version, "{}");
+            assert!(matches!(read, Err(DecodeError::Unknown { .. })));
+        }
     }
 }

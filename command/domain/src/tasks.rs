@@ -9,11 +9,20 @@ mod project;
 mod rejection;
 mod task;
 
-pub use project::{ArchiveProject, CreateProject, Project, ProjectCommand, RenameProject};
+pub use project::{
+    ArchiveProject, CreateProject, DescribeProject, Project, ProjectCommand, RenameProject,
+    RestoreProject,
+};
 pub use rejection::{Rejection, TextFault};
 pub use task::{
-    AddLabel, AddStep, AssignTask, CancelTask, CompleteStep, CompleteTask, CreateTask, Facts,
-    ProjectFacts, ReopenTask, StartTask, Task, TaskCommand,
+    Facts, KeyFacts, ProjectFacts, Task,
+    commands::{
+        AddComment, AddLabel, AddStep, AssignTask, BlockTask, CancelTask, CompleteStep,
+        CompleteTask, CreateTask, DeleteTask, DescribeTask, EstimateTask, MoveTask, RecordAiReview,
+        RemoveLabel, RemoveMetadata, RemoveStep, RenameTask, ReopenTask, RequestAiReview,
+        RestoreTask, SetDueDate, SetKey, SetMetadata, SetPriority, StartTask, TaskCommand,
+        UnassignTask, UnblockTask,
+    },
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -21,19 +30,40 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{Command, InvalidCommand};
 
 /// Every command type of this context.
-pub const COMMAND_TYPES: [&str; 12] = [
+pub const COMMAND_TYPES: [&str; 33] = [
     "tasks.create_project",
     "tasks.rename_project",
+    "tasks.describe_project",
     "tasks.archive_project",
+    "tasks.restore_project",
     "tasks.create_task",
+    "tasks.rename_task",
+    "tasks.describe_task",
+    "tasks.set_priority",
+    "tasks.estimate_task",
+    "tasks.set_due_date",
+    "tasks.set_key",
     "tasks.assign_task",
+    "tasks.unassign_task",
     "tasks.add_label",
+    "tasks.remove_label",
+    "tasks.set_metadata",
+    "tasks.remove_metadata",
+    "tasks.add_comment",
     "tasks.start_task",
+    "tasks.block_task",
+    "tasks.unblock_task",
     "tasks.add_step",
     "tasks.complete_step",
+    "tasks.remove_step",
     "tasks.complete_task",
     "tasks.reopen_task",
     "tasks.cancel_task",
+    "tasks.delete_task",
+    "tasks.restore_task",
+    "tasks.move_task",
+    "tasks.request_ai_review",
+    "tasks.record_ai_review",
 ];
 
 /// `None` for a type that is not of this context.
@@ -42,16 +72,37 @@ pub(crate) fn parse(command_type: &str, data: &str) -> Result<Option<Command>, I
     Ok(Some(match command_type {
         "tasks.create_project" => Command::Project(ProjectCommand::Create(from.read()?)),
         "tasks.rename_project" => Command::Project(ProjectCommand::Rename(from.read()?)),
+        "tasks.describe_project" => Command::Project(ProjectCommand::Describe(from.read()?)),
         "tasks.archive_project" => Command::Project(ProjectCommand::Archive(from.read()?)),
+        "tasks.restore_project" => Command::Project(ProjectCommand::Restore(from.read()?)),
         "tasks.create_task" => Command::Task(TaskCommand::Create(from.read()?)),
+        "tasks.rename_task" => Command::Task(TaskCommand::Rename(from.read()?)),
+        "tasks.describe_task" => Command::Task(TaskCommand::Describe(from.read()?)),
+        "tasks.set_priority" => Command::Task(TaskCommand::SetPriority(from.read()?)),
+        "tasks.estimate_task" => Command::Task(TaskCommand::Estimate(from.read()?)),
+        "tasks.set_due_date" => Command::Task(TaskCommand::SetDueDate(from.read()?)),
+        "tasks.set_key" => Command::Task(TaskCommand::SetKey(from.read()?)),
         "tasks.assign_task" => Command::Task(TaskCommand::Assign(from.read()?)),
+        "tasks.unassign_task" => Command::Task(TaskCommand::Unassign(from.read()?)),
         "tasks.add_label" => Command::Task(TaskCommand::AddLabel(from.read()?)),
+        "tasks.remove_label" => Command::Task(TaskCommand::RemoveLabel(from.read()?)),
+        "tasks.set_metadata" => Command::Task(TaskCommand::SetMetadata(from.read()?)),
+        "tasks.remove_metadata" => Command::Task(TaskCommand::RemoveMetadata(from.read()?)),
+        "tasks.add_comment" => Command::Task(TaskCommand::AddComment(from.read()?)),
         "tasks.start_task" => Command::Task(TaskCommand::Start(from.read()?)),
+        "tasks.block_task" => Command::Task(TaskCommand::Block(from.read()?)),
+        "tasks.unblock_task" => Command::Task(TaskCommand::Unblock(from.read()?)),
         "tasks.add_step" => Command::Task(TaskCommand::AddStep(from.read()?)),
         "tasks.complete_step" => Command::Task(TaskCommand::CompleteStep(from.read()?)),
+        "tasks.remove_step" => Command::Task(TaskCommand::RemoveStep(from.read()?)),
         "tasks.complete_task" => Command::Task(TaskCommand::Complete(from.read()?)),
         "tasks.reopen_task" => Command::Task(TaskCommand::Reopen(from.read()?)),
         "tasks.cancel_task" => Command::Task(TaskCommand::Cancel(from.read()?)),
+        "tasks.delete_task" => Command::Task(TaskCommand::Delete(from.read()?)),
+        "tasks.restore_task" => Command::Task(TaskCommand::Restore(from.read()?)),
+        "tasks.move_task" => Command::Task(TaskCommand::Move(from.read()?)),
+        "tasks.request_ai_review" => Command::Task(TaskCommand::RequestAiReview(from.read()?)),
+        "tasks.record_ai_review" => Command::Task(TaskCommand::RecordAiReview(from.read()?)),
         _ => return Ok(None),
     }))
 }

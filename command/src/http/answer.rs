@@ -2,7 +2,8 @@
 
 use axum::{
     Json,
-    http::{HeaderName, StatusCode, header},
+    extract::FromRequestParts,
+    http::{HeaderName, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use foldline_gate::{Caller, Problem};
 use utoipa::IntoResponses;
 use uuid::Uuid;
 
-use super::envelope::Envelope;
+use super::{Api, envelope::Envelope};
 use crate::{Accepted, Handler, Request};
 
 const FOLDLINE_CURSOR: HeaderName = HeaderName::from_static("foldline-cursor");
@@ -72,6 +73,18 @@ pub(super) struct Sender {
     pub(super) handler: Handler,
     pub(super) caller: Caller,
     pub(super) envelope: Envelope,
+}
+
+impl FromRequestParts<Api> for Sender {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        Ok(Self {
+            caller: Caller::from_request_parts(parts, api).await?,
+            envelope: Envelope::from_request_parts(parts, api).await?,
+            handler: api.handler.clone(),
+        })
+    }
 }
 
 impl Sender {

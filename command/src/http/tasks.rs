@@ -1,316 +1,69 @@
-//! Routes of projects and tasks, and the bodies they take.
+//! Routes of projects and tasks.
 
-mod bodies;
+use foldline_domain::tasks::{
+    AddComment, AddLabel, AddStep, ArchiveProject, AssignTask, BlockTask, CancelTask,
+    CompleteStep, CompleteTask, CreateProject, CreateTask, DeleteTask, DescribeProject,
+    DescribeTask, EstimateTask, MoveTask, RecordAiReview, RemoveLabel, RemoveMetadata, RemoveStep,
+    RenameProject, RenameTask, ReopenTask, RequestAiReview, RestoreProject, RestoreTask,
+    SetDueDate, SetKey, SetMetadata, SetPriority, StartTask, UnassignTask, UnblockTask,
+};
+use utoipa_axum::router::OpenApiRouter;
 
-use axum::{
-    extract::{FromRef, FromRequestParts},
-    http::request::Parts,
-    response::Response,
-};
-use foldline_domain::{
-    Command,
-    tasks::{
-        AddLabel, AddStep, ArchiveProject, AssignTask, CancelTask, CompleteStep, CompleteTask,
-        CreateProject, CreateTask, ProjectCommand, RenameProject, ReopenTask, StartTask,
-        TaskCommand,
-    },
-};
-use foldline_gate::{Caller, Gate, Json, OptionalJson, PathParameters, Problem};
-use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
-
-use self::bodies::{
-    AddLabelBody, AddStepBody, AssignTaskBody, CompleteTaskBody, CreateProjectBody, CreateTaskBody,
-    ReasonBody, RenameProjectBody, TimeBody,
-};
 use super::{
     Api,
-    answer::{Problems, Refusals, Sender},
-    envelope::{CommandHeaders, Envelope},
+    route::{self, Route},
 };
-use crate::{Accepted, Handler};
+
+#[rustfmt::skip]
+const OF_PROJECTS: [Route; 5] = [
+    Route::create::<CreateProject>("/api/v1/projects", "tasks.create_project", "Create a project"),
+    Route::change::<RenameProject>("/api/v1/projects/{id}/rename", "tasks.rename_project", "Rename a project"),
+    Route::change::<DescribeProject>("/api/v1/projects/{id}/describe", "tasks.describe_project", "Say what a project is about"),
+    Route::change::<ArchiveProject>("/api/v1/projects/{id}/archive", "tasks.archive_project",
+        "Archive a project\nIt takes no new tasks from then on. For admins."),
+    Route::change::<RestoreProject>("/api/v1/projects/{id}/restore", "tasks.restore_project",
+        "Open an archived project again\nFor admins."),
+];
+
+#[rustfmt::skip]
+const OF_TASKS: [Route; 28] = [
+    Route::create::<CreateTask>("/api/v1/tasks", "tasks.create_task",
+        "Create a task\nIn a project that exists and is not archived."),
+    Route::change::<RenameTask>("/api/v1/tasks/{id}/rename", "tasks.rename_task", "Rename a task"),
+    Route::change::<DescribeTask>("/api/v1/tasks/{id}/describe", "tasks.describe_task", "Say what a task is about"),
+    Route::change::<SetPriority>("/api/v1/tasks/{id}/priority", "tasks.set_priority", "Say how urgent a task is"),
+    Route::change::<EstimateTask>("/api/v1/tasks/{id}/estimate", "tasks.estimate_task", "Estimate a task's hours"),
+    Route::change::<SetDueDate>("/api/v1/tasks/{id}/due-date", "tasks.set_due_date", "Say by when a task is to be done"),
+    Route::change::<SetKey>("/api/v1/tasks/{id}/key", "tasks.set_key",
+        "Give a task a key\nA short name by which it is found, and that no other task of the tenant has."),
+    Route::change::<AssignTask>("/api/v1/tasks/{id}/assign", "tasks.assign_task", "Assign a task"),
+    Route::change::<UnassignTask>("/api/v1/tasks/{id}/unassign", "tasks.unassign_task", "Take a task from its assignee"),
+    Route::change::<AddLabel>("/api/v1/tasks/{id}/labels", "tasks.add_label", "Add a label"),
+    Route::change::<RemoveLabel>("/api/v1/tasks/{id}/labels/remove", "tasks.remove_label", "Remove a label"),
+    Route::change::<SetMetadata>("/api/v1/tasks/{id}/metadata", "tasks.set_metadata", "Note a free-form fact, or change it"),
+    Route::change::<RemoveMetadata>("/api/v1/tasks/{id}/metadata/remove", "tasks.remove_metadata", "Remove a free-form fact"),
+    Route::change::<AddComment>("/api/v1/tasks/{id}/comments", "tasks.add_comment", "Comment on a task").making("commentId"),
+    Route::change::<StartTask>("/api/v1/tasks/{id}/start", "tasks.start_task", "Start a task"),
+    Route::change::<BlockTask>("/api/v1/tasks/{id}/block", "tasks.block_task", "Say that a task cannot go on, and why"),
+    Route::change::<UnblockTask>("/api/v1/tasks/{id}/unblock", "tasks.unblock_task",
+        "Say that a blocked task can go on\nIt is open, or in progress, as it was before."),
+    Route::change::<AddStep>("/api/v1/tasks/{id}/steps", "tasks.add_step", "Add a step").making("stepId"),
+    Route::change::<CompleteStep>("/api/v1/tasks/{id}/steps/{stepId}/complete", "tasks.complete_step", "Complete a step"),
+    Route::change::<RemoveStep>("/api/v1/tasks/{id}/steps/{stepId}/remove", "tasks.remove_step", "Remove a step"),
+    Route::change::<CompleteTask>("/api/v1/tasks/{id}/complete", "tasks.complete_task",
+        "Complete a task\nAll its steps must be done."),
+    Route::change::<ReopenTask>("/api/v1/tasks/{id}/reopen", "tasks.reopen_task", "Reopen a completed or cancelled task"),
+    Route::change::<CancelTask>("/api/v1/tasks/{id}/cancel", "tasks.cancel_task", "Cancel a task"),
+    Route::change::<DeleteTask>("/api/v1/tasks/{id}/delete", "tasks.delete_task",
+        "Delete a task\nIt is in no list and no dashboard any more, until it is restored."),
+    Route::change::<RestoreTask>("/api/v1/tasks/{id}/restore", "tasks.restore_task", "Restore a deleted task"),
+    Route::change::<MoveTask>("/api/v1/tasks/{id}/move", "tasks.move_task",
+        "Move a task to another project\nThat must exist and not be archived."),
+    Route::change::<RequestAiReview>("/api/v1/tasks/{id}/ai-review/request", "tasks.request_ai_review", "Ask for a review by an AI"),
+    Route::change::<RecordAiReview>("/api/v1/tasks/{id}/ai-review", "tasks.record_ai_review",
+        "Record how the review by an AI stands\nIt must have been asked for."),
+];
 
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(create_project))
-        .routes(routes!(rename_project))
-        .routes(routes!(archive_project))
-        .routes(routes!(create_task))
-        .routes(routes!(assign_task))
-        .routes(routes!(add_label))
-        .routes(routes!(start_task))
-        .routes(routes!(add_step))
-        .routes(routes!(complete_step))
-        .routes(routes!(complete_task))
-        .routes(routes!(reopen_task))
-        .routes(routes!(cancel_task))
-}
-
-impl<S> FromRequestParts<S> for Sender
-where
-    Gate: FromRef<S>,
-    Handler: FromRef<S>,
-    S: Send + Sync,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Ok(Self {
-            caller: Caller::from_request_parts(parts, state).await?,
-            envelope: Envelope::from_request_parts(parts, state).await?,
-            handler: Handler::from_ref(state),
-        })
-    }
-}
-
-/// Create a project
-#[utoipa::path(
-    post,
-    path = "/api/v1/projects",
-    tag = "projects",
-    security(("token" = [])),
-    params(CommandHeaders),
-    request_body = CreateProjectBody,
-    responses((status = 201, description = "The project was created", body = Accepted), Refusals, Problems),
-)]
-async fn create_project(
-    sender: Sender,
-    Json(body): Json<CreateProjectBody>,
-) -> Result<Response, Problem> {
-    let id = sender.created_id(body.id);
-    let command = Command::Project(ProjectCommand::Create(CreateProject { name: body.name }));
-    sender.create(command, id, body.at).await
-}
-
-/// Rename a project
-#[utoipa::path(
-    post,
-    path = "/api/v1/projects/{id}/rename",
-    tag = "projects",
-    security(("token" = [])),
-    params(("id" = Uuid, Path, description = "The project's id"), CommandHeaders),
-    request_body = RenameProjectBody,
-    responses((status = 200, description = "It is so now", body = Accepted), Refusals, Problems),
-)]
-async fn rename_project(
-    sender: Sender,
-    PathParameters(id): PathParameters<Uuid>,
-    Json(body): Json<RenameProjectBody>,
-) -> Result<Response, Problem> {
-    let command = Command::Project(ProjectCommand::Rename(RenameProject { name: body.name }));
-    sender.change(command, id, body.at).await
-}
-
-/// Archive a project
-///
-/// It takes no new tasks from then on. For admins.
-#[utoipa::path(
-    post,
-    path = "/api/v1/projects/{id}/archive",
-    tag = "projects",
-    security(("token" = [])),
-    params(("id" = Uuid, Path, description = "The project's id"), CommandHeaders),
-    request_body = Option<TimeBody>,
-    responses((status = 200, description = "It is so now", body = Accepted), Refusals, Problems),
-)]
-async fn archive_project(
-    sender: Sender,
-    PathParameters(id): PathParameters<Uuid>,
-    OptionalJson(body): OptionalJson<TimeBody>,
-) -> Result<Response, Problem> {
-    let command = Command::Project(ProjectCommand::Archive(ArchiveProject {}));
-    sender.change(command, id, body.at).await
-}
-
-/// Create a task
-///
-/// In a project that exists and is not archived.
-#[utoipa::path(
-    post,
-    path = "/api/v1/tasks",
-    tag = "tasks",
-    security(("token" = [])),
-    params(CommandHeaders),
-    request_body = CreateTaskBody,
-    responses((status = 201, description = "The task was created", body = Accepted), Refusals, Problems),
-)]
-async fn create_task(
-    sender: Sender,
-    Json(body): Json<CreateTaskBody>,
-) -> Result<Response, Problem> {
-    let id = sender.created_id(body.id);
-    let command = Command::Task(TaskCommand::Create(CreateTask {
-        project_id: body.project_id,
-        title: body.title,
-        priority: body.priority,
-        estimated_hours: body.estimated_hours,
-        metadata: body.metadata,
-    }));
-    sender.create(command, id, body.at).await
-}
-
-/// Assign a task
-#[utoipa::path(
-    post,
-    path = "/api/v1/tasks/{id}/assign",
-    tag = "tasks",
-    security(("token" = [])),
-    params(("id" = Uuid, Path, description = "The task's id"), CommandHeaders),
-    request_body = AssignTaskBody,
-    responses((status = 200, description = "It is so now", body = Accepted), Refusals, Problems),
-)]
-async fn assign_task(
-    sender: Sender,
-    PathParameters(id): PathParameters<Uuid>,
-    Json(body): Json<AssignTaskBody>,
-) -> Result<Response, Problem> {
-    let command = Command::Task(TaskCommand::Assign(AssignTask {
-        assignee_id: body.assignee_id,
-    }));
-    sender.change(command, id, body.at).await
-}
-
-/// Add a label
-#[utoipa::path(
-    post,
-    path = "/api/v1/tasks/{id}/labels",
-    tag = "tasks",
-    security(("token" = [])),
-    params(("id" = Uuid, Path, description = "The task's id"), CommandHeaders),
-    request_body = AddLabelBody,
-    responses((status = 200, description = "It is so now", body = Accepted), Refusals, Problems),
-)]
-async fn add_label(
-    sender: Sender,
-    PathParameters(id): PathParameters<Uuid>,
-    Json(body): Json<AddLabelBody>,
-) -> Result<Response, Problem> {
-    let command = Command::Task(TaskCommand::AddLabel(AddLabel { label: body.label }));
-    sender.change(command, id, body.at).await
-}
-
-/// Start a task
-#[utoipa::path(
-    post,
-    path = "/api/v1/tasks/{id}/start",
-    tag = "tasks",
-    security(("token" = [])),
-    params(("id" = Uuid, Path, description = "The task's id"), CommandHeaders),
-    request_body = Option<TimeBody>,
-    responses((status = 200, description = "It is so now", body = Accepted), Refusals, Problems),
-)]
-async fn start_task(
-    sender: Sender,
-    PathParameters(id): PathParameters<Uuid>,
-    OptionalJson(body): OptionalJson<TimeBody>,
-) -> Result<Response, Problem> {
-    let command = Command::Task(TaskCommand::Start(StartTask {}));
-    sender.change(command, id, body.at).await
-}
-
-/// Add a step
-#[utoipa::path(
-    post,
-    path = "/api/v1/tasks/{id}/steps",
-    tag = "tasks",
-    security(("token" = [])),
-    params(("id" = Uuid, Path, description = "The task's id"), CommandHeaders),
-    request_body = AddStepBody,
-    responses((status = 200, description = "It is so now", body = Accepted), Refusals, Problems),
-)]
-async fn add_step(
-    sender: Sender,
-    PathParameters(id): PathParameters<Uuid>,
-    Json(body): Json<AddStepBody>,
-) -> Result<Response, Problem> {
-    let step_id = sender.created_id(body.step_id);
-    let command = Command::Task(TaskCommand::AddStep(AddStep {
-        step_id,
-        content: body.content,
-    }));
-    sender.change(command, id, body.at).await
-}
-
-/// Complete a step
-#[utoipa::path(
-    post,
-    path = "/api/v1/tasks/{id}/steps/{stepId}/complete",
-    tag = "tasks",
-    security(("token" = [])),
-    params(("id" = Uuid, Path, description = "The task's id"), ("stepId" = Uuid, Path, description = "The step's id"), CommandHeaders),
-    request_body = Option<TimeBody>,
-    responses((status = 200, description = "It is so now", body = Accepted), Refusals, Problems),
-)]
-async fn complete_step(
-    sender: Sender,
-    PathParameters((id, step_id)): PathParameters<(Uuid, Uuid)>,
-    OptionalJson(body): OptionalJson<TimeBody>,
-) -> Result<Response, Problem> {
-    let command = Command::Task(TaskCommand::CompleteStep(CompleteStep { step_id }));
-    sender.change(command, id, body.at).await
-}
-
-/// Complete a task
-///
-/// All its steps must be done.
-#[utoipa::path(
-    post,
-    path = "/api/v1/tasks/{id}/complete",
-    tag = "tasks",
-    security(("token" = [])),
-    params(("id" = Uuid, Path, description = "The task's id"), CommandHeaders),
-    request_body = Option<CompleteTaskBody>,
-    responses((status = 200, description = "It is so now", body = Accepted), Refusals, Problems),
-)]
-async fn complete_task(
-    sender: Sender,
-    PathParameters(id): PathParameters<Uuid>,
-    OptionalJson(body): OptionalJson<CompleteTaskBody>,
-) -> Result<Response, Problem> {
-    let command = Command::Task(TaskCommand::Complete(CompleteTask {
-        actual_hours: body.actual_hours,
-    }));
-    sender.change(command, id, body.at).await
-}
-
-/// Reopen a completed or cancelled task
-#[utoipa::path(
-    post,
-    path = "/api/v1/tasks/{id}/reopen",
-    tag = "tasks",
-    security(("token" = [])),
-    params(("id" = Uuid, Path, description = "The task's id"), CommandHeaders),
-    request_body = ReasonBody,
-    responses((status = 200, description = "It is so now", body = Accepted), Refusals, Problems),
-)]
-async fn reopen_task(
-    sender: Sender,
-    PathParameters(id): PathParameters<Uuid>,
-    Json(body): Json<ReasonBody>,
-) -> Result<Response, Problem> {
-    let command = Command::Task(TaskCommand::Reopen(ReopenTask {
-        reason: body.reason,
-    }));
-    sender.change(command, id, body.at).await
-}
-
-/// Cancel a task
-#[utoipa::path(
-    post,
-    path = "/api/v1/tasks/{id}/cancel",
-    tag = "tasks",
-    security(("token" = [])),
-    params(("id" = Uuid, Path, description = "The task's id"), CommandHeaders),
-    request_body = ReasonBody,
-    responses((status = 200, description = "It is so now", body = Accepted), Refusals, Problems),
-)]
-async fn cancel_task(
-    sender: Sender,
-    PathParameters(id): PathParameters<Uuid>,
-    Json(body): Json<ReasonBody>,
-) -> Result<Response, Problem> {
-    let command = Command::Task(TaskCommand::Cancel(CancelTask {
-        reason: body.reason,
-    }));
-    sender.change(command, id, body.at).await
+    route::router("projects", &OF_PROJECTS).merge(route::router("tasks", &OF_TASKS))
 }

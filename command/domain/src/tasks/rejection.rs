@@ -1,11 +1,8 @@
 //! Every "no" of projects and tasks: one variant, one stable code, one sentence.
 
-use super::{
-    escape,
-    limits::{
-        HOURS_MAX, LABELS_PER_TASK_MAX, METADATA_KEY_CHARS_MAX, METADATA_KEYS_MAX,
-        METADATA_TEXT_CHARS_MAX, STEPS_PER_TASK_MAX,
-    },
+use super::limits::{
+    COMMENTS_PER_TASK_MAX, DUE_DATES, HOURS_MAX, KEY_CHARS_MAX, LABELS_PER_TASK_MAX,
+    METADATA_KEY_CHARS_MAX, METADATA_KEYS_MAX, METADATA_TEXT_CHARS_MAX, STEPS_PER_TASK_MAX,
 };
 use crate::RejectionKind;
 
@@ -25,6 +22,14 @@ pub enum Rejection {
     TaskCompleted,
     #[error("the task is cancelled; reopen it first")]
     TaskCancelled,
+    #[error("the task is deleted; restore it first")]
+    TaskDeleted,
+    #[error("the task is blocked; unblock it first")]
+    TaskBlocked,
+    #[error("another task of this tenant has this key")]
+    KeyTaken,
+    #[error("a key has 1 to {KEY_CHARS_MAX} letters (a-z, A-Z), digits, `-`, `_` or `.`")]
+    KeyMalformed,
     #[error("the task is neither completed nor cancelled, so there is nothing to reopen")]
     TaskNotClosed,
     #[error("the task was completed already, with other hours; reopen it to record others")]
@@ -39,6 +44,14 @@ pub enum Rejection {
     TooManySteps,
     #[error("a task has at most {LABELS_PER_TASK_MAX} labels")]
     TooManyLabels,
+    #[error("the task has a comment with this id already")]
+    CommentExists,
+    #[error("a task has at most {COMMENTS_PER_TASK_MAX} comments")]
+    TooManyComments,
+    #[error("nobody asked for a review of this task by an AI; request one first")]
+    ReviewNotRequested,
+    #[error("a due date lies from {} to {}", DUE_DATES.0, DUE_DATES.1)]
+    DueDateOutOfRange,
     #[error("{field} {fault}")]
     Text {
         field: &'static str,
@@ -47,13 +60,13 @@ pub enum Rejection {
     #[error("{field} must be from 0 to {} hours", HOURS_MAX.as_number())]
     HoursOutOfRange { field: &'static str },
     #[error("metadata has at most {METADATA_KEYS_MAX} keys")]
-    TooManyMetadataKeys,
+    TooManyMetadataKeys { pointer: &'static str },
     #[error("a metadata key is text of 1 to {METADATA_KEY_CHARS_MAX} characters without NUL")]
-    MetadataKey,
+    MetadataKey { pointer: &'static str },
     #[error(
         "a metadata value is a number, true, false, or text of at most {METADATA_TEXT_CHARS_MAX} characters without NUL"
     )]
-    MetadataValue { key: String },
+    MetadataValue { pointer: String },
 }
 
 /// What is wrong with a text.
@@ -77,6 +90,14 @@ impl Rejection {
             Self::UnknownTask => "UNKNOWN_TASK",
             Self::TaskCompleted => "TASK_COMPLETED",
             Self::TaskCancelled => "TASK_CANCELLED",
+            Self::TaskDeleted => "TASK_DELETED",
+            Self::TaskBlocked => "TASK_BLOCKED",
+            Self::KeyTaken => "TASK_KEY_TAKEN",
+            Self::KeyMalformed => "TASK_KEY_INVALID",
+            Self::CommentExists => "COMMENT_EXISTS",
+            Self::TooManyComments => "TOO_MANY_COMMENTS",
+            Self::ReviewNotRequested => "AI_REVIEW_NOT_REQUESTED",
+            Self::DueDateOutOfRange => "DUE_DATE_OUT_OF_RANGE",
             Self::TaskNotClosed => "TASK_NOT_CLOSED",
             Self::CompletedDifferently => "TASK_COMPLETED_DIFFERENTLY",
             Self::OpenSteps { .. } => "OPEN_STEPS",
@@ -90,8 +111,8 @@ impl Rejection {
                 TextFault::Nul => "TEXT_WITH_NUL",
             },
             Self::HoursOutOfRange { .. } => "HOURS_OUT_OF_RANGE",
-            Self::TooManyMetadataKeys => "TOO_MANY_METADATA_KEYS",
-            Self::MetadataKey => "METADATA_KEY_INVALID",
+            Self::TooManyMetadataKeys { .. } => "TOO_MANY_METADATA_KEYS",
+            Self::MetadataKey { .. } => "METADATA_KEY_INVALID",
             Self::MetadataValue { .. } => "METADATA_VALUE_INVALID",
         }
     }
@@ -104,16 +125,24 @@ impl Rejection {
             | Self::TaskExists
             | Self::TaskCompleted
             | Self::TaskCancelled
+            | Self::TaskDeleted
+            | Self::TaskBlocked
+            | Self::KeyTaken
             | Self::TaskNotClosed
             | Self::CompletedDifferently
             | Self::OpenSteps { .. }
             | Self::StepDiffers
             | Self::TooManySteps
-            | Self::TooManyLabels => RejectionKind::Conflict,
+            | Self::TooManyLabels
+            | Self::CommentExists
+            | Self::TooManyComments
+            | Self::ReviewNotRequested => RejectionKind::Conflict,
             Self::Text { .. }
+            | Self::KeyMalformed
             | Self::HoursOutOfRange { .. }
-            | Self::TooManyMetadataKeys
-            | Self::MetadataKey
+            | Self::DueDateOutOfRange
+            | Self::TooManyMetadataKeys { .. }
+            | Self::MetadataKey { .. }
             | Self::MetadataValue { .. } => RejectionKind::Invalid,
         }
     }
@@ -121,8 +150,12 @@ impl Rejection {
     pub(crate) fn pointer(&self) -> Option<String> {
         match self {
             Self::Text { field, .. } | Self::HoursOutOfRange { field } => Some(format!("/{field}")),
-            Self::TooManyMetadataKeys | Self::MetadataKey => Some("/metadata".to_owned()),
-            Self::MetadataValue { key } => Some(format!("/metadata/{}", escape(key))),
+            Self::KeyMalformed | Self::KeyTaken => Some("/key".to_owned()),
+            Self::DueDateOutOfRange => Some("/dueDate".to_owned()),
+            Self::TooManyMetadataKeys { pointer } | Self::MetadataKey { pointer } => {
+                Some((*pointer).to_owned())
+            }
+            Self::MetadataValue { pointer } => Some(pointer.clone()),
             Self::ProjectExists
             | Self::UnknownProject
             | Self::ProjectArchived
@@ -130,13 +163,18 @@ impl Rejection {
             | Self::UnknownTask
             | Self::TaskCompleted
             | Self::TaskCancelled
+            | Self::TaskDeleted
+            | Self::TaskBlocked
             | Self::TaskNotClosed
             | Self::CompletedDifferently
             | Self::OpenSteps { .. }
             | Self::UnknownStep
             | Self::StepDiffers
             | Self::TooManySteps
-            | Self::TooManyLabels => None,
+            | Self::TooManyLabels
+            | Self::CommentExists
+            | Self::TooManyComments
+            | Self::ReviewNotRequested => None,
         }
     }
 }

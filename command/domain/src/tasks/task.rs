@@ -1,113 +1,58 @@
-//! A task: open, in progress, completed or cancelled; with an assignee, labels and steps.
+//! A task: open, in progress, blocked, completed or cancelled; with an assignee, labels, steps, comments and more.
+//!
+//! Here are its state, `evolve`, and which decision answers which command; [`commands`] are what can be asked, and
+//! `decisions.rs` holds the answers.
+
+pub mod commands;
+mod decisions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::NaiveDate;
 use foldline_events::{
-    Event, Hours,
+    Event, Hours, Version,
     tasks::{
-        Metadata, Priority, TaskAssigned, TaskCancelled, TaskCompleted, TaskCreated, TaskEvent,
-        TaskLabelAdded, TaskReopened, TaskStarted, TaskStepAdded, TaskStepCompleted,
+        Metadata, Priority, ResumedStatus, ReviewStatus, TaskCreated, TaskDeleted, TaskEvent,
+        TaskRestored, TaskStarted, TaskUnassigned,
     },
 };
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    Rejection, canonical,
-    limits::{
-        LABEL_CHARS_MAX, LABELS_PER_TASK_MAX, REASON_CHARS_MAX, STEP_CHARS_MAX, STEPS_PER_TASK_MAX,
-        TITLE_CHARS_MAX, check_hours, check_metadata, check_text,
-    },
-};
+use self::commands::TaskCommand;
+use super::{Rejection, limits};
 use crate::Decider;
 
-#[derive(Debug, Clone, PartialEq)]
-pub enum TaskCommand {
-    Create(CreateTask),
-    Assign(AssignTask),
-    AddLabel(AddLabel),
-    Start(StartTask),
-    AddStep(AddStep),
-    CompleteStep(CompleteStep),
-    Complete(CompleteTask),
-    Reopen(ReopenTask),
-    Cancel(CancelTask),
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CreateTask {
-    pub project_id: Uuid,
-    pub title: String,
-    pub priority: Priority,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub estimated_hours: Option<Hours>,
-    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
-    pub metadata: Metadata,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AssignTask {
-    pub assignee_id: Uuid,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AddLabel {
-    pub label: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StartTask {}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AddStep {
-    pub step_id: Uuid,
-    pub content: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CompleteStep {
-    pub step_id: Uuid,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CompleteTask {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub actual_hours: Option<Hours>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ReopenTask {
-    pub reason: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CancelTask {
-    pub reason: String,
-}
-
 /// What decisions need of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Task {
+    project_id: Uuid,
+    title: String,
+    description: Option<String>,
+    priority: Priority,
+    estimated_hours: Option<Hours>,
+    due_date: Option<NaiveDate>,
+    key: Option<String>,
+    metadata: Metadata,
     status: Status,
+    deleted: bool,
     assignee: Option<Uuid>,
     labels: BTreeSet<String>,
     steps: BTreeMap<Uuid, Step>,
+    comments: BTreeSet<Uuid>,
+    review: Review,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Status {
     Open,
     InProgress,
-    Completed { actual_hours: Option<Hours> },
+    Blocked {
+        reason: String,
+        resumed: ResumedStatus,
+    },
+    Completed {
+        actual_hours: Option<Hours>,
+    },
     Cancelled,
 }
 
@@ -117,11 +62,24 @@ struct Step {
     done: bool,
 }
 
-/// What a decision about a task needs to know of its project; only creating one asks.
+/// How the review by an AI stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Review {
+    None,
+    Requested,
+    Recorded {
+        status: ReviewStatus,
+        summary: Option<String>,
+    },
+}
+
+/// What a decision about a task needs to know of other streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Facts {
-    /// `None` when there is no such project.
+    /// The project that the command would put the task into; `None` when there is none such.
     pub project: Option<ProjectFacts>,
+    /// The key that the command would give it.
+    pub key: KeyFacts,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,34 +87,12 @@ pub struct ProjectFacts {
     pub archived: bool,
 }
 
-impl TaskCommand {
-    pub fn context_type(&self) -> &'static str {
-        match self {
-            Self::Create(_) => "tasks.create_task",
-            Self::Assign(_) => "tasks.assign_task",
-            Self::AddLabel(_) => "tasks.add_label",
-            Self::Start(_) => "tasks.start_task",
-            Self::AddStep(_) => "tasks.add_step",
-            Self::CompleteStep(_) => "tasks.complete_step",
-            Self::Complete(_) => "tasks.complete_task",
-            Self::Reopen(_) => "tasks.reopen_task",
-            Self::Cancel(_) => "tasks.cancel_task",
-        }
-    }
-
-    pub(crate) fn canonical_data(&self) -> String {
-        match self {
-            Self::Create(data) => canonical(data),
-            Self::Assign(data) => canonical(data),
-            Self::AddLabel(data) => canonical(data),
-            Self::Start(data) => canonical(data),
-            Self::AddStep(data) => canonical(data),
-            Self::CompleteStep(data) => canonical(data),
-            Self::Complete(data) => canonical(data),
-            Self::Reopen(data) => canonical(data),
-            Self::Cancel(data) => canonical(data),
-        }
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeyFacts {
+    /// The task that has it.
+    pub holder: Option<Uuid>,
+    /// Of the stream that says so: a reservation is written on top of it.
+    pub version: Version,
 }
 
 impl Decider for Task {
@@ -166,17 +102,36 @@ impl Decider for Task {
     type Rejection = Rejection;
 
     fn evolve(state: Option<Self>, event: &TaskEvent) -> Option<Self> {
-        if let TaskEvent::Created(_) = event {
-            return Some(state.unwrap_or_else(Self::new));
+        if let TaskEvent::Created(event) = event {
+            return Some(state.unwrap_or_else(|| Self::new(event)));
         }
         let mut task = state?;
         match event {
             TaskEvent::Created(_) => {} // Seen above: the one event that needs no task to happen to.
+            TaskEvent::Renamed(event) => task.title.clone_from(&event.title),
+            TaskEvent::Described(event) => task.description.clone_from(&event.description),
+            TaskEvent::PrioritySet(event) => task.priority = event.priority,
+            TaskEvent::Estimated(event) => task.estimated_hours = event.estimated_hours,
+            TaskEvent::DueDateSet(event) => task.due_date = event.due_date,
+            TaskEvent::KeySet(event) => task.key.clone_from(&event.key),
             TaskEvent::Assigned(event) => task.assignee = Some(event.assignee_id),
+            TaskEvent::Unassigned(TaskUnassigned {}) => task.assignee = None,
             TaskEvent::LabelAdded(event) => {
                 task.labels.insert(event.label.clone());
             }
-            TaskEvent::Started(TaskStarted {}) => task.status = Status::InProgress,
+            TaskEvent::LabelRemoved(event) => {
+                task.labels.remove(&event.label);
+            }
+            TaskEvent::MetadataSet(event) => {
+                task.metadata
+                    .insert(event.name.clone(), event.value.clone());
+            }
+            TaskEvent::MetadataRemoved(event) => {
+                task.metadata.remove(&event.name);
+            }
+            TaskEvent::CommentAdded(event) => {
+                task.comments.insert(event.comment_id);
+            }
             TaskEvent::StepAdded(event) => {
                 let step = Step {
                     content: event.content.clone(),
@@ -189,13 +144,25 @@ impl Decider for Task {
                     step.done = true;
                 }
             }
-            TaskEvent::Completed(event) => {
-                task.status = Status::Completed {
-                    actual_hours: event.actual_hours,
+            TaskEvent::StepRemoved(event) => {
+                task.steps.remove(&event.step_id);
+            }
+            TaskEvent::Started(_)
+            | TaskEvent::Blocked(_)
+            | TaskEvent::Unblocked(_)
+            | TaskEvent::Completed(_)
+            | TaskEvent::Reopened(_)
+            | TaskEvent::Cancelled(_) => task.status = task.status.after(event),
+            TaskEvent::Deleted(TaskDeleted {}) => task.deleted = true,
+            TaskEvent::Restored(TaskRestored {}) => task.deleted = false,
+            TaskEvent::Moved(event) => task.project_id = event.project_id,
+            TaskEvent::AiReviewRequested(_) => task.review = Review::Requested,
+            TaskEvent::AiReviewRecorded(event) => {
+                task.review = Review::Recorded {
+                    status: event.status,
+                    summary: event.summary.clone(),
                 }
             }
-            TaskEvent::Reopened(_) => task.status = Status::Open,
-            TaskEvent::Cancelled(_) => task.status = Status::Cancelled,
         }
         Some(task)
     }
@@ -205,19 +172,43 @@ impl Decider for Task {
         facts: &Facts,
         command: TaskCommand,
     ) -> Result<Vec<TaskEvent>, Rejection> {
-        check(&command)?;
-        let task = || state.ok_or(Rejection::UnknownTask);
-        match command {
-            TaskCommand::Create(command) => create(state, facts, command),
-            TaskCommand::Assign(command) => Ok(task()?.assign(command)),
-            TaskCommand::AddLabel(command) => task()?.add_label(command),
-            TaskCommand::Start(StartTask {}) => task()?.start(),
-            TaskCommand::AddStep(command) => task()?.add_step(command),
-            TaskCommand::CompleteStep(command) => task()?.complete_step(command),
-            TaskCommand::Complete(command) => task()?.complete(command),
-            TaskCommand::Reopen(command) => task()?.reopen(command),
-            TaskCommand::Cancel(command) => task()?.cancel(command),
+        decisions::check(&command)?;
+        if let TaskCommand::Create(command) = command {
+            return decisions::create(state, facts, command);
         }
+        let task = state.ok_or(Rejection::UnknownTask)?;
+        let yielded = match command {
+            TaskCommand::Create(_) => None, // Seen above: the one command that needs no task.
+            TaskCommand::Delete(_) => task.delete(),
+            TaskCommand::Restore(_) => task.restore(),
+            _ if task.deleted => return Err(Rejection::TaskDeleted),
+            TaskCommand::Rename(command) => task.rename(command),
+            TaskCommand::Describe(command) => task.describe(command),
+            TaskCommand::SetPriority(command) => task.set_priority(command),
+            TaskCommand::Estimate(command) => task.estimate(command),
+            TaskCommand::SetDueDate(command) => task.set_due_date(command),
+            TaskCommand::SetKey(command) => task.set_key(command, facts.key)?,
+            TaskCommand::Assign(command) => task.assign(command),
+            TaskCommand::Unassign(_) => task.unassign(),
+            TaskCommand::AddLabel(command) => task.add_label(command)?,
+            TaskCommand::RemoveLabel(command) => task.remove_label(command),
+            TaskCommand::SetMetadata(command) => task.set_metadata(command)?,
+            TaskCommand::RemoveMetadata(command) => task.remove_metadata(command),
+            TaskCommand::AddComment(command) => task.add_comment(command)?,
+            TaskCommand::Start(_) => task.start()?,
+            TaskCommand::Block(command) => task.block(command)?,
+            TaskCommand::Unblock(_) => task.unblock()?,
+            TaskCommand::AddStep(command) => task.add_step(command)?,
+            TaskCommand::CompleteStep(command) => task.complete_step(command)?,
+            TaskCommand::RemoveStep(command) => task.remove_step(command)?,
+            TaskCommand::Complete(command) => task.complete(command)?,
+            TaskCommand::Reopen(command) => task.reopen(command)?,
+            TaskCommand::Cancel(command) => task.cancel(command)?,
+            TaskCommand::Move(command) => task.move_to(command, facts.project)?,
+            TaskCommand::RequestAiReview(_) => task.request_review()?,
+            TaskCommand::RecordAiReview(command) => task.record_review(command)?,
+        };
+        Ok(yielded.into_iter().collect())
     }
 
     fn widen(event: TaskEvent) -> Event {
@@ -227,61 +218,78 @@ impl Decider for Task {
     fn narrow(event: Event) -> Option<TaskEvent> {
         match event {
             Event::Task(event) => Some(event),
-            Event::Project(_) => None,
+            Event::Project(_) | Event::TaskKey(_) => None,
         }
     }
 }
 
-/// What is wrong with the command whatever the task is like.
-fn check(command: &TaskCommand) -> Result<(), Rejection> {
-    match command {
-        TaskCommand::Create(command) => {
-            check_text("title", &command.title, TITLE_CHARS_MAX)?;
-            check_hours("estimatedHours", command.estimated_hours)?;
-            check_metadata(&command.metadata)
+impl Status {
+    /// Events that say nothing of it leave it.
+    fn after(&self, event: &TaskEvent) -> Self {
+        if let TaskEvent::Started(TaskStarted {}) = event {
+            Self::InProgress
+        } else if let TaskEvent::Blocked(event) = event {
+            Self::Blocked {
+                reason: event.reason.clone(),
+                resumed: self.resumed(),
+            }
+        } else if let TaskEvent::Unblocked(event) = event {
+            match event.status {
+                ResumedStatus::Open => Self::Open,
+                ResumedStatus::InProgress => Self::InProgress,
+            }
+        } else if let TaskEvent::Completed(event) = event {
+            Self::Completed {
+                actual_hours: event.actual_hours,
+            }
+        } else if let TaskEvent::Reopened(_) = event {
+            Self::Open
+        } else if let TaskEvent::Cancelled(_) = event {
+            Self::Cancelled
+        } else {
+            self.clone()
         }
-        TaskCommand::AddLabel(command) => check_text("label", &command.label, LABEL_CHARS_MAX),
-        TaskCommand::AddStep(command) => check_text("content", &command.content, STEP_CHARS_MAX),
-        TaskCommand::Complete(command) => check_hours("actualHours", command.actual_hours),
-        TaskCommand::Reopen(command) => check_text("reason", &command.reason, REASON_CHARS_MAX),
-        TaskCommand::Cancel(command) => check_text("reason", &command.reason, REASON_CHARS_MAX),
-        TaskCommand::Assign(_) | TaskCommand::Start(_) | TaskCommand::CompleteStep(_) => Ok(()),
     }
-}
 
-fn create(
-    state: Option<&Task>,
-    facts: &Facts,
-    command: CreateTask,
-) -> Result<Vec<TaskEvent>, Rejection> {
-    if state.is_some() {
-        return Err(Rejection::TaskExists);
-    }
-    match facts.project {
-        None => Err(Rejection::UnknownProject),
-        Some(ProjectFacts { archived: true }) => Err(Rejection::ProjectArchived),
-        Some(ProjectFacts { archived: false }) => Ok(vec![TaskEvent::Created(TaskCreated {
-            project_id: command.project_id,
-            title: command.title,
-            priority: command.priority,
-            estimated_hours: command.estimated_hours,
-            metadata: command.metadata,
-        })]),
+    /// Where the task goes on once nothing blocks it.
+    fn resumed(&self) -> ResumedStatus {
+        match self {
+            Self::Blocked { resumed, .. } => *resumed,
+            Self::InProgress => ResumedStatus::InProgress,
+            Self::Open | Self::Completed { .. } | Self::Cancelled => ResumedStatus::Open,
+        }
     }
 }
 
 impl Task {
-    fn new() -> Self {
+    fn new(event: &TaskCreated) -> Self {
         Self {
+            project_id: event.project_id,
+            title: event.title.clone(),
+            description: event.description.clone(),
+            priority: event.priority,
+            estimated_hours: event.estimated_hours,
+            due_date: event.due_date,
+            key: event.key.clone(),
+            metadata: event.metadata.clone(),
             status: Status::Open,
+            deleted: false,
             assignee: None,
             labels: BTreeSet::new(),
             steps: BTreeMap::new(),
+            comments: BTreeSet::new(),
+            review: Review::None,
         }
+    }
+
+    /// The short name that it has in its tenant.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// Roughly how much memory it holds: caches are bounded by it.
     pub fn size_bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let labels: usize = self
             .labels
             .iter()
@@ -290,116 +298,19 @@ impl Task {
         let steps: usize = (self.steps.values())
             .map(|step| size_of::<(Uuid, Step)>() + step.content.len())
             .sum();
-        size_of::<Self>() + labels + steps
-    }
-
-    fn assign(&self, command: AssignTask) -> Vec<TaskEvent> {
-        if self.assignee == Some(command.assignee_id) {
-            return vec![];
-        }
-        vec![TaskEvent::Assigned(TaskAssigned {
-            assignee_id: command.assignee_id,
-        })]
-    }
-
-    fn add_label(&self, command: AddLabel) -> Result<Vec<TaskEvent>, Rejection> {
-        if self.labels.contains(&command.label) {
-            Ok(vec![])
-        } else if self.labels.len() >= LABELS_PER_TASK_MAX {
-            Err(Rejection::TooManyLabels)
-        } else {
-            Ok(vec![TaskEvent::LabelAdded(TaskLabelAdded {
-                label: command.label,
-            })])
-        }
-    }
-
-    fn start(&self) -> Result<Vec<TaskEvent>, Rejection> {
-        match self.status {
-            Status::Open => Ok(vec![TaskEvent::Started(TaskStarted {})]),
-            Status::InProgress => Ok(vec![]),
-            Status::Completed { .. } => Err(Rejection::TaskCompleted),
-            Status::Cancelled => Err(Rejection::TaskCancelled),
-        }
-    }
-
-    fn add_step(&self, command: AddStep) -> Result<Vec<TaskEvent>, Rejection> {
-        match self.steps.get(&command.step_id) {
-            Some(step) if step.content == command.content => Ok(vec![]),
-            Some(_) => Err(Rejection::StepDiffers),
-            None => {
-                self.must_not_be_closed()?;
-                if self.steps.len() >= STEPS_PER_TASK_MAX {
-                    return Err(Rejection::TooManySteps);
-                }
-                Ok(vec![TaskEvent::StepAdded(TaskStepAdded {
-                    step_id: command.step_id,
-                    content: command.content,
-                })])
-            }
-        }
-    }
-
-    fn complete_step(&self, command: CompleteStep) -> Result<Vec<TaskEvent>, Rejection> {
-        let step = self
-            .steps
-            .get(&command.step_id)
-            .ok_or(Rejection::UnknownStep)?;
-        if step.done {
-            return Ok(vec![]);
-        }
-        self.must_not_be_closed()?;
-        Ok(vec![TaskEvent::StepCompleted(TaskStepCompleted {
-            step_id: command.step_id,
-        })])
-    }
-
-    fn complete(&self, command: CompleteTask) -> Result<Vec<TaskEvent>, Rejection> {
-        match self.status {
-            Status::Cancelled => return Err(Rejection::TaskCancelled),
-            Status::Completed { actual_hours } if actual_hours == command.actual_hours => {
-                return Ok(vec![]);
-            }
-            Status::Completed { .. } => return Err(Rejection::CompletedDifferently),
-            Status::Open | Status::InProgress => {}
-        }
-        let open = self.steps.values().filter(|step| !step.done).count();
-        if open > 0 {
-            return Err(Rejection::OpenSteps { open });
-        }
-        Ok(vec![TaskEvent::Completed(TaskCompleted {
-            actual_hours: command.actual_hours,
-        })])
-    }
-
-    fn reopen(&self, command: ReopenTask) -> Result<Vec<TaskEvent>, Rejection> {
-        match self.status {
-            Status::Completed { .. } | Status::Cancelled => {
-                Ok(vec![TaskEvent::Reopened(TaskReopened {
-                    reason: command.reason,
-                })])
-            }
-            Status::Open | Status::InProgress => Err(Rejection::TaskNotClosed),
-        }
-    }
-
-    fn cancel(&self, command: CancelTask) -> Result<Vec<TaskEvent>, Rejection> {
-        match self.status {
-            Status::Open | Status::InProgress => Ok(vec![TaskEvent::Cancelled(TaskCancelled {
-                reason: command.reason,
-            })]),
-            // It is given up already; a second reason adds nothing to that.
-            Status::Cancelled => Ok(vec![]),
-            // What was done cannot be given up unsaid: whoever means it says first that it is open again.
-            Status::Completed { .. } => Err(Rejection::TaskCompleted),
-        }
-    }
-
-    fn must_not_be_closed(&self) -> Result<(), Rejection> {
-        match self.status {
-            Status::Open | Status::InProgress => Ok(()),
-            Status::Completed { .. } => Err(Rejection::TaskCompleted),
-            Status::Cancelled => Err(Rejection::TaskCancelled),
-        }
+        let metadata: usize = (self.metadata.iter())
+            .map(|(name, value)| {
+                size_of::<(String, serde_json::Value)>()
+                    + name.len()
+                    + value.as_str().map_or(0, str::len)
+            })
+            .sum();
+        let review = match &self.review {
+            Review::Recorded { summary, .. } => text(summary),
+            Review::None | Review::Requested => 0,
+        };
+        let texts = self.title.len() + text(&self.description) + text(&self.key) + review;
+        let comments = self.comments.len() * size_of::<Uuid>();
+        size_of::<Self>() + texts + labels + steps + metadata + comments
     }
 }
