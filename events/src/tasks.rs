@@ -63,7 +63,48 @@ pub enum Priority {
 /// Free-form facts about a task: names to strings, numbers or booleans.
 pub type Metadata = BTreeMap<String, serde_json::Value>;
 
+/// Under it lie the marks.
+const MARKS: Uuid = Uuid::from_u128(0x4d3f_51a0_2f0b_4f7e_9a36_3c1b_7e55_0a11);
+
+/// What stands for a label where equality is all that may be asked (UUID version 5).
+pub fn label_mark(label: &str) -> Uuid {
+    Uuid::new_v5(&MARKS, format!("label/{label}").as_bytes())
+}
+
+/// The same of a free-form fact. Numbers that are equal have one mark, however they are spelled.
+pub fn metadata_mark(name: &str, value: &serde_json::Value) -> Uuid {
+    let value = match value.as_f64() {
+        Some(number) => format!("number/{number}"),
+        None => value.to_string(),
+    };
+    // The name's length keeps it apart from the value, whatever characters they have.
+    let mark = format!("metadata/{}/{name}/{value}", name.len());
+    Uuid::new_v5(&MARKS, mark.as_bytes())
+}
+
 /// One example of every event type of this context.
 pub fn examples() -> Vec<Example> {
     [project::examples(), task::examples(), key::examples()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn equal_facts_have_one_mark_and_others_another() {
+        let mark = |name, value| metadata_mark(name, &value);
+        assert_eq!(mark("a", json!(1)), mark("a", json!(1.0)));
+        for (name, value) in [
+            ("a", json!("1")),
+            ("a", json!(true)),
+            ("a/1", json!(1)),
+            ("b", json!(1)),
+        ] {
+            assert_ne!(mark("a", json!(1)), mark(name, value.clone()), "{name} {value}");
+        }
+        assert_ne!(label_mark("a"), label_mark("b"));
+    }
 }

@@ -4,6 +4,7 @@ create table views.project_view_v{version} (
     tenant text collate "C" not null,
     project_id uuid not null,
     name text not null,
+    description text,
     archived boolean not null,
     -- All of these are business time: the events' occurred_at.
     created_at timestamptz not null,
@@ -18,6 +19,9 @@ create table views.project_view_v{version} (
 
 create index project_view_v{version}_by_creation
     on views.project_view_v{version} (tenant, created_at, project_id);
+
+create index project_view_v{version}_by_archival
+    on views.project_view_v{version} (tenant, archived, created_at, project_id);
 
 alter table views.project_view_v{version} enable row level security;
 
@@ -45,11 +49,14 @@ grant select, insert, update, delete
 
 -- readers: what follows is run when this version becomes the active one.
 
-create or replace view views.project_view with (security_invoker = true) as
+drop view if exists views.project_view;
+
+create view views.project_view with (security_invoker = true) as
 select
     tenant,
     project_id,
     name,
+    description,
     archived,
     created_at,
     archived_at,
@@ -61,4 +68,4 @@ from views.project_view_v{version};
 
 grant select
     on views.project_view
-    to foldline_query;
+    to foldline_query, foldline_projector;

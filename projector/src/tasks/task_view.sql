@@ -1,28 +1,53 @@
--- The view `task_view`: one row per task, as its events up to `position` leave it.
+-- The view `task_view`: one row per task, as its events up to `position` leave it; its comments; and by which labels and
+-- free-form facts it is found.
 
 create table views.task_view_v{version} (
     tenant text collate "C" not null,
     task_id uuid not null,
     project_id uuid not null,
+    -- Not unique here: while one task gives a key back and another takes it, either may be folded first.
+    key text collate "C",
     title text not null,
+    description text,
     priority text collate "C" not null,
+    -- 1 is low, 4 is critical: for lists in this order.
+    priority_rank smallint not null,
     status text collate "C" not null,
+    -- Only while the task is blocked.
+    blocked_reason text,
     -- Hours of work, in hundredths, so that sums are exact.
     estimated_hundredths bigint,
     -- As the completion said; null while the task is not completed.
     actual_hundredths bigint,
+    -- A UTC day.
+    due_date date,
+    -- The due date, or a day after all due dates where there is none: for lists in this order.
+    due_rank date not null,
     assignee_id uuid,
+    -- In the order in which they were added.
     labels text[] not null,
     metadata jsonb not null,
     -- An array of {"id", "content", "completedAt" or null}, in the order in which they were added.
     steps jsonb not null,
     steps_total integer not null,
     steps_completed integer not null,
-    -- All of these are business time: the events' occurred_at.
+    comments_total integer not null,
+    review_status text collate "C" not null,
+    -- From the request until there is a verdict: approved, or changes wanted.
+    review_needed boolean not null,
+    review_at timestamptz,
+    review_summary text,
+    -- The actor of the first event.
+    created_by text not null,
+    -- All of these, and review_at, are business time: the events' occurred_at.
     created_at timestamptz not null,
     started_at timestamptz,
+    -- Only while the task is blocked.
+    blocked_at timestamptz,
     completed_at timestamptz,
     cancelled_at timestamptz,
+    -- Only while the task is deleted: then it is in no list and in no sum.
+    deleted_at timestamptz,
     updated_at timestamptz not null,
     -- The stream's version and the log's position of the last event folded into this row.
     version bigint not null,
@@ -30,14 +55,55 @@ create table views.task_view_v{version} (
     partition smallint not null,
     constraint task_view_v{version}_pkey primary key (tenant, task_id),
     constraint task_view_v{version}_priority_known check (priority in ('low', 'medium', 'high', 'critical')),
-    constraint task_view_v{version}_status_known check (status in ('open', 'in_progress', 'completed', 'cancelled'))
+    constraint task_view_v{version}_status_known
+        check (status in ('open', 'in_progress', 'blocked', 'completed', 'cancelled')),
+    constraint task_view_v{version}_review_status_known
+        check (review_status in ('none', 'requested', 'in_progress', 'approved', 'changes_wanted', 'failed'))
 ) with (fillfactor = 70);
 
 create index task_view_v{version}_by_creation
-    on views.task_view_v{version} (tenant, created_at, task_id);
+    on views.task_view_v{version} (tenant, created_at, task_id)
+    where deleted_at is null;
 
 create index task_view_v{version}_by_project
-    on views.task_view_v{version} (tenant, project_id, created_at, task_id);
+    on views.task_view_v{version} (tenant, project_id, created_at, task_id)
+    where deleted_at is null;
+
+create index task_view_v{version}_by_status
+    on views.task_view_v{version} (tenant, status, created_at, task_id)
+    where deleted_at is null;
+
+create index task_view_v{version}_by_assignee
+    on views.task_view_v{version} (tenant, assignee_id, created_at, task_id)
+    where deleted_at is null;
+
+create index task_view_v{version}_by_priority
+    on views.task_view_v{version} (tenant, priority_rank, created_at, task_id)
+    where deleted_at is null;
+
+create index task_view_v{version}_by_due_date
+    on views.task_view_v{version} (tenant, due_rank, created_at, task_id)
+    where deleted_at is null;
+
+create index task_view_v{version}_by_update
+    on views.task_view_v{version} (tenant, updated_at, created_at, task_id)
+    where deleted_at is null;
+
+create index task_view_v{version}_by_completion
+    on views.task_view_v{version} (tenant, completed_at, task_id)
+    where deleted_at is null and completed_at is not null;
+
+create index task_view_v{version}_review_needed
+    on views.task_view_v{version} (tenant, created_at, task_id)
+    where deleted_at is null and review_needed;
+
+create index task_view_v{version}_deleted
+    on views.task_view_v{version} (tenant, created_at, task_id)
+    where deleted_at is not null;
+
+create index task_view_v{version}_by_key
+    on views.task_view_v{version} (tenant, key)
+    where key is not null;
 
 alter table views.task_view_v{version} enable row level security;
 
@@ -63,28 +129,117 @@ grant select, insert, update, delete
     on views.task_view_v{version}
     to foldline_projector;
 
+create table views.task_view_comment_v{version} (
+    tenant text collate "C" not null,
+    task_id uuid not null,
+    -- The task's version that it made: comments are read in this order.
+    version bigint not null,
+    comment_id uuid not null,
+    text text not null,
+    -- The actor of the event.
+    author text not null,
+    -- Business time.
+    created_at timestamptz not null,
+    partition smallint not null,
+    constraint task_view_comment_v{version}_pkey primary key (tenant, task_id, version)
+);
+
+alter table views.task_view_comment_v{version} enable row level security;
+
+create policy task_view_comment_v{version}_of_one_tenant
+    on views.task_view_comment_v{version}
+    for select
+    to foldline_query
+    using (tenant = current_setting('foldline.tenant', true));
+
+-- The projector folds the events of every tenant.
+create policy task_view_comment_v{version}_of_all_tenants
+    on views.task_view_comment_v{version}
+    for all
+    to foldline_projector
+    using (true)
+    with check (true);
+
+grant select
+    on views.task_view_comment_v{version}
+    to foldline_query;
+
+grant select, insert, update, delete
+    on views.task_view_comment_v{version}
+    to foldline_projector;
+
+-- Equality of uuids is leakproof, and containment of arrays and of jsonb is not: under row-level security only the former
+-- may use an index. A mark is a name-based UUID of a label, or of a free-form fact's name and value.
+create table views.task_view_mark_v{version} (
+    tenant text collate "C" not null,
+    mark uuid not null,
+    task_id uuid not null,
+    partition smallint not null,
+    constraint task_view_mark_v{version}_pkey primary key (tenant, mark, task_id)
+);
+
+alter table views.task_view_mark_v{version} enable row level security;
+
+create policy task_view_mark_v{version}_of_one_tenant
+    on views.task_view_mark_v{version}
+    for select
+    to foldline_query
+    using (tenant = current_setting('foldline.tenant', true));
+
+-- The projector folds the events of every tenant.
+create policy task_view_mark_v{version}_of_all_tenants
+    on views.task_view_mark_v{version}
+    for all
+    to foldline_projector
+    using (true)
+    with check (true);
+
+grant select
+    on views.task_view_mark_v{version}
+    to foldline_query;
+
+grant select, insert, update, delete
+    on views.task_view_mark_v{version}
+    to foldline_projector;
+
 -- readers: what follows is run when this version becomes the active one.
 
-create or replace view views.task_view with (security_invoker = true) as
+drop view if exists views.task_view;
+
+create view views.task_view with (security_invoker = true) as
 select
     tenant,
     task_id,
     project_id,
+    key,
     title,
+    description,
     priority,
+    priority_rank,
     status,
+    blocked_reason,
     estimated_hundredths,
     actual_hundredths,
+    due_date,
+    due_rank,
     assignee_id,
     labels,
     metadata,
     steps,
     steps_total,
     steps_completed,
+    comments_total,
+    review_status,
+    review_needed,
+    review_at,
+    review_summary,
+    created_by,
     created_at,
     started_at,
+    blocked_at,
     completed_at,
     cancelled_at,
+    deleted_at,
     updated_at,
     version,
     position,
@@ -93,4 +248,36 @@ from views.task_view_v{version};
 
 grant select
     on views.task_view
-    to foldline_query;
+    to foldline_query, foldline_projector;
+
+drop view if exists views.task_comment;
+
+create view views.task_comment with (security_invoker = true) as
+select
+    tenant,
+    task_id,
+    version,
+    comment_id,
+    text,
+    author,
+    created_at,
+    partition
+from views.task_view_comment_v{version};
+
+grant select
+    on views.task_comment
+    to foldline_query, foldline_projector;
+
+drop view if exists views.task_mark;
+
+create view views.task_mark with (security_invoker = true) as
+select
+    tenant,
+    mark,
+    task_id,
+    partition
+from views.task_view_mark_v{version};
+
+grant select
+    on views.task_mark
+    to foldline_query, foldline_projector;
