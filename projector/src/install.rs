@@ -7,9 +7,9 @@ use crate::{Error, View};
 /// Two installations at once would make the same tables; "view" in ASCII.
 const INSTALL_LOCK: i64 = 0x7669_6577;
 
-/// Installs every view's present version, after the views' bookkeeping (`foldline_schema::migrate_view`). A view that
-/// no reader sees yet is made visible in that version; one that is stays as it is, until its new version is swapped in.
-/// Safe to repeat.
+/// Installs every view's present version, after the views' bookkeeping (`foldline_schema::migrate_view`), and shows
+/// readers that version: where it is a new one, it is empty at first, and reads with `atLeast` wait until it is folded.
+/// Safe to repeat. The tables of older versions stay until somebody drops them.
 pub async fn install(connection: &mut PgConnection) -> Result<(), Error> {
     for view in View::ALL {
         install_view(connection, view)
@@ -41,7 +41,9 @@ async fn install_view(connection: &mut PgConnection, view: View) -> Result<(), s
     let activated = sqlx::query(
         "insert into views.active (view, version)
          values ($1, $2)
-         on conflict on constraint active_pkey do nothing",
+         on conflict on constraint active_pkey do update
+         set version = excluded.version
+         where active.version < excluded.version",
     )
     .bind(view.name())
     .bind(view.version())

@@ -7,9 +7,9 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::{
     Error,
-    dashboards::project_dashboard,
+    dashboards::task_dashboard,
     error,
-    tasks::{project_view, task_view},
+    tasks::{project_view, task_history, task_view},
 };
 
 /// Tables folded from events by one projection.
@@ -17,7 +17,8 @@ use crate::{
 pub enum View {
     ProjectView,
     TaskView,
-    ProjectDashboard,
+    TaskHistory,
+    TaskDashboard,
 }
 
 /// How many views there are.
@@ -43,13 +44,19 @@ pub struct Ddl {
 const READERS: &str = "\n-- readers:";
 
 impl View {
-    pub const ALL: [Self; 3] = [Self::ProjectView, Self::TaskView, Self::ProjectDashboard];
+    pub const ALL: [Self; 4] = [
+        Self::ProjectView,
+        Self::TaskView,
+        Self::TaskHistory,
+        Self::TaskDashboard,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::ProjectView => "project_view",
             Self::TaskView => "task_view",
-            Self::ProjectDashboard => "project_dashboard",
+            Self::TaskHistory => "task_history",
+            Self::TaskDashboard => "task_dashboard",
         }
     }
 
@@ -58,7 +65,8 @@ impl View {
         match self {
             Self::ProjectView => project_view::VERSION,
             Self::TaskView => task_view::VERSION,
-            Self::ProjectDashboard => project_dashboard::VERSION,
+            Self::TaskHistory => task_history::VERSION,
+            Self::TaskDashboard => task_dashboard::VERSION,
         }
     }
 
@@ -66,7 +74,8 @@ impl View {
         let file = match self {
             Self::ProjectView => project_view::DDL,
             Self::TaskView => task_view::DDL,
-            Self::ProjectDashboard => project_dashboard::DDL,
+            Self::TaskHistory => task_history::DDL,
+            Self::TaskDashboard => task_dashboard::DDL,
         };
         let (tables, readers) = file.split_once(READERS).expect(
             "every DDL file has the line that parts it, which a test of each view installs",
@@ -80,7 +89,7 @@ impl View {
     }
 
     /// A statement with this view's version filled in.
-    pub(crate) fn sql(self, statement: &'static str) -> AssertSqlSafe<String> {
+    pub(crate) fn sql(self, statement: &str) -> AssertSqlSafe<String> {
         AssertSqlSafe(statement.replace("{version}", &self.version().to_string()))
     }
 
@@ -97,7 +106,8 @@ impl View {
         match self {
             Self::ProjectView => project_view::fold(connection, events).await,
             Self::TaskView => task_view::fold(connection, events).await,
-            Self::ProjectDashboard => project_dashboard::fold(connection, events).await,
+            Self::TaskHistory => task_history::fold(connection, events).await,
+            Self::TaskDashboard => task_dashboard::fold(connection, events).await,
         }
     }
 }

@@ -288,6 +288,7 @@ fn index(view: View) -> usize {
     match view {
         View::ProjectView => 0,
         View::TaskView => 1,
-        View::ProjectDashboard => 2,
+        View::TaskHistory => 2,
+        View::TaskDashboard => 3,
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     keys::{Key, Keys},
 };
 
-pub(crate) const VERSION: i32 = 1;
+pub(crate) const VERSION: i32 = 2;
 pub(crate) const DDL: &str = include_str!("project_view.sql");
 
 const VIEW: View = View::ProjectView;
@@ -24,6 +24,7 @@ type Rows<'a> = BTreeMap<Key<'a>, Row>;
 
 struct Row {
     name: String,
+    description: Option<String>,
     archived: bool,
     created_at: DateTime<Utc>,
     archived_at: Option<DateTime<Utc>>,
@@ -38,6 +39,7 @@ impl Row {
         let at = folded.recorded.occurred_at;
         Self {
             name: created.name.clone(),
+            description: created.description.clone(),
             archived: false,
             created_at: at,
             archived_at: None,
@@ -51,11 +53,18 @@ impl Row {
     fn evolve(&mut self, folded: &Folded<'_>, event: &ProjectEvent) {
         let at = folded.recorded.occurred_at;
         match event {
-            ProjectEvent::Created(created) => self.name.clone_from(&created.name),
+            ProjectEvent::Created(_) => {} // The row was made of it.
             ProjectEvent::Renamed(renamed) => self.name.clone_from(&renamed.name),
+            ProjectEvent::Described(described) => {
+                self.description.clone_from(&described.description);
+            }
             ProjectEvent::Archived(_) => {
                 self.archived = true;
                 self.archived_at = Some(at);
+            }
+            ProjectEvent::Restored(_) => {
+                self.archived = false;
+                self.archived_at = None;
             }
         }
         self.updated_at = at;
@@ -72,7 +81,7 @@ pub(crate) async fn fold(
     for folded in events {
         match folded.event {
             Event::Project(event) => of_projects.push((folded, folded.aggregate()?, event)),
-            Event::Task(_) => {}
+            Event::Task(_) | Event::TaskKey(_) => {}
         }
     }
     if of_projects.is_empty() {
@@ -110,6 +119,7 @@ async fn load<'a>(connection: &mut PgConnection, keys: &Keys<'a>) -> Result<Rows
         "select
              k.number,
              r.name,
+             r.description,
              r.archived,
              r.created_at,
              r.archived_at,
@@ -131,6 +141,7 @@ async fn load<'a>(connection: &mut PgConnection, keys: &Keys<'a>) -> Result<Rows
     let of = |row: PgRow| {
         let present = Row {
             name: row.get("name"),
+            description: row.get("description"),
             archived: row.get("archived"),
             created_at: row.get("created_at"),
             archived_at: row.get("archived_at"),
@@ -147,15 +158,17 @@ async fn load<'a>(connection: &mut PgConnection, keys: &Keys<'a>) -> Result<Rows
 async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), Error> {
     let statement = VIEW.sql(
         "insert into views.project_view_v{version} as r (
-             tenant, project_id, name, archived, created_at, archived_at, updated_at, version, position, partition
+             tenant, project_id, name, description, archived, created_at, archived_at, updated_at, version, position,
+             partition
          )
          select *
          from unnest(
-             $1::text[], $2::uuid[], $3::text[], $4::boolean[], $5::timestamptz[], $6::timestamptz[],
-             $7::timestamptz[], $8::bigint[], $9::bigint[], $10::smallint[]
+             $1::text[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[], $7::timestamptz[],
+             $8::timestamptz[], $9::bigint[], $10::bigint[], $11::smallint[]
          )
          on conflict on constraint project_view_v{version}_pkey do update
          set name = excluded.name,
+             description = excluded.description,
              archived = excluded.archived,
              archived_at = excluded.archived_at,
              updated_at = excluded.updated_at,
@@ -167,6 +180,7 @@ async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), Err
         .bind(keys.tenants())
         .bind(keys.ids())
         .bind(column(rows, |row| row.name.as_str()))
+        .bind(column(rows, |row| row.description.as_deref()))
         .bind(column(rows, |row| row.archived))
         .bind(column(rows, |row| row.created_at))
         .bind(column(rows, |row| row.archived_at))

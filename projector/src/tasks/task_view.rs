@@ -1,20 +1,23 @@
-//! `task_view`: one row per task, with its labels and steps.
+//! `task_view`: one row per task, with its labels and steps; its comments; and the marks by which it is found.
 //!
-//! This page folds; how rows are read and written stands in [`rows`].
+//! This page folds; how rows are read and written stands in [`rows`], [`comments`] and [`marks`].
 
+mod comments;
+mod marks;
 mod rows;
 
 use foldline_events::{
     Event,
-    tasks::{TaskCreated, TaskEvent},
+    tasks::{ReviewStatus, TaskEvent},
 };
 use sqlx::PgConnection;
 
-use super::must_follow;
+use super::{Status, must_follow, priority_name};
 use crate::{Error, Folded, View, keys::Keys};
-use rows::{Row, Status, Step};
+use comments::Comment;
+use rows::{Row, Step};
 
-pub(crate) const VERSION: i32 = 1;
+pub(crate) const VERSION: i32 = 2;
 pub(crate) const DDL: &str = include_str!("task_view.sql");
 
 const VIEW: View = View::TaskView;
@@ -27,7 +30,7 @@ pub(crate) async fn fold(
     for folded in events {
         match folded.event {
             Event::Task(event) => of_tasks.push((folded, folded.aggregate()?, event)),
-            Event::Project(_) => {}
+            Event::Project(_) | Event::TaskKey(_) => {}
         }
     }
     if of_tasks.is_empty() {
@@ -41,91 +44,128 @@ pub(crate) async fn fold(
         .map(|(folded, task, _)| (&folded.recorded.tenant, *task))
         .collect();
     let mut rows = rows::load(connection, &begun).await?;
+    let marks_before = marks::of_all(&rows);
+    let mut comments = Vec::new();
 
     for (folded, task, event) in of_tasks {
         let key = (&folded.recorded.tenant, task);
         if let TaskEvent::Created(created) = event {
             rows.entry(key)
-                .or_insert_with(|| created_row(folded, created));
+                .or_insert_with(|| Row::created(folded, created));
         }
         let row = rows
             .get_mut(&key)
             .ok_or_else(|| folded.unfoldable(format!("task {task} has no row")))?;
         must_follow(folded, row.version)?;
         evolve(row, folded, event)?;
+        if let TaskEvent::CommentAdded(added) = event {
+            comments.push(Comment::added(folded, task, added));
+        }
     }
-    rows::store(connection, &rows).await
-}
-
-fn created_row(folded: &Folded<'_>, created: &TaskCreated) -> Row {
-    let at = folded.recorded.occurred_at;
-    Row {
-        project_id: created.project_id,
-        title: created.title.clone(),
-        priority: rows::priority(created.priority).to_owned(),
-        status: Status::Open,
-        estimated_hundredths: created.estimated_hours.map(|hours| hours.hundredths()),
-        actual_hundredths: None,
-        assignee_id: None,
-        labels: Vec::new(),
-        metadata: created.metadata.clone(),
-        steps: Vec::new(),
-        created_at: at,
-        started_at: None,
-        completed_at: None,
-        cancelled_at: None,
-        updated_at: at,
-        version: 0,
-        position: 0,
-        partition: folded.recorded.partition,
-    }
+    rows::store(connection, &rows).await?;
+    comments::store(connection, &comments).await?;
+    marks::store(connection, &rows, &marks_before).await
 }
 
 fn evolve(row: &mut Row, folded: &Folded<'_>, event: &TaskEvent) -> Result<(), Error> {
     let at = folded.recorded.occurred_at;
     match event {
-        // The row was made from it just now.
-        TaskEvent::Created(_) => {}
+        TaskEvent::Created(_) => {} // The row was made of it.
+        TaskEvent::Renamed(renamed) => row.title.clone_from(&renamed.title),
+        TaskEvent::Described(described) => row.description.clone_from(&described.description),
+        TaskEvent::PrioritySet(set) => row.priority = priority_name(set.priority).to_owned(),
+        TaskEvent::Estimated(estimated) => row.estimate(estimated.estimated_hours),
+        TaskEvent::DueDateSet(set) => row.due_date = set.due_date,
+        TaskEvent::KeySet(set) => row.key.clone_from(&set.key),
         TaskEvent::Assigned(assigned) => row.assignee_id = Some(assigned.assignee_id),
+        TaskEvent::Unassigned(_) => row.assignee_id = None,
         TaskEvent::LabelAdded(added) => row.labels.push(added.label.clone()),
-        TaskEvent::Started(_) => {
-            row.status = Status::InProgress;
-            row.started_at = Some(at);
+        TaskEvent::LabelRemoved(removed) => row.labels.retain(|label| *label != removed.label),
+        TaskEvent::MetadataSet(set) => {
+            row.metadata.insert(set.name.clone(), set.value.clone());
         }
-        TaskEvent::StepAdded(added) => row.steps.push(Step {
-            id: added.step_id,
-            content: added.content.clone(),
-            completed_at: None,
-        }),
-        TaskEvent::StepCompleted(completed) => {
-            let step = row
-                .steps
-                .iter_mut()
-                .find(|step| step.id == completed.step_id);
-            let step = step.ok_or_else(|| {
-                folded.unfoldable(format!("its task has no step {}", completed.step_id))
-            })?;
-            step.completed_at = Some(at);
+        TaskEvent::MetadataRemoved(removed) => {
+            row.metadata.remove(&removed.name);
         }
-        TaskEvent::Completed(completed) => {
-            row.status = Status::Completed;
-            row.actual_hundredths = completed.actual_hours.map(|hours| hours.hundredths());
-            row.completed_at = Some(at);
+        TaskEvent::CommentAdded(_) => row.comments_total += 1,
+        TaskEvent::StepAdded(_) | TaskEvent::StepCompleted(_) | TaskEvent::StepRemoved(_) => {
+            evolve_steps(row, folded, event)?;
         }
-        // What the completion said holds no longer; when work first began is still true.
-        TaskEvent::Reopened(_) => {
-            row.status = Status::Open;
-            row.actual_hundredths = None;
-            row.completed_at = None;
-            row.cancelled_at = None;
-        }
-        TaskEvent::Cancelled(_) => {
-            row.status = Status::Cancelled;
-            row.cancelled_at = Some(at);
+        TaskEvent::Started(_)
+        | TaskEvent::Blocked(_)
+        | TaskEvent::Unblocked(_)
+        | TaskEvent::Completed(_)
+        | TaskEvent::Reopened(_)
+        | TaskEvent::Cancelled(_) => evolve_status(row, folded, event),
+        TaskEvent::Deleted(_) => row.deleted_at = Some(at),
+        TaskEvent::Restored(_) => row.deleted_at = None,
+        TaskEvent::Moved(moved) => row.project_id = moved.project_id,
+        TaskEvent::AiReviewRequested(_) => row.review("requested", true, None, at),
+        TaskEvent::AiReviewRecorded(recorded) => {
+            let (status, needed) = review(recorded.status);
+            row.review(status, needed, recorded.summary.clone(), at);
         }
     }
     row.updated_at = at;
     row.version = folded.recorded.version;
     row.position = folded.recorded.position;
     Ok(())
+}
+
+fn evolve_steps(row: &mut Row, folded: &Folded<'_>, event: &TaskEvent) -> Result<(), Error> {
+    if let TaskEvent::StepAdded(added) = event {
+        row.steps.push(Step {
+            id: added.step_id,
+            content: added.content.clone(),
+            completed_at: None,
+        });
+    } else if let TaskEvent::StepRemoved(removed) = event {
+        row.steps.retain(|step| step.id != removed.step_id);
+    } else if let TaskEvent::StepCompleted(completed) = event {
+        let done = |step: &&mut Step| step.id == completed.step_id;
+        let step = row.steps.iter_mut().find(done).ok_or_else(|| {
+            folded.unfoldable(format!("its task has no step {}", completed.step_id))
+        })?;
+        step.completed_at = Some(folded.recorded.occurred_at);
+    }
+    Ok(())
+}
+
+/// Each status has its time; what belongs to the status before goes with it, but when work first began is still true.
+fn evolve_status(row: &mut Row, folded: &Folded<'_>, event: &TaskEvent) {
+    let at = folded.recorded.occurred_at;
+    row.blocked_at = None;
+    row.blocked_reason = None;
+    row.actual_hundredths = None;
+    row.completed_at = None;
+    row.cancelled_at = None;
+    if let TaskEvent::Started(_) = event {
+        row.status = Status::InProgress;
+        row.started_at = Some(at);
+    } else if let TaskEvent::Blocked(blocked) = event {
+        row.status = Status::Blocked;
+        row.blocked_at = Some(at);
+        row.blocked_reason = Some(blocked.reason.clone());
+    } else if let TaskEvent::Unblocked(unblocked) = event {
+        row.status = unblocked.status.into();
+    } else if let TaskEvent::Completed(completed) = event {
+        row.status = Status::Completed;
+        row.actual_hundredths = completed.actual_hours.map(|hours| hours.hundredths());
+        row.completed_at = Some(at);
+    } else if let TaskEvent::Cancelled(_) = event {
+        row.status = Status::Cancelled;
+        row.cancelled_at = Some(at);
+    } else if let TaskEvent::Reopened(_) = event {
+        row.status = Status::Open;
+    }
+}
+
+/// As a column holds it, and whether a review is still to be done.
+fn review(status: ReviewStatus) -> (&'static str, bool) {
+    match status {
+        ReviewStatus::InProgress => ("in_progress", true),
+        ReviewStatus::Approved => ("approved", false),
+        ReviewStatus::ChangesWanted => ("changes_wanted", false),
+        ReviewStatus::Failed => ("failed", true),
+    }
 }

@@ -3,7 +3,8 @@
 use uuid::Uuid;
 
 use crate::{
-    history::{History, cancelled, completed, reopened, seeded, task_created},
+    history::{History, cancelled, completed, reopened, task_created},
+    seeded::seeded,
     support::{Views, apply},
 };
 

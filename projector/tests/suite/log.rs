@@ -14,7 +14,8 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    history::{History, seeded},
+    history::History,
+    seeded::seeded,
     support::{Views, apply},
 };
 

@@ -7,5 +7,6 @@ mod log;
 mod ownership;
 mod poison;
 mod rows;
+mod seeded;
 mod support;
 mod tenants;

@@ -4,7 +4,7 @@ use foldline_projector::{Error, Writer};
 use uuid::Uuid;
 
 use crate::{
-    history::seeded,
+    seeded::seeded,
     support::{EPOCH, Views, all_partitions, apply},
 };
 

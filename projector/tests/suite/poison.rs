@@ -3,7 +3,8 @@
 use foldline_projector::Poison;
 
 use crate::{
-    history::{History, seeded, task_created},
+    history::{History, task_created},
+    seeded::seeded,
     support::{Views, apply},
 };
 use uuid::Uuid;

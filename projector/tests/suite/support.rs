@@ -14,11 +14,18 @@ use uuid::Uuid;
 pub const EPOCH: Uuid = Uuid::from_u128(0xf01d);
 
 /// Every table of the views, with the columns that its rows are sorted by.
-const TABLES: [(&str, &str); 4] = [
-    ("project_view_v1", "tenant, project_id"),
-    ("task_view_v1", "tenant, task_id"),
-    ("project_dashboard_task_v1", "tenant, task_id"),
-    ("project_dashboard_v1", "tenant, project_id, partition"),
+const TABLES: [(&str, &str); 8] = [
+    ("project_view_v2", "tenant, project_id"),
+    ("task_view_v2", "tenant, task_id"),
+    ("task_view_comment_v2", "tenant, task_id, version"),
+    ("task_view_mark_v2", "tenant, mark, task_id"),
+    ("task_history_v1", "tenant, task_id, version"),
+    ("task_dashboard_task_v1", "tenant, task_id"),
+    ("task_dashboard_v1", "tenant, owner, owner_id, partition"),
+    (
+        "task_dashboard_day_v1",
+        "tenant, owner, owner_id, day, partition",
+    ),
 ];
 
 pub struct Views {
@@ -71,8 +78,19 @@ impl Views {
     pub async fn rows(&self) -> Vec<String> {
         let mut rows = Vec::new();
         for (table, order) in TABLES {
-            let statement =
-                format!("select '{table} ' || t::text from views.{table} t order by {order}");
+            // A partial row says nothing while all its parts are 0, and its position is only of the last change: how
+            // changes are cut into deliveries may show there.
+            let (row, saying) = match table {
+                "task_dashboard_v1" => ("to_jsonb(t) - 'position'", "total <> 0"),
+                "task_dashboard_day_v1" => (
+                    "to_jsonb(t) - 'position'",
+                    "(created, completed, due) <> (0, 0, 0)",
+                ),
+                _ => ("to_jsonb(t)", "true"),
+            };
+            let statement = format!(
+                "select '{table} ' || ({row})::text from views.{table} t where {saying} order by {order}"
+            );
             let found: Vec<String> = self.all(&statement).await;
             rows.extend(found);
         }

@@ -3,18 +3,26 @@
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    history::seeded,
+    seeded::seeded,
     support::{Views, apply},
 };
 
-const SEEN: [&str; 7] = [
+const SEEN: [&str; 15] = [
     "project_view",
-    "project_view_v1",
+    "project_view_v2",
     "task_view",
-    "task_view_v1",
+    "task_view_v2",
+    "task_comment",
+    "task_view_comment_v2",
+    "task_mark",
+    "task_view_mark_v2",
+    "task_history",
+    "task_history_v1",
     "project_dashboard",
-    "project_dashboard_v1",
-    "project_dashboard_task_v1",
+    "project_dashboard_day",
+    "assignee_dashboard",
+    "task_dashboard_v1",
+    "task_dashboard_day_v1",
 ];
 
 #[tokio::test]
@@ -48,7 +56,10 @@ async fn rows_of_another_tenant_are_invisible() {
 async fn the_query_role_can_write_nothing() {
     let views = Views::new().await;
     let mut acme = views.query(Some("acme")).await;
-    for table in SEEN.into_iter().chain(["checkpoints", "active"]) {
+    for table in SEEN
+        .into_iter()
+        .chain(["task_dashboard_task_v1", "checkpoints", "active"])
+    {
         let delete = format!("delete from views.{table}");
         let refused = sqlx::query(AssertSqlSafe(delete)).execute(&mut acme).await;
         assert!(refused.is_err(), "{table}");

@@ -2,51 +2,58 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use foldline_events::{
-    Partition, Position, Version,
-    tasks::{Metadata, Priority},
+    Hours, Partition, Position, Version,
+    tasks::{Metadata, TaskCreated},
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
-use super::VIEW;
+use super::{Status, VIEW, priority_name};
 use crate::{
-    Error,
+    Error, Folded,
     keys::{Key, Keys},
 };
+
+/// Where tasks without a due date stand in lists by it: after every day that a due date may be.
+const NO_DUE_DATE: NaiveDate =
+    NaiveDate::from_ymd_opt(9999, 12, 31).expect("a day of the calendar");
 
 pub(super) type Rows<'a> = BTreeMap<Key<'a>, Row>;
 
 pub(super) struct Row {
     pub(super) project_id: Uuid,
+    pub(super) key: Option<String>,
     pub(super) title: String,
+    pub(super) description: Option<String>,
     pub(super) priority: String,
     pub(super) status: Status,
+    pub(super) blocked_reason: Option<String>,
     pub(super) estimated_hundredths: Option<i64>,
     pub(super) actual_hundredths: Option<i64>,
+    pub(super) due_date: Option<NaiveDate>,
     pub(super) assignee_id: Option<Uuid>,
     pub(super) labels: Vec<String>,
     pub(super) metadata: Metadata,
     pub(super) steps: Vec<Step>,
+    pub(super) comments_total: i32,
+    pub(super) review_status: String,
+    pub(super) review_needed: bool,
+    pub(super) review_at: Option<DateTime<Utc>>,
+    pub(super) review_summary: Option<String>,
+    pub(super) created_by: String,
     pub(super) created_at: DateTime<Utc>,
     pub(super) started_at: Option<DateTime<Utc>>,
+    pub(super) blocked_at: Option<DateTime<Utc>>,
     pub(super) completed_at: Option<DateTime<Utc>>,
     pub(super) cancelled_at: Option<DateTime<Utc>>,
+    pub(super) deleted_at: Option<DateTime<Utc>>,
     pub(super) updated_at: DateTime<Utc>,
     pub(super) version: Version,
     pub(super) position: Position,
     pub(super) partition: Partition,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub(super) enum Status {
-    Open,
-    InProgress,
-    Completed,
-    Cancelled,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,23 +64,58 @@ pub(super) struct Step {
     pub(super) completed_at: Option<DateTime<Utc>>,
 }
 
-impl Status {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::InProgress => "in_progress",
-            Self::Completed => "completed",
-            Self::Cancelled => "cancelled",
+impl Row {
+    pub(super) fn created(folded: &Folded<'_>, created: &TaskCreated) -> Self {
+        let at = folded.recorded.occurred_at;
+        Self {
+            project_id: created.project_id,
+            key: created.key.clone(),
+            title: created.title.clone(),
+            description: created.description.clone(),
+            priority: priority_name(created.priority).to_owned(),
+            status: Status::Open,
+            blocked_reason: None,
+            estimated_hundredths: created.estimated_hours.map(Hours::hundredths),
+            actual_hundredths: None,
+            due_date: created.due_date,
+            assignee_id: None,
+            labels: Vec::new(),
+            metadata: created.metadata.clone(),
+            steps: Vec::new(),
+            comments_total: 0,
+            review_status: "none".to_owned(),
+            review_needed: false,
+            review_at: None,
+            review_summary: None,
+            created_by: folded.recorded.actor.clone(),
+            created_at: at,
+            started_at: None,
+            blocked_at: None,
+            completed_at: None,
+            cancelled_at: None,
+            deleted_at: None,
+            updated_at: at,
+            version: 0,
+            position: 0,
+            partition: folded.recorded.partition,
         }
     }
-}
 
-pub(super) fn priority(priority: Priority) -> &'static str {
-    match priority {
-        Priority::Low => "low",
-        Priority::Medium => "medium",
-        Priority::High => "high",
-        Priority::Critical => "critical",
+    pub(super) fn estimate(&mut self, hours: Option<Hours>) {
+        self.estimated_hundredths = hours.map(Hours::hundredths);
+    }
+
+    pub(super) fn review(
+        &mut self,
+        status: &str,
+        needed: bool,
+        summary: Option<String>,
+        at: DateTime<Utc>,
+    ) {
+        status.clone_into(&mut self.review_status);
+        self.review_needed = needed;
+        self.review_summary = summary;
+        self.review_at = Some(at);
     }
 }
 
@@ -85,26 +127,7 @@ pub(super) async fn load<'a>(
         return Ok(Rows::new());
     }
     let statement = VIEW.sql(
-        "select
-             k.number,
-             r.project_id,
-             r.title,
-             r.priority,
-             r.status,
-             r.estimated_hundredths,
-             r.actual_hundredths,
-             r.assignee_id,
-             r.labels,
-             r.metadata,
-             r.steps,
-             r.created_at,
-             r.started_at,
-             r.completed_at,
-             r.cancelled_at,
-             r.updated_at,
-             r.version,
-             r.position,
-             r.partition
+        "select k.number, r.*
          from unnest($1::text[], $2::uuid[]) with ordinality as k (tenant, task_id, number)
          join views.task_view_v{version} r
              on r.tenant = k.tenant
@@ -126,19 +149,31 @@ pub(super) async fn load<'a>(
 fn present(row: &PgRow) -> Result<Row, sqlx::Error> {
     Ok(Row {
         project_id: row.try_get("project_id")?,
+        key: row.try_get("key")?,
         title: row.try_get("title")?,
+        description: row.try_get("description")?,
         priority: row.try_get("priority")?,
         status: row.try_get("status")?,
+        blocked_reason: row.try_get("blocked_reason")?,
         estimated_hundredths: row.try_get("estimated_hundredths")?,
         actual_hundredths: row.try_get("actual_hundredths")?,
+        due_date: row.try_get("due_date")?,
         assignee_id: row.try_get("assignee_id")?,
         labels: row.try_get("labels")?,
         metadata: row.try_get::<Json<Metadata>, _>("metadata")?.0,
         steps: row.try_get::<Json<Vec<Step>>, _>("steps")?.0,
+        comments_total: row.try_get("comments_total")?,
+        review_status: row.try_get("review_status")?,
+        review_needed: row.try_get("review_needed")?,
+        review_at: row.try_get("review_at")?,
+        review_summary: row.try_get("review_summary")?,
+        created_by: row.try_get("created_by")?,
         created_at: row.try_get("created_at")?,
         started_at: row.try_get("started_at")?,
+        blocked_at: row.try_get("blocked_at")?,
         completed_at: row.try_get("completed_at")?,
         cancelled_at: row.try_get("cancelled_at")?,
+        deleted_at: row.try_get("deleted_at")?,
         updated_at: row.try_get("updated_at")?,
         version: row.try_get("version")?,
         position: row.try_get("position")?,
@@ -149,40 +184,61 @@ fn present(row: &PgRow) -> Result<Row, sqlx::Error> {
 // Arrays of arrays lose their shape in unnest, so labels travel as JSON.
 const STORE: &str = "
     insert into views.task_view_v{version} as r (
-        tenant, task_id, project_id, title, priority, status, estimated_hundredths, actual_hundredths, assignee_id,
-        labels, metadata, steps, steps_total, steps_completed, created_at, started_at, completed_at, cancelled_at,
-        updated_at, version, position, partition
+        tenant, task_id, project_id, key, title, description, priority, priority_rank, status, blocked_reason,
+        estimated_hundredths, actual_hundredths, due_date, due_rank, assignee_id, labels, metadata, steps,
+        steps_total, steps_completed, comments_total, review_status, review_needed, review_at, review_summary,
+        created_by, created_at, started_at, blocked_at, completed_at, cancelled_at, deleted_at, updated_at,
+        version, position, partition
     )
     select
-        tenant, task_id, project_id, title, priority, status, estimated_hundredths, actual_hundredths, assignee_id,
-        array(select jsonb_array_elements_text(labels)), metadata, steps, steps_total, steps_completed, created_at,
-        started_at, completed_at, cancelled_at, updated_at, version, position, partition
+        tenant, task_id, project_id, key, title, description, priority, priority_rank, status, blocked_reason,
+        estimated_hundredths, actual_hundredths, due_date, due_rank, assignee_id, array(select
+        jsonb_array_elements_text(labels)), metadata, steps, steps_total, steps_completed, comments_total,
+        review_status, review_needed, review_at, review_summary, created_by, created_at, started_at, blocked_at,
+        completed_at, cancelled_at, deleted_at, updated_at, version, position, partition
     from unnest(
-        $1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
-        $9::uuid[], $10::jsonb[], $11::jsonb[], $12::jsonb[], $13::integer[], $14::integer[], $15::timestamptz[],
-        $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::bigint[],
-        $21::bigint[], $22::smallint[]
+        $1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::smallint[],
+        $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::date[], $14::date[], $15::uuid[],
+        $16::jsonb[], $17::jsonb[], $18::jsonb[], $19::integer[], $20::integer[], $21::integer[], $22::text[],
+        $23::boolean[], $24::timestamptz[], $25::text[], $26::text[], $27::timestamptz[], $28::timestamptz[],
+        $29::timestamptz[], $30::timestamptz[], $31::timestamptz[], $32::timestamptz[], $33::timestamptz[],
+        $34::bigint[], $35::bigint[], $36::smallint[]
     ) as batch (
-        tenant, task_id, project_id, title, priority, status, estimated_hundredths, actual_hundredths, assignee_id,
-        labels, metadata, steps, steps_total, steps_completed, created_at, started_at, completed_at, cancelled_at,
-        updated_at, version, position, partition
+        tenant, task_id, project_id, key, title, description, priority, priority_rank, status, blocked_reason,
+        estimated_hundredths, actual_hundredths, due_date, due_rank, assignee_id, labels, metadata, steps,
+        steps_total, steps_completed, comments_total, review_status, review_needed, review_at, review_summary,
+        created_by, created_at, started_at, blocked_at, completed_at, cancelled_at, deleted_at, updated_at,
+        version, position, partition
     )
     on conflict on constraint task_view_v{version}_pkey do update
     set project_id = excluded.project_id,
+        key = excluded.key,
         title = excluded.title,
+        description = excluded.description,
         priority = excluded.priority,
+        priority_rank = excluded.priority_rank,
         status = excluded.status,
+        blocked_reason = excluded.blocked_reason,
         estimated_hundredths = excluded.estimated_hundredths,
         actual_hundredths = excluded.actual_hundredths,
+        due_date = excluded.due_date,
+        due_rank = excluded.due_rank,
         assignee_id = excluded.assignee_id,
         labels = excluded.labels,
         metadata = excluded.metadata,
         steps = excluded.steps,
         steps_total = excluded.steps_total,
         steps_completed = excluded.steps_completed,
+        comments_total = excluded.comments_total,
+        review_status = excluded.review_status,
+        review_needed = excluded.review_needed,
+        review_at = excluded.review_at,
+        review_summary = excluded.review_summary,
         started_at = excluded.started_at,
+        blocked_at = excluded.blocked_at,
         completed_at = excluded.completed_at,
         cancelled_at = excluded.cancelled_at,
+        deleted_at = excluded.deleted_at,
         updated_at = excluded.updated_at,
         version = excluded.version,
         position = excluded.position
@@ -194,23 +250,35 @@ pub(super) async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Res
         .bind(keys.tenants())
         .bind(keys.ids())
         .bind(column(rows, |row| row.project_id))
+        .bind(column(rows, |row| row.key.as_deref()))
         .bind(column(rows, |row| row.title.as_str()))
+        .bind(column(rows, |row| row.description.as_deref()))
         .bind(column(rows, |row| row.priority.as_str()))
+        .bind(column(rows, |row| rank(&row.priority)))
         .bind(column(rows, |row| row.status.as_str()))
+        .bind(column(rows, |row| row.blocked_reason.as_deref()))
         .bind(column(rows, |row| row.estimated_hundredths))
         .bind(column(rows, |row| row.actual_hundredths))
+        .bind(column(rows, |row| row.due_date))
+        .bind(column(rows, |row| row.due_date.unwrap_or(NO_DUE_DATE)))
         .bind(column(rows, |row| row.assignee_id))
         .bind(column(rows, |row| Json(&row.labels)))
         .bind(column(rows, |row| Json(&row.metadata)))
         .bind(column(rows, |row| Json(&row.steps)))
         .bind(column(rows, |row| count(row.steps.iter())))
-        .bind(column(rows, |row| {
-            count(row.steps.iter().filter(|step| step.completed_at.is_some()))
-        }))
+        .bind(column(rows, |row| done(&row.steps)))
+        .bind(column(rows, |row| row.comments_total))
+        .bind(column(rows, |row| row.review_status.as_str()))
+        .bind(column(rows, |row| row.review_needed))
+        .bind(column(rows, |row| row.review_at))
+        .bind(column(rows, |row| row.review_summary.as_deref()))
+        .bind(column(rows, |row| row.created_by.as_str()))
         .bind(column(rows, |row| row.created_at))
         .bind(column(rows, |row| row.started_at))
+        .bind(column(rows, |row| row.blocked_at))
         .bind(column(rows, |row| row.completed_at))
         .bind(column(rows, |row| row.cancelled_at))
+        .bind(column(rows, |row| row.deleted_at))
         .bind(column(rows, |row| row.updated_at))
         .bind(column(rows, |row| row.version))
         .bind(column(rows, |row| row.position))
@@ -223,6 +291,20 @@ pub(super) async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Res
 
 fn column<'r, T>(rows: &'r Rows<'_>, of: impl Fn(&'r Row) -> T) -> Vec<T> {
     rows.values().map(of).collect()
+}
+
+/// Where a priority stands among them.
+fn rank(priority: &str) -> i16 {
+    match priority {
+        "low" => 1,
+        "medium" => 2,
+        "high" => 3,
+        _ => 4,
+    }
+}
+
+fn done(steps: &[Step]) -> i32 {
+    count(steps.iter().filter(|step| step.completed_at.is_some()))
 }
 
 fn count<'s>(steps: impl Iterator<Item = &'s Step>) -> i32 {
