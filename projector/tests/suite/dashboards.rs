@@ -5,36 +5,73 @@ use uuid::Uuid;
 use crate::{
     history::{History, cancelled, completed, reopened, task_created},
     seeded::seeded,
-    support::{Views, apply},
+    support::{TABLES, Views, apply},
 };
 
-/// The sums counted again from the task rows, by exact numeric arithmetic.
-const RECOUNT: &str = "
-    select
-        tenant,
-        project_id,
-        count(*) as total,
-        count(*) filter (where status = 'open') as open,
-        count(*) filter (where status = 'in_progress') as in_progress,
-        count(*) filter (where status = 'completed') as completed,
-        count(*) filter (where status = 'cancelled') as cancelled,
-        coalesce(sum(estimated_hundredths), 0)::bigint as estimated_hundredths,
-        coalesce(sum(actual_hundredths) filter (where status = 'completed'), 0)::bigint as actual_hundredths,
-        count(*) filter (where is_measured) as efficiency_count,
-        coalesce(sum(floor(actual_hundredths * 1000000::numeric / nullif(estimated_hundredths, 0) + 0.5))
-            filter (where is_measured), 0)::bigint as efficiency_micros
-    from views.task_view
-    cross join lateral (
-        select status = 'completed' and actual_hundredths is not null and estimated_hundredths > 0 as is_measured
-    ) as of_task
-    group by
-        tenant,
-        project_id
-";
+/// The sums counted again from the task rows, by exact numeric arithmetic; `owner` is a column of theirs.
+fn recount(owner: &str) -> String {
+    format!(
+        "select
+             tenant,
+             {owner},
+             count(*) as total,
+             count(*) filter (where status = 'open') as open,
+             count(*) filter (where status = 'in_progress') as in_progress,
+             count(*) filter (where status = 'blocked') as blocked,
+             count(*) filter (where status = 'completed') as completed,
+             count(*) filter (where status = 'cancelled') as cancelled,
+             count(*) filter (where priority = 'low') as low,
+             count(*) filter (where priority = 'medium') as medium,
+             count(*) filter (where priority = 'high') as high,
+             count(*) filter (where priority = 'critical') as critical,
+             coalesce(sum(estimated_hundredths), 0)::bigint as estimated_hundredths,
+             coalesce(sum(actual_hundredths), 0)::bigint as actual_hundredths,
+             count(*) filter (where is_measured) as efficiency_count,
+             coalesce(sum(floor(actual_hundredths * 1000000::numeric / nullif(estimated_hundredths, 0) + 0.5))
+                 filter (where is_measured), 0)::bigint as efficiency_micros
+         from views.task_view
+         cross join lateral (
+             select actual_hundredths is not null and estimated_hundredths > 0 as is_measured
+         ) as of_task
+         where deleted_at is null
+             and {owner} is not null
+         group by tenant, {owner}"
+    )
+}
+
+/// The same of the days.
+fn recount_days(owner: &str) -> String {
+    let days = [
+        ("created_at", "true", "1, 0, 0"),
+        ("completed_at", "status = 'completed'", "0, 1, 0"),
+        (
+            "due_date",
+            "status not in ('completed', 'cancelled')",
+            "0, 0, 1",
+        ),
+    ];
+    let parts = days.map(|(day, condition, parts)| {
+        let day = match day {
+            "due_date" => day.to_owned(),
+            time => format!("({time} at time zone 'UTC')::date"),
+        };
+        format!(
+            "select tenant, {owner}, {day} as day, {parts}
+             from views.task_view
+             where deleted_at is null and {owner} is not null and {day} is not null and {condition}"
+        )
+    });
+    format!(
+        "select tenant, {owner}, day, sum(created)::bigint, sum(completed)::bigint, sum(due)::bigint
+         from ({}) as parts (tenant, {owner}, day, created, completed, due)
+         group by tenant, {owner}, day",
+        parts.join(" union all ")
+    )
+}
 
 #[tokio::test]
-async fn sums_equal_a_recount_of_the_tasks() {
-    let history = seeded(4, 1_500);
+async fn sums_and_days_equal_a_recount_of_the_tasks() {
+    let history = seeded(4, 3_000);
     let views = Views::new().await;
     let mut writer = views.writer().await;
     for after in (0..history.head()).step_by(97) {
@@ -44,15 +81,32 @@ async fn sums_equal_a_recount_of_the_tasks() {
         )
         .await;
     }
-    let sums = "select tenant, project_id, total, open, in_progress, completed, cancelled, estimated_hundredths,
-                    actual_hundredths, efficiency_count, efficiency_micros
-                from views.project_dashboard";
-    for (one, other) in [(sums, RECOUNT), (RECOUNT, sums)] {
-        let differing = format!("select count(*) from (({one}) except ({other})) as differing");
-        assert_eq!(views.all::<i64>(&differing).await, [0]);
+    for owner in ["project", "assignee"] {
+        let id = format!("{owner}_id");
+        let sums = format!(
+            "select tenant, {id}, total, open, in_progress, blocked, completed, cancelled, low, medium, high,
+                 critical, estimated_hundredths, actual_hundredths, efficiency_count, efficiency_micros
+             from views.{owner}_dashboard
+             where total <> 0"
+        );
+        let days = format!(
+            "select tenant, {id}, day, created, completed, due
+             from views.{owner}_dashboard_day
+             where (created, completed, due) <> (0, 0, 0)"
+        );
+        for (stored, counted) in [(sums, recount(&id)), (days, recount_days(&id))] {
+            for (one, other) in [(&stored, &counted), (&counted, &stored)] {
+                let differing = format!("select count(*) from (({one}) except ({other})) as d");
+                assert_eq!(views.all::<i64>(&differing).await, [0], "{one}");
+            }
+            let rows = format!("select count(*) from ({stored}) as s");
+            assert!(views.all::<i64>(&rows).await[0] > 3, "{stored}");
+        }
+        let measured = format!("select sum(efficiency_count)::bigint from views.{owner}_dashboard");
+        assert!(views.all::<i64>(&measured).await[0] > 5);
     }
-    let measured = "select sum(efficiency_count)::bigint from views.project_dashboard";
-    assert!(views.all::<i64>(measured).await[0] > 20);
+    let gone = "select count(*) from views.task_view where deleted_at is not null";
+    assert!(views.all::<i64>(gone).await[0] > 5);
 }
 
 #[tokio::test]
@@ -117,8 +171,8 @@ async fn two_partitions_never_write_one_partial_row() {
         );
     }
     let spread = "select max(partials) from (
-                      select count(*) as partials from views.project_dashboard_v1 group by tenant, project_id
-                  ) as by_project";
+                      select count(*) as partials from views.task_dashboard_v1 group by tenant, owner, owner_id
+                  ) as by_owner";
     assert!(
         views.all::<i64>(spread).await[0] > 3,
         "projects must lie in several partitions for this to say anything"
@@ -127,14 +181,9 @@ async fn two_partitions_never_write_one_partial_row() {
 
 /// Every row that is not of this partition.
 fn others(partition: i16) -> String {
-    format!(
-        "select to_jsonb(r)::text from views.project_dashboard_v1 r where partition <> {partition}
-         union all
-         select to_jsonb(r)::text from views.project_dashboard_task_v1 r where partition <> {partition}
-         union all
-         select to_jsonb(r)::text from views.task_view_v1 r where partition <> {partition}
-         union all
-         select to_jsonb(r)::text from views.project_view_v1 r where partition <> {partition}
-         order by 1"
-    )
+    let of = |table: &str| {
+        format!("select to_jsonb(r)::text from views.{table} r where partition <> {partition}")
+    };
+    let tables = TABLES.map(|(table, _)| of(table));
+    format!("{} order by 1", tables.join(" union all "))
 }

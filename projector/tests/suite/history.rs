@@ -47,10 +47,11 @@ impl History {
         let same_stream = |event: &&Recorded| event.stream == stream && event.tenant == tenant;
         let version = self.events.iter().filter(same_stream).count() + 1;
         let at = time(position);
+        let id = Uuid::from_u128(0xe000_0000 + u128::try_from(position).unwrap());
         self.events.push(Recorded {
             position,
             partition: partition_of(&tenant, &stream),
-            id: Uuid::from_u128(0xe000_0000 + u128::try_from(position).unwrap()),
+            id,
             tenant,
             stream,
             version: i64::try_from(version).unwrap(),
@@ -59,9 +60,9 @@ impl History {
             payload: encoded.payload,
             tags: encoded.tags,
             actor: "tester".to_owned(),
-            command_id: Uuid::nil(),
-            correlation_id: Uuid::nil(),
-            causation_id: Uuid::nil(),
+            command_id: id,
+            correlation_id: id,
+            causation_id: id,
             trace_context: None,
             occurred_at: at,
             recorded_at: at,

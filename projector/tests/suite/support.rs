@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub const EPOCH: Uuid = Uuid::from_u128(0xf01d);
 
 /// Every table of the views, with the columns that its rows are sorted by.
-const TABLES: [(&str, &str); 8] = [
+pub const TABLES: [(&str, &str); 8] = [
     ("project_view_v2", "tenant, project_id"),
     ("task_view_v2", "tenant, task_id"),
     ("task_view_comment_v2", "tenant, task_id, version"),
@@ -86,6 +86,8 @@ impl Views {
                     "to_jsonb(t) - 'position'",
                     "(created, completed, due) <> (0, 0, 0)",
                 ),
+                // The log gives events this time of its own.
+                "task_history_v1" => ("to_jsonb(t) - 'recorded_at'", "true"),
                 _ => ("to_jsonb(t)", "true"),
             };
             let statement = format!(
