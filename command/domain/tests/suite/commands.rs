@@ -64,28 +64,64 @@ fn the_same_command_is_always_spelled_the_same() {
 }
 
 #[test]
-fn a_command_knows_its_own_type() {
-    let datas = [
-        r#"{"name":"n"}"#,
-        "{}",
-        TASK,
-        r#"{"assigneeId":"00000000-0000-0000-0000-000000000001"}"#,
-        r#"{"label":"l"}"#,
-        r#"{"stepId":"00000000-0000-0000-0000-000000000001","content":"c"}"#,
-        r#"{"stepId":"00000000-0000-0000-0000-000000000001"}"#,
-        r#"{"reason":"r"}"#,
-    ];
-    for command_type in COMMAND_TYPES {
-        let fitting: Vec<Command> = datas
-            .iter()
-            .filter_map(|data| Command::parse(command_type, data).ok())
-            .collect();
-        assert!(!fitting.is_empty(), "{command_type}");
-        for command in fitting {
-            assert_eq!(command.context_type(), command_type);
-            let again = Command::parse(command_type, &command.canonical_data()).unwrap();
-            assert_eq!(again, command);
-        }
+fn what_may_be_null_must_be_said() {
+    for (command_type, field) in [
+        ("tasks.describe_project", "description"),
+        ("tasks.describe_task", "description"),
+        ("tasks.estimate_task", "estimatedHours"),
+        ("tasks.set_due_date", "dueDate"),
+        ("tasks.set_key", "key"),
+    ] {
+        let null = format!(r#"{{"{field}":null}}"#);
+        let taken_away = Command::parse(command_type, &null).unwrap();
+        assert_eq!(taken_away.canonical_data(), null);
+        // Forgetting a field takes nothing away.
+        assert_eq!(pointer(command_type, "{}"), "", "{command_type}");
+    }
+}
+
+#[test]
+fn a_field_is_said_once() {
+    for (command_type, data) in [
+        ("tasks.rename_project", r#"{"name":"a","name":"b"}"#),
+        ("tasks.set_key", r#"{"key":null,"key":"b"}"#),
+        (
+            "tasks.complete_task",
+            r#"{"actualHours":1,"actualHours":1}"#,
+        ),
+    ] {
+        let refused = Command::parse(command_type, data).unwrap_err();
+        assert!(
+            matches!(refused, InvalidCommand::Data { source, .. } if source.to_string().contains("duplicate")),
+            "{data}"
+        );
+    }
+}
+
+#[test]
+fn ids_and_days_are_well_formed() {
+    for (command_type, data, at) in [
+        ("tasks.move_task", r#"{"projectId":"7"}"#, "/projectId"),
+        ("tasks.complete_step", r#"{"stepId":7}"#, "/stepId"),
+        (
+            "tasks.add_comment",
+            r#"{"text":"a","commentId":""}"#,
+            "/commentId",
+        ),
+        (
+            "tasks.set_due_date",
+            r#"{"dueDate":"2026-02-29"}"#,
+            "/dueDate",
+        ),
+        (
+            "tasks.set_due_date",
+            r#"{"dueDate":"2026-02-28T00:00:00Z"}"#,
+            "/dueDate",
+        ),
+        ("tasks.record_ai_review", r#"{"status":"none"}"#, "/status"),
+        ("tasks.set_priority", r#"{"priority":"Low"}"#, "/priority"),
+    ] {
+        assert_eq!(pointer(command_type, data), at, "{data}");
     }
 }
 

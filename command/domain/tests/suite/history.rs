@@ -42,23 +42,14 @@ impl World {
         match command {
             Command::Project(command) => done(&mut self.projects, aggregate, &(), command),
             Command::Task(command) => {
-                let facts = match &command {
-                    TaskCommand::Create(create) => Facts {
-                        project: self.projects.get(&create.project_id).map(|project| {
-                            ProjectFacts {
-                                archived: project.archived(),
-                            }
-                        }),
-                    },
-                    TaskCommand::Assign(_)
-                    | TaskCommand::AddLabel(_)
-                    | TaskCommand::Start(_)
-                    | TaskCommand::AddStep(_)
-                    | TaskCommand::CompleteStep(_)
-                    | TaskCommand::Complete(_)
-                    | TaskCommand::Reopen(_)
-                    | TaskCommand::Cancel(_) => Facts::default(),
-                };
+                let mut facts = Facts::default();
+                // The history has no keys, and nothing in it moves.
+                if let TaskCommand::Create(create) = &command {
+                    let project = self.projects.get(&create.project_id);
+                    facts.project = project.map(|project| ProjectFacts {
+                        archived: project.archived(),
+                    });
+                }
                 done(&mut self.tasks, aggregate, &facts, command)
             }
         }

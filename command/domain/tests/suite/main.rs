@@ -4,5 +4,7 @@ mod commands;
 mod history;
 mod laws;
 mod projects;
+mod rejections;
+mod samples;
 mod specification;
 mod tasks;

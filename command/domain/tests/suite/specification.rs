@@ -9,7 +9,7 @@ pub struct Given<D: Decider> {
     facts: D::Facts,
 }
 
-pub struct Outcome<D: Decider>(Result<Vec<D::Event>, D::Rejection>);
+pub struct Outcome<D: Decider>(pub Result<Vec<D::Event>, D::Rejection>);
 
 pub fn given<D>(events: impl IntoIterator<Item = D::Event>) -> Given<D>
 where
