@@ -22,7 +22,7 @@ use crate::{
     folder::{Databases, Folder},
     migrate, roles, serve, shutdown,
     telemetry::LogArgs,
-    up::{self, Ready, sample},
+    up::{self, Announced, Ready, Running, sample},
 };
 
 /// How long a role may take to answer that it is ready.
@@ -46,27 +46,38 @@ pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let folder = Folder::open(config.data.as_deref())?;
     folder.secret()?;
-    let databases = folder.databases(config.databases.clone()).await?;
-    let ended = run_on(&config, args.json, logs, &folder, &databases, shutdown).await;
-    databases.stop().await?;
-    ended
+    // First of all, because a port that is taken is the likeliest failure.
+    let ports = Ports::choose(config.listen.port()).await?;
+    let (databases, embedded) = folder.databases(config.databases.clone()).await?;
+    let work = async {
+        migrate::log(&databases.log.direct, "main").await?;
+        migrate::views(&databases.view.direct).await?;
+        let start = create_sample(&databases, &folder).await?;
+        let saying = Saying {
+            as_json: args.json,
+            start,
+        };
+        let kafka = Kafka::find(&config, &folder).await?;
+        let ended = run_on(
+            saying, logs, &folder, &databases, &kafka, &ports, &shutdown,
+        )
+        .await;
+        let stopped = kafka.stop().await;
+        ended.and(stopped)
+    };
+    embedded.under(work, &shutdown).await
 }
 
-/// Kafka and the roles, over databases that whoever calls stops afterwards.
+/// The roles, over databases and a Kafka that whoever calls stops afterwards.
 async fn run_on(
-    config: &UpConfig,
-    as_json: bool,
+    saying: Saying,
     logs: &LogArgs,
     folder: &Folder,
     databases: &Databases,
-    shutdown: CancellationToken,
+    kafka: &Kafka,
+    ports: &Ports,
+    shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    migrate::log(&databases.log.direct, "main").await?;
-    migrate::views(&databases.view.direct).await?;
-    create_sample(databases, folder).await?;
-    let kafka = Kafka::find(config, folder).await?;
-
-    let ports = Ports::choose(config.listen.port()).await?;
     let environment = vec![
         ("LOG_URL", databases.log.to_text()),
         ("LOG_URL_DIRECT", databases.log.direct_to_text()),
@@ -86,19 +97,27 @@ async fn run_on(
         logs: logs.clone(),
     });
     let keeping = roles.map(|role| tokio::spawn(role.keep(shutdown.clone())));
-    let served = announce(as_json, folder, &ports, &shutdown).await;
-    if served.is_err() {
+    let announced = announce(saying, folder, ports, shutdown).await;
+    if announced.is_err() {
         shutdown.cancel();
     }
+    // What says where the roles are is taken back when they have ended.
+    let (_announced, mut ended) = match announced {
+        Ok(announced) => (announced, Ok(())),
+        Err(error) => (None, Err(error)),
+    };
     for role in keeping {
-        role.await.context("a role's keeper failed")??;
+        let kept = role.await.context("a role's keeper failed");
+        ended = ended.and(kept.and_then(|kept| kept));
     }
-    kafka.stop().await?;
-    served
+    ended
 }
 
 /// The roles are not there yet, so this process writes the sample itself, as a command service would.
-async fn create_sample(databases: &Databases, folder: &Folder) -> anyhow::Result<()> {
+async fn create_sample(
+    databases: &Databases,
+    folder: &Folder,
+) -> anyhow::Result<sample::Start> {
     let log = roles::open_log(&databases.log, Service::Command).await?;
     let (_routes, handler) = roles::command_routes(&log, &folder.secret()?);
     sample::create_when_empty(&log, &handler).await
@@ -138,17 +157,24 @@ impl Kafka {
     }
 }
 
-/// Waits until all roles are ready, and says so.
-async fn announce(
+/// What is to be said when all is ready, and how.
+#[derive(Clone, Copy)]
+struct Saying {
     as_json: bool,
+    start: sample::Start,
+}
+
+/// Waits until all roles are ready, and says so. `None` when they need not be any more.
+async fn announce(
+    saying: Saying,
     folder: &Folder,
     ports: &Ports,
     shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Announced>> {
     let client = reqwest::Client::new();
     for (role, port) in ports.roles() {
         tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => return Ok(None),
             ready = becomes_ready(&client, port) => {
                 ready.with_context(|| format!("the {role} role is not ready; its log lines above say why"))?;
             }
@@ -157,13 +183,12 @@ async fn announce(
     let secret = folder.secret()?;
     let role = foldline_gate::Role::Admin;
     let token = crate::token::issue(&secret, up::TENANT, "developer", role, up::TOKEN_DAYS)?;
-    Ready::of(
-        &origin(ports.command),
-        &origin(ports.query),
-        token,
-        folder.path(),
-    )
-    .announce(as_json)
+    let (api, query) = (origin(ports.command), origin(ports.query));
+    let announced = Running::announce(folder.path(), &api, &query)?;
+    Ready::of(&api, &query, token, folder.path())
+        .offering(saying.start)
+        .announce(saying.as_json)?;
+    Ok(Some(announced))
 }
 
 async fn becomes_ready(client: &reqwest::Client, port: u16) -> anyhow::Result<()> {

@@ -143,6 +143,7 @@ fn of_log(error: &foldline_log::Error) -> Remedy {
         },
         Log::NotMigrated(_)
         | Log::Install(_)
+        | Log::NotEmpty { .. }
         | Log::Refused(_)
         | Log::Malformed(_)
         | Log::Closed

@@ -91,7 +91,9 @@ fn foreign_paths(context: &str, text: &str) -> Vec<String> {
             let is_named = code(line).match_indices(other).any(|(at, _)| {
                 let (before, after) = (&code(line)[..at], &code(line)[at + other.len()..]);
                 let begins = !before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
-                let in_path = before.ends_with("::") || after.starts_with("::");
+                // `{tasks, life}` of a `use` leads there, too.
+                let is_listed = before.trim_start().starts_with("use ") || before.contains(" use ");
+                let in_path = before.ends_with("::") || after.starts_with("::") || is_listed;
                 let ends = !after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
                 begins && ends && in_path
             });
@@ -213,9 +215,12 @@ fn these_checks_complain_when_they_should() {
     let text = "use crate::memory::Space;\nlet memory = 1; // crate::identity::User\nuse crate::{tasks::Task, life};";
     assert_eq!(
         foreign_paths("tasks", text),
-        ["line 1: use crate::memory::Space;"]
+        [
+            "line 1: use crate::memory::Space;",
+            "line 3: use crate::{tasks::Task, life};"
+        ]
     );
-    assert_eq!(foreign_paths("memory", text).len(), 1);
+    assert_eq!(foreign_paths("memory", text).len(), 2);
     let manifest = "[dependencies]\nserde.workspace = true\nsqlx = \"1\"\n[dependencies.tokio]\nversion = \"1\"\n\
         [dev-dependencies]\nproptest = \"1\"";
     assert_eq!(beyond(manifest, &["serde"]), ["sqlx", "tokio"]);
