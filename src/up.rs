@@ -1,6 +1,8 @@
 //! `foldline up`: every part in one process, with a Postgres of its own. Nothing to configure, nothing to install.
 
+mod offers;
 mod ready;
+mod running;
 pub(crate) mod sample;
 
 use anyhow::Context;
@@ -18,8 +20,9 @@ use crate::{
     shutdown,
 };
 pub use ready::{Ready, TOKEN_DAYS};
+pub use running::{Announced, Running};
 
-/// The tenant of the development token and of the sample project.
+/// The tenant of the development token, of the sample project, and of what is imported when nobody says otherwise.
 pub const TENANT: &str = "dev";
 
 pub async fn run(args: UpArgs) -> anyhow::Result<()> {
@@ -28,11 +31,10 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let listener = serve::bind(config.listen).await.context("see --port")?;
     let folder = Folder::open(config.data.as_deref())?;
     let secret = folder.secret()?;
-    let databases = folder.databases(config.databases).await?;
-
-    let ended = run_on(&databases, &folder, &secret, listener, args.json, shutdown).await;
-    databases.stop().await?;
-    ended
+    let (databases, embedded) = folder.databases(config.databases).await?;
+    let ending = shutdown.clone();
+    let work = run_on(&databases, &folder, &secret, listener, args.json, shutdown);
+    embedded.under(work, &ending).await
 }
 
 /// All the roles, over databases that whoever calls stops afterwards.
@@ -65,7 +67,7 @@ async fn run_on(
         roles::open_query(&databases.view, secret, commands, wakes, shutdown.clone()).await?;
     let routes = command_routes.merge(foldline_query::router(query.clone()));
 
-    sample::create_when_empty(&log, &handler).await?;
+    let start = sample::create_when_empty(&log, &handler).await?;
     let token = crate::token::issue(
         secret,
         TENANT,
@@ -77,7 +79,10 @@ async fn run_on(
         "http://{}",
         listener.local_addr().context("no local address")?
     );
-    Ready::of_one_process(&origin, token, folder.path()).announce(as_json)?;
+    let _announced = Running::announce(folder.path(), &origin, &origin)?;
+    Ready::of_one_process(&origin, token, folder.path())
+        .offering(start)
+        .announce(as_json)?;
 
     let checks = vec![
         Check::Log(log),
