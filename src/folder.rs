@@ -5,6 +5,7 @@ use std::{
     io::Write as _,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    pin::pin,
 };
 
 use anyhow::Context;
@@ -15,6 +16,7 @@ use foldline_local::{
 };
 use rand::RngExt;
 use sqlx::{Connection, PgConnection};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Database;
 
@@ -62,18 +64,14 @@ impl Folder {
     pub async fn databases(
         &self,
         given: Option<(Database, Database)>,
-    ) -> anyhow::Result<Databases> {
+    ) -> anyhow::Result<(Databases, Embedded)> {
         match given {
-            Some((log, view)) => Ok(Databases {
-                log,
-                view,
-                server: None,
-            }),
+            Some((log, view)) => Ok((Databases { log, view }, Embedded(None))),
             None => self.embedded().await,
         }
     }
 
-    async fn embedded(&self) -> anyhow::Result<Databases> {
+    async fn embedded(&self) -> anyhow::Result<(Databases, Embedded)> {
         let options = PostgresOptions {
             data: self.path.join("postgres"),
             port: None,
@@ -85,30 +83,55 @@ impl Folder {
         create_database(&server).await?;
         let database = Database::at(&server.url(DATABASE))
             .context("the embedded Postgres has a strange URL")?;
-        Ok(Databases {
+        let databases = Databases {
             log: database.clone(),
             view: database,
-            server: Some(server),
-        })
+        };
+        Ok((databases, Embedded(Some(server))))
     }
 }
 
-/// Where log and views are, and the server behind them when it is ours.
+/// Where log and views are.
 pub struct Databases {
     pub log: Database,
     pub view: Database,
-    server: Option<PostgresServer>,
 }
 
-impl Databases {
-    pub async fn stop(self) -> anyhow::Result<()> {
-        match self.server {
-            Some(server) => server
-                .stop()
-                .await
-                .context("cannot stop the embedded Postgres"),
-            None => Ok(()),
+/// The server behind them, when it is ours.
+pub struct Embedded(Option<PostgresServer>);
+
+impl Embedded {
+    /// Runs `work` over the server, which is started again whenever it ends unasked, and stops it afterwards. When it
+    /// cannot be started again, `shutdown` is cancelled, and that is the error.
+    pub async fn under(
+        mut self,
+        work: impl Future<Output = anyhow::Result<()>>,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let ended = {
+            let kept = async {
+                match &mut self.0 {
+                    Some(server) => server.keep().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let mut work = pin!(work);
+            tokio::select! {
+                ended = &mut work => ended,
+                error = kept => {
+                    shutdown.cancel();
+                    if let Err(consequence) = work.await {
+                        tracing::warn!(error = %consequence, "ended without its database");
+                    }
+                    Err(error).context("the embedded Postgres cannot be started again")
+                }
+            }
+        };
+        if let Some(server) = self.0 {
+            let stopped = server.stop().await;
+            return ended.and(stopped.context("cannot stop the embedded Postgres"));
         }
+        ended
     }
 }
 
@@ -133,9 +156,18 @@ fn read_secret(file: &Path) -> anyhow::Result<Secret> {
 }
 
 fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
+    // Under another name until it is whole and on the disk: a machine that crashes leaves all of it or nothing.
+    let partial = file.with_extension("partial");
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    options.open(file)?.write_all(text.as_bytes())
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut written = options.open(&partial)?;
+    written.write_all(text.as_bytes())?;
+    written.sync_all()?;
+    fs::rename(&partial, file)?;
+    match file.parent() {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 async fn create_database(server: &PostgresServer) -> anyhow::Result<()> {

@@ -12,12 +12,18 @@ pub struct LogArgs {
     #[arg(long, global = true, env = "FOLDLINE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log: LogFormat,
     /// Which log lines are written, such as `info` or `foldline_log=debug,info`.
-    #[arg(long, global = true, env = "FOLDLINE_LOG_FILTER", default_value = LOG_FILTER)]
+    #[arg(long, global = true, env = "FOLDLINE_LOG_FILTER", default_value = LOG_FILTER, value_parser = log_filter)]
     log_filter: String,
 }
 
 /// sqlx repeats every notice of the server; none of them tells an operator anything.
 const LOG_FILTER: &str = "info,sqlx::postgres::notice=warn";
+
+fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| format!("not a log filter: {error}"))
+}
 
 impl LogArgs {
     /// The same again, for a process of ours.
@@ -49,10 +55,8 @@ static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// Call once, first of all.
 pub fn start(args: &LogArgs) {
-    let (filter, complaint) = match EnvFilter::try_new(&args.log_filter) {
-        Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new(LOG_FILTER), Some(error)),
-    };
+    // Read and found good by clap.
+    let filter = EnvFilter::new(&args.log_filter);
     let registry = tracing_subscriber::registry().with(filter);
     match args.log {
         LogFormat::Text => registry
@@ -65,9 +69,6 @@ pub fn start(args: &LogArgs) {
         LogFormat::Json => registry
             .with(fmt::layer().json().with_writer(std::io::stderr))
             .init(),
-    }
-    if let Some(error) = complaint {
-        tracing::warn!(%error, "the log filter cannot be read; using the default");
     }
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)

@@ -28,11 +28,10 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let listener = serve::bind(config.listen).await.context("see --port")?;
     let folder = Folder::open(config.data.as_deref())?;
     let secret = folder.secret()?;
-    let databases = folder.databases(config.databases).await?;
-
-    let ended = run_on(&databases, &folder, &secret, listener, args.json, shutdown).await;
-    databases.stop().await?;
-    ended
+    let (databases, embedded) = folder.databases(config.databases).await?;
+    let ending = shutdown.clone();
+    let work = run_on(&databases, &folder, &secret, listener, args.json, shutdown);
+    embedded.under(work, &ending).await
 }
 
 /// All the roles, over databases that whoever calls stops afterwards.

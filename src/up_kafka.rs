@@ -46,27 +46,34 @@ pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let folder = Folder::open(config.data.as_deref())?;
     folder.secret()?;
-    let databases = folder.databases(config.databases.clone()).await?;
-    let ended = run_on(&config, args.json, logs, &folder, &databases, shutdown).await;
-    databases.stop().await?;
-    ended
+    // First of all, because a port that is taken is the likeliest failure.
+    let ports = Ports::choose(config.listen.port()).await?;
+    let (databases, embedded) = folder.databases(config.databases.clone()).await?;
+    let work = async {
+        migrate::log(&databases.log.direct, "main").await?;
+        migrate::views(&databases.view.direct).await?;
+        create_sample(&databases, &folder).await?;
+        let kafka = Kafka::find(&config, &folder).await?;
+        let ended = run_on(
+            args.json, logs, &folder, &databases, &kafka, &ports, &shutdown,
+        )
+        .await;
+        let stopped = kafka.stop().await;
+        ended.and(stopped)
+    };
+    embedded.under(work, &shutdown).await
 }
 
-/// Kafka and the roles, over databases that whoever calls stops afterwards.
+/// The roles, over databases and a Kafka that whoever calls stops afterwards.
 async fn run_on(
-    config: &UpConfig,
     as_json: bool,
     logs: &LogArgs,
     folder: &Folder,
     databases: &Databases,
-    shutdown: CancellationToken,
+    kafka: &Kafka,
+    ports: &Ports,
+    shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    migrate::log(&databases.log.direct, "main").await?;
-    migrate::views(&databases.view.direct).await?;
-    create_sample(databases, folder).await?;
-    let kafka = Kafka::find(config, folder).await?;
-
-    let ports = Ports::choose(config.listen.port()).await?;
     let environment = vec![
         ("LOG_URL", databases.log.to_text()),
         ("LOG_URL_DIRECT", databases.log.direct_to_text()),
@@ -86,15 +93,16 @@ async fn run_on(
         logs: logs.clone(),
     });
     let keeping = roles.map(|role| tokio::spawn(role.keep(shutdown.clone())));
-    let served = announce(as_json, folder, &ports, &shutdown).await;
+    let served = announce(as_json, folder, ports, shutdown).await;
     if served.is_err() {
         shutdown.cancel();
     }
+    let mut ended = served;
     for role in keeping {
-        role.await.context("a role's keeper failed")??;
+        let kept = role.await.context("a role's keeper failed");
+        ended = ended.and(kept.and_then(|kept| kept));
     }
-    kafka.stop().await?;
-    served
+    ended
 }
 
 /// The roles are not there yet, so this process writes the sample itself, as a command service would.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Accepted {
-    /// Repeating the request under this id has no further effect.
+    /// Repeating the request under this id has no further effect, once it has recorded something.
     pub command_id: Uuid,
     /// The project or task.
     pub id: Uuid,
@@ -45,7 +45,7 @@ pub enum Outcome {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = CommandItem)]
 pub struct Item {
-    /// The command id: repeating it has no further effect.
+    /// The command id: repeating it has no further effect, once it has recorded something.
     pub id: Uuid,
     #[serde(rename = "type")]
     #[schema(example = "tasks.complete_task")]

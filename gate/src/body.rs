@@ -22,6 +22,9 @@ const DRAINED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a client may let us wait for the next piece of a body, in seconds.
 pub const BODY_PAUSE_SECONDS_MAX: u64 = 30;
 
+/// How long a client may take for a whole body, in seconds.
+pub const BODY_SECONDS_MAX: u64 = 300;
+
 /// As an extension of a request (`.layer(Extension(BodyBytesMax(…)))` on its route), how long its body may be instead.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyBytesMax(pub usize);
@@ -150,7 +153,10 @@ async fn bytes(request: Request) -> Result<Vec<u8>, Problem> {
         return Err(too_large(bytes_max));
     }
     let pause_max = Duration::from_secs(BODY_PAUSE_SECONDS_MAX);
-    read(request.into_body(), bytes_max, pause_max).await
+    let whole_max = Duration::from_secs(BODY_SECONDS_MAX);
+    tokio::time::timeout(whole_max, read(request.into_body(), bytes_max, pause_max))
+        .await
+        .unwrap_or_else(|_| Err(too_slow(whole_max)))
 }
 
 async fn read(body: Body, bytes_max: usize, pause_max: Duration) -> Result<Vec<u8>, Problem> {
@@ -191,7 +197,7 @@ fn too_slow(pause: Duration) -> Problem {
         "The body did not arrive in time",
     )
     .detail(format!(
-        "nothing more of it came for {pause:?}; nothing was done, send it again"
+        "it did not come within {pause:?}; nothing was done, send it again"
     ))
 }
 

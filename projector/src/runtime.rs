@@ -143,8 +143,8 @@ impl Projector {
         };
         let assigned: Vec<Partition> = self.assigned.iter().copied().collect();
         self.take_over(&assigned).await?;
-        // The Postgres feed has everything to assign at once; a consumer group may have nothing for this member.
-        if ownership.is_none() || !assigned.is_empty() {
+        // The Postgres feed has everything to assign at once; with Kafka, the consumer group says when and what.
+        if ownership.is_some() || !assigned.is_empty() {
             self.health.enter(Phase::Folding);
         }
         loop {
@@ -198,6 +198,10 @@ impl Projector {
         for partition in partitions {
             self.assigned.remove(partition);
             self.stalls.forget(*partition);
+        }
+        // There are more partitions than anybody runs projectors: whoever has none has lost its broker or its group.
+        if self.assigned.is_empty() {
+            self.health.enter(Phase::Starting);
         }
         self.tell();
     }

@@ -12,15 +12,24 @@ use hyper_util::{
     server::{conn::auto::Builder, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Further ones wait to be accepted.
     pub connections_max: usize,
+    /// From the connection to its first byte: only then the protocol is known, whose own bounds hold from then on.
+    pub begins_within: Duration,
     /// From the moment a request is waited for to the end of its headers; an idle connection closes after it, too.
     pub headers_within: Duration,
+    /// How long a client may leave what is sent to it unread.
+    pub reads_within: Duration,
     /// How often an HTTP/2 client is asked whether it is there, and how long it may take to say so.
     pub ping_every: Duration,
     /// How long requests may go on after the signal to end.
@@ -31,7 +40,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 4_096,
+            begins_within: Duration::from_secs(60),
             headers_within: Duration::from_secs(60),
+            reads_within: Duration::from_secs(60),
             ping_every: Duration::from_secs(30),
             drain_within: Duration::from_secs(20),
         }
@@ -61,11 +72,18 @@ pub async fn serve(
             connected = connected => connected,
         };
         let service = TowerToHyperService::new(app.clone());
-        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection.into_owned());
+        let (http, limits) = (http.clone(), limits.clone());
+        let watcher = graceful.watcher();
+        let ending = shutdown.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error, "a connection ended before its request did");
+            if begins(&stream, limits.begins_within, &ending).await {
+                let mut stream = TimeoutStream::new(stream);
+                stream.set_write_timeout(Some(limits.reads_within));
+                let io = TokioIo::new(Box::pin(stream));
+                let connection = http.serve_connection_with_upgrades(io, service);
+                if let Err(error) = watcher.watch(connection.into_owned()).await {
+                    tracing::debug!(error, "a connection ended before its request did");
+                }
             }
             drop(place);
         });
@@ -76,6 +94,17 @@ pub async fn serve(
         .is_err()
     {
         tracing::warn!(drain_within = ?limits.drain_within, "requests still under way were cut off");
+    }
+}
+
+/// Whether a client says anything in time.
+async fn begins(stream: &TcpStream, within: Duration, ending: &CancellationToken) -> bool {
+    let mut first = [0];
+    tokio::select! {
+        () = ending.cancelled() => false,
+        peeked = timeout(within, stream.peek(&mut first)) => {
+            peeked.is_ok_and(|bytes| bytes.is_ok_and(|bytes| bytes > 0))
+        }
     }
 }
 
@@ -95,10 +124,8 @@ fn http(limits: &Limits) -> Builder<TokioExecutor> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpStream,
-    };
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -109,7 +136,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        tokio::spawn(serve(listener, Router::new(), limits, shutdown.clone()));
+        // More than the kernel keeps for a client that does not read.
+        let large = get(|| async { vec![b' '; 64 * 1024 * 1024] });
+        let app = Router::new().route("/large", large);
+        tokio::spawn(serve(listener, app, limits, shutdown.clone()));
         (TcpStream::connect(address).await.unwrap(), shutdown)
     }
 
@@ -129,6 +159,35 @@ mod tests {
         let (mut client, _shutdown) = started(limits).await;
         client.write_all(b"GET / HTTP/1.1\r\nHost").await.unwrap();
         assert_eq!(closes(&mut client).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_says_a_word_is_cut_off() {
+        let limits = Limits {
+            begins_within: Duration::from_millis(100),
+            ..Limits::default()
+        };
+        let (mut client, _shutdown) = started(limits).await;
+        assert_eq!(closes(&mut client).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_cut_off() {
+        let limits = Limits {
+            connections_max: 1,
+            reads_within: Duration::from_millis(100),
+            ..Limits::default()
+        };
+        let (mut client, _shutdown) = started(limits).await;
+        let request = b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        // Its place is free again, without a byte read of what was sent to it.
+        let mut next = TcpStream::connect(client.peer_addr().unwrap())
+            .await
+            .unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        next.write_all(request).await.unwrap();
+        assert!(closes(&mut next).await.starts_with("HTTP/1.1 404"));
     }
 
     #[tokio::test]

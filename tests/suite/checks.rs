@@ -112,7 +112,7 @@ pub fn topic_is_log(records: &[Record], events: &[Event]) -> Vec<String> {
         for (event, record) in in_log.iter().zip(&in_topic) {
             let same = (event.position, event.id, &event.key, &event.payload)
                 == (record.position, record.id, &record.key, &record.payload);
-            if !same {
+            if !same || event.attributes != record.attributes {
                 complaints.push(format!(
                     "partition {partition}: {event:?} became {record:?}"
                 ));
@@ -157,6 +157,7 @@ mod tests {
     use chrono::{DateTime, TimeDelta};
 
     use super::*;
+    use crate::stored::Attributes;
 
     fn log() -> Vec<Event> {
         [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
@@ -170,6 +171,17 @@ mod tests {
                 version,
                 command_id: Uuid::from_u128(100 + u128::from(position.unsigned_abs())),
                 payload: format!("{{\"n\":{position}}}"),
+                attributes: Attributes {
+                    epoch: Uuid::nil(),
+                    event_type: "tasks.TaskStarted".to_owned(),
+                    version,
+                    schema_version: 1,
+                    actor: "tester".to_owned(),
+                    command_id: Uuid::from_u128(100 + u128::from(position.unsigned_abs())),
+                    occurred_at: DateTime::UNIX_EPOCH,
+                    recorded_at: DateTime::UNIX_EPOCH + TimeDelta::seconds(position),
+                    tags: vec![],
+                },
                 recorded_at: DateTime::UNIX_EPOCH + TimeDelta::seconds(position),
             })
             .collect()
@@ -193,6 +205,7 @@ mod tests {
             id: event.id,
             key: event.key,
             payload: event.payload,
+            attributes: event.attributes,
         };
         log().into_iter().map(of).collect()
     }
@@ -260,6 +273,9 @@ mod tests {
         let mut altered = topic();
         altered[1].payload.push(' ');
         complains(&topic_is_log(&altered, &log()), "became");
+        let mut relabelled = topic();
+        relabelled[1].attributes.actor = "another".to_owned();
+        complains(&topic_is_log(&relabelled, &log()), "became");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use foldline_schema::testing::TestDatabase;
-use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use crate::{
     checks::{self, Acknowledged},
@@ -130,12 +130,15 @@ async fn aborted_and_started_again(stack: &mut Stack, points: &[(Role, &str)]) {
 async fn kills_at_random_moments_lose_nothing_and_double_nothing() {
     let seed = seed(2);
     let mut random = StdRng::seed_from_u64(seed);
-    let kills = if is_soak() { 60 } else { 6 };
+    // Every role as often, in an order of the seed.
+    let times_each = if is_soak() { 15 } else { 2 };
+    let mut order: Vec<Role> = Role::ALL.repeat(times_each);
+    order.shuffle(&mut random);
+    let kills = order.len();
     let mut stack = Stack::started().await;
     let load = Load::start(&stack.client().await, CLIENTS, seed);
-    for _ in 0..kills {
+    for role in order {
         tokio::time::sleep(Duration::from_millis(random.random_range(0..2_000))).await;
-        let role = Role::ALL[random.random_range(0..Role::ALL.len())];
         stack.kill(role).await;
         tokio::time::sleep(Duration::from_millis(random.random_range(0..500))).await;
         stack.start(role).await;

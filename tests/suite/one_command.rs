@@ -4,7 +4,10 @@
 use std::fs;
 
 use foldline_schema::testing::TestDatabase;
-use nix::{sys::signal::Signal, unistd::Pid};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -85,6 +88,26 @@ async fn one_command_starts_everything_and_keeps_the_data_through_ctrl_c_and_kil
         projects["projects"]["totalCount"], 2,
         "the sample is made once"
     );
+}
+
+#[tokio::test]
+async fn a_killed_postgres_is_started_again() {
+    let folder = foldline_local::temporary_folder().unwrap();
+    let up = Up::start(folder.path(), None).await;
+    let killed = up.postgres().unwrap();
+    kill(killed, Signal::SIGKILL).unwrap();
+    until("another Postgres", async || {
+        up.postgres().filter(|running| *running != killed)
+    })
+    .await;
+    until("commands to be taken again", async || {
+        let body = json!({"name": "After"});
+        up.client
+            .try_post("/projects", &body)
+            .await
+            .filter(|(status, _)| *status == 201)
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -219,6 +219,13 @@ impl Up {
         up
     }
 
+    /// Its own Postgres, as that wrote it down.
+    pub fn postgres(&self) -> Option<Pid> {
+        let file = self.data.join("postgres/cluster/postmaster.pid");
+        let text = fs::read_to_string(file).ok()?;
+        Some(Pid::from_raw(text.lines().next()?.trim().parse().ok()?))
+    }
+
     /// A client of the tests' own tenant.
     pub async fn client_of_tests(&self) -> Client {
         let mut command = foldline();
@@ -241,10 +248,8 @@ impl Drop for Up {
                 thread::sleep(PAUSE);
             }
         }
-        let left = fs::read_to_string(self.data.join("cluster/postmaster.pid")).ok();
-        let pid = left.and_then(|text| text.lines().next()?.trim().parse().ok());
-        if let Some(pid) = pid {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGQUIT);
+        if let Some(pid) = self.postgres() {
+            let _ = kill(pid, Signal::SIGQUIT);
         }
     }
 }

@@ -29,6 +29,7 @@ pub struct Event {
     pub version: i64,
     pub command_id: Uuid,
     pub payload: String,
+    pub attributes: Attributes,
     pub recorded_at: DateTime<Utc>,
 }
 
@@ -41,6 +42,21 @@ pub struct Record {
     pub id: Uuid,
     pub key: String,
     pub payload: String,
+    pub attributes: Attributes,
+}
+
+/// What log and topic say of an event beside its place and its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attributes {
+    pub epoch: Uuid,
+    pub event_type: String,
+    pub version: i64,
+    pub schema_version: i16,
+    pub actor: String,
+    pub command_id: Uuid,
+    pub occurred_at: DateTime<Utc>,
+    pub recorded_at: DateTime<Utc>,
+    pub tags: Vec<String>,
 }
 
 pub async fn connect(url: &str) -> PgConnection {
@@ -112,7 +128,13 @@ pub async fn events(url: &str) -> Vec<Event> {
              version,
              command_id,
              payload::text as payload,
-             recorded_at
+             recorded_at,
+             (select epoch from log.cell) as epoch,
+             type,
+             schema_version,
+             actor,
+             occurred_at,
+             tags
          from log.events
          order by position",
     )
@@ -127,6 +149,17 @@ pub async fn events(url: &str) -> Vec<Event> {
         version: row.get("version"),
         command_id: row.get("command_id"),
         payload: row.get("payload"),
+        attributes: Attributes {
+            epoch: row.get("epoch"),
+            event_type: row.get("type"),
+            version: row.get("version"),
+            schema_version: row.get("schema_version"),
+            actor: row.get("actor"),
+            command_id: row.get("command_id"),
+            occurred_at: row.get("occurred_at"),
+            recorded_at: row.get("recorded_at"),
+            tags: row.get("tags"),
+        },
         recorded_at: row.get("recorded_at"),
     };
     rows.into_iter().map(event).collect()
@@ -236,5 +269,18 @@ fn record(message: &BorrowedMessage<'_>) -> Option<Record> {
         id: headers["ce_id"].parse().unwrap(),
         key: text(message.key()),
         payload: text(message.payload()),
+        attributes: Attributes {
+            epoch: headers["ce_epoch"].parse().unwrap(),
+            event_type: headers["ce_type"].clone(),
+            version: headers["ce_streamversion"].parse().unwrap(),
+            schema_version: headers["ce_schemaversion"].parse().unwrap(),
+            actor: headers["ce_actor"].clone(),
+            command_id: headers["ce_commandid"].parse().unwrap(),
+            occurred_at: headers["ce_time"].parse().unwrap(),
+            recorded_at: headers["ce_recordedtime"].parse().unwrap(),
+            tags: headers.get("ce_tags").map_or(Vec::new(), |tags| {
+                tags.split(' ').map(str::to_owned).collect()
+            }),
+        },
     })
 }

@@ -19,8 +19,9 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
     reason = "utoipa describes headers by the fields of a struct"
 )]
 pub(super) struct CommandHeaders {
-    /// The command id. A request repeated with the same one and the same content has no further effect and gets its
-    /// first answer. One is made when it is absent.
+    /// The command id. A request that recorded something, repeated with the same one and the same content, has no
+    /// further effect and gets its first answer. One that recorded nothing, because it was refused or all was so
+    /// already, is not remembered: repeated, it is decided anew. One is made when it is absent.
     #[param(rename = "Idempotency-Key", value_type = Uuid, required = false)]
     idempotency_key: Option<Uuid>,
     /// The version that the stream must have, as in the `ETag` of an answer.

@@ -33,6 +33,9 @@ const READY_SECONDS_MAX: u64 = 300;
 const STARTS_MAX: usize = 20;
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// How often a server that is to be kept is looked at.
+const KEEP_POLL: Duration = Duration::from_millis(200);
+
 /// Fast (clients are cut off, all is written), then immediate (recovery at the next start), then by force.
 const STOP: [(Signal, Duration); 3] = [
     (Signal::SIGINT, Duration::from_secs(60)),
@@ -59,9 +62,10 @@ pub struct PostgresOptions {
 pub struct PostgresServer {
     process: Process,
     port: u16,
-    password: String,
+    options: PostgresOptions,
     binaries: Binaries,
-    sockets: PathBuf,
+    cluster: Cluster,
+    account: Option<Account>,
     /// Last: the folder is free when the server is gone.
     folder: DataFolder,
 }
@@ -99,17 +103,50 @@ impl PostgresServer {
             version = binaries.version(),
             "postgres ready"
         );
-        let Cluster {
-            password, sockets, ..
-        } = cluster;
         Ok(Self {
             process,
             port,
-            password,
+            options,
             binaries,
-            sockets,
+            cluster,
+            account,
             folder,
         })
+    }
+
+    /// Waits until the server ends by itself, and starts it again where it was, each time; ends only when that fails.
+    pub async fn keep(&mut self) -> Error {
+        let options = PostgresOptions {
+            port: Some(self.port),
+            ..self.options.clone()
+        };
+        loop {
+            while !self.process.has_ended() {
+                sleep(KEEP_POLL).await;
+            }
+            tracing::warn!(
+                pid = self.pid(),
+                "postgres ended unasked; starting it again"
+            );
+            let start = Start {
+                folder: &self.folder,
+                binaries: &self.binaries,
+                cluster: &self.cluster,
+                account: self.account.as_ref(),
+            };
+            let revived = async {
+                // What it wrote of itself may name a process that only looks alive.
+                match orphan::take_over(&start, &options).await? {
+                    Some(adopted) => Ok(adopted),
+                    None => start.fresh(&options).await,
+                }
+            };
+            match revived.await {
+                Ok((process, _)) => self.process = process,
+                Err(error) => return error,
+            }
+            tracing::info!(pid = self.pid(), "postgres ready again");
+        }
     }
 
     /// `postgres://…`, as the superuser, over the loopback.
@@ -117,7 +154,7 @@ impl PostgresServer {
         format!(
             "postgres://{}:{}@127.0.0.1:{}/{database}",
             settings::SUPERUSER,
-            self.password,
+            self.cluster.password,
             self.port
         )
     }
@@ -142,7 +179,7 @@ impl PostgresServer {
 
     /// The folder of its unix socket.
     pub fn sockets(&self) -> &Path {
-        &self.sockets
+        &self.cluster.sockets
     }
 
     pub fn data(&self) -> &Path {

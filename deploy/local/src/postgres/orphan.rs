@@ -20,14 +20,14 @@ pub(super) async fn take_over(
     };
     let pid = Pid::from_raw(server.pid);
     if !is_alive(pid) {
-        // PostgreSQL sees that too, and recovers.
+        // PostgreSQL would see that too, and recover, but for one whose parent has not noticed its end yet.
+        forget(start)?;
         return Ok(None);
     }
     let running = arguments_of(pid);
     if !is_server_of(&running, &start.cluster.path.to_string_lossy()) {
         // Numbers come round again, soon in a container: PostgreSQL would take the stranger for itself, and not start.
-        let file = start.cluster.server_file();
-        fs::remove_file(&file).map_err(Error::folder("remove", file))?;
+        forget(start)?;
         return Ok(None);
     }
     let process = Process::adopted(NAME, pid);
@@ -61,6 +61,17 @@ pub(super) async fn take_over(
     );
     process.stop(&STOP).await?;
     Ok(None)
+}
+
+/// Removes what a server wrote of itself, when it is no more.
+fn forget(start: &Start<'_>) -> Result<(), Error> {
+    let file = start.cluster.server_file();
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::folder("remove", file)(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn is_server_of(running: &[String], cluster: &str) -> bool {
