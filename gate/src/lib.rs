@@ -12,8 +12,8 @@ mod token;
 mod trace;
 
 pub use body::{
-    BODY_BYTES_MAX, BODY_PAUSE_SECONDS_MAX, BODY_SECONDS_MAX, BodyBytesMax, Json, JsonText, OptionalJson,
-    PathParameters, media_type_must_be, parse, parse_object,
+    BODY_BYTES_MAX, BODY_PAUSE_SECONDS_MAX, BODY_SECONDS_MAX, BodyBytesMax, Json, JsonText,
+    OptionalJson, PathParameters, media_type_must_be, parse, parse_object,
 };
 pub use door::{closed, observe};
 pub use problem::{Fault, PROBLEM_MEDIA_TYPE, Problem, RETRY_AFTER_S};

@@ -186,6 +186,37 @@ fn no_file_is_too_long_to_read() {
     assert_eq!(too_long, [""; 0]);
 }
 
+/// Names in backticks that look like constants or fields, with the file that the table's row, or one above, names.
+fn bounds(page: &str) -> Vec<(String, String)> {
+    let mut file = String::new();
+    let mut found = Vec::new();
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        if let [_, first, names, ..] = cells[..] {
+            if let Some(named) = first.strip_prefix('`').and_then(|it| it.strip_suffix('`')) {
+                named.clone_into(&mut file);
+            }
+            let names = names.split('`').skip(1).step_by(2);
+            found.extend(names.map(|name| (file.clone(), name.to_owned())));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_bound_that_the_architecture_names_is_in_its_file() {
+    let page = text(Path::new("docs/ARCHITECTURE.md"));
+    let (_, table) = page.split_once("## Bounds").unwrap();
+    let bounds = bounds(table);
+    assert!(bounds.len() > 50);
+    let missing: Vec<_> = bounds
+        .iter()
+        .filter(|(file, name)| !text(Path::new(file)).contains(name.as_str()))
+        .collect();
+    assert_eq!(missing, Vec::<&(String, String)>::new());
+}
+
 #[test]
 fn nothing_is_left_to_be_done_later() {
     // In two parts each, so that this file does not name them.
@@ -224,6 +255,12 @@ fn these_checks_complain_when_they_should() {
     let manifest = "[dependencies]\nserde.workspace = true\nsqlx = \"1\"\n[dependencies.tokio]\nversion = \"1\"\n\
         [dev-dependencies]\nproptest = \"1\"";
     assert_eq!(beyond(manifest, &["serde"]), ["sqlx", "tokio"]);
+    let table = "| file | constant |\n| `a.rs` | `X_MAX`, `Y_MAX` | 1 |\n| | `z_max` | 2 |";
+    let names = bounds(table).into_iter().map(|(file, name)| file + &name);
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        ["a.rsX_MAX", "a.rsY_MAX", "a.rsz_max"]
+    );
     let page = "see `events/src/lib.rs`, `tenant/stream`, `/api/v1` and `docs/`";
     assert_eq!(named_files(page), ["events/src/lib.rs", "docs/"]);
 }

@@ -124,7 +124,10 @@ impl PostgresServer {
             while !self.process.has_ended() {
                 sleep(KEEP_POLL).await;
             }
-            tracing::warn!(pid = self.pid(), "postgres ended unasked; starting it again");
+            tracing::warn!(
+                pid = self.pid(),
+                "postgres ended unasked; starting it again"
+            );
             let start = Start {
                 folder: &self.folder,
                 binaries: &self.binaries,
