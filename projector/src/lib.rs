@@ -17,6 +17,7 @@ mod keys;
 mod ownership;
 pub mod runtime;
 pub mod tasks;
+pub mod verify;
 mod view;
 pub mod writer;
 
