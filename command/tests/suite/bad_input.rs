@@ -14,7 +14,7 @@ async fn a_bad_body_is_a_problem_and_nothing_is_stored() {
     let oversized = format!(r#"{{"name":"{}"}}"#, "x".repeat(BODY_BYTES_MAX));
     let deep = format!(r#"{{"name":{}"#, "[".repeat(100_000));
     for (body, status, code) in [
-        ("", 400, "JSON_MALFORMED"),
+        ("", 422, "BODY_INVALID"),
         ("{", 400, "JSON_MALFORMED"),
         (r#"{"name":"Moon"}}"#, 400, "JSON_MALFORMED"),
         (r#"{"name":'Moon'}"#, 400, "JSON_MALFORMED"),
@@ -23,7 +23,7 @@ async fn a_bad_body_is_a_problem_and_nothing_is_stored() {
         (r#"["Moon"]"#, 422, "BODY_INVALID"),
         ("{}", 422, "BODY_INVALID"),
         (r#"{"name":7}"#, 422, "BODY_INVALID"),
-        (&deep, 422, "BODY_INVALID"),
+        (&deep, 400, "JSON_MALFORMED"),
         (r#"{"name":"Moon","colour":"grey"}"#, 422, "BODY_INVALID"),
         (r#"{"name":"Moon","name":"Mars"}"#, 422, "BODY_INVALID"),
         (r#"{"name":"Moon","id":"7"}"#, 422, "BODY_INVALID"),
@@ -87,8 +87,28 @@ async fn a_bad_task_is_a_problem_and_nothing_is_stored() {
         ),
         (
             r#""priority":"low","estimatedHours":1e400"#.to_owned(),
-            400,
-            "JSON_MALFORMED",
+            422,
+            "BODY_INVALID",
+        ),
+        (
+            r#""priority":"low","dueDate":"2026-02-29""#.to_owned(),
+            422,
+            "BODY_INVALID",
+        ),
+        (
+            r#""priority":"low","dueDate":"3000-01-01""#.to_owned(),
+            422,
+            "DUE_DATE_OUT_OF_RANGE",
+        ),
+        (
+            r#""priority":"low","key":"no key""#.to_owned(),
+            422,
+            "TASK_KEY_INVALID",
+        ),
+        (
+            r#""priority":"low","description":" ""#.to_owned(),
+            422,
+            "TEXT_BLANK",
         ),
         (
             r#""priority":"low","metadata":{"a":{}}"#.to_owned(),
@@ -107,8 +127,8 @@ async fn a_bad_task_is_a_problem_and_nothing_is_stored() {
         ),
         (
             format!(r#""priority":"low","metadata":{nested}"#),
-            400,
-            "JSON_MALFORMED",
+            422,
+            "BODY_INVALID",
         ),
     ] {
         let body = format!(r#"{{"projectId":"{project}","title":"Land",{field}}}"#);

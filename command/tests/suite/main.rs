@@ -5,11 +5,15 @@
 )]
 
 mod bad_input;
+mod bodies;
 mod description;
+mod every;
 mod freshness;
 mod idempotency;
+mod keys;
 mod many;
 mod outage;
 mod races;
 mod service;
+mod story;
 mod thread;
