@@ -103,7 +103,11 @@ mod tests {
             ("a/1", json!(1)),
             ("b", json!(1)),
         ] {
-            assert_ne!(mark("a", json!(1)), mark(name, value.clone()), "{name} {value}");
+            assert_ne!(
+                mark("a", json!(1)),
+                mark(name, value.clone()),
+                "{name} {value}"
+            );
         }
         assert_ne!(label_mark("a"), label_mark("b"));
     }
