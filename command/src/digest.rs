@@ -60,7 +60,9 @@ impl Digest {
             &self.reservations,
             format!("{kind}/{tenant}/{value}").as_bytes(),
         );
-        let half = hash.first_chunk().expect("a hash of 32 bytes begins with 16");
+        let half = hash
+            .first_chunk()
+            .expect("a hash of 32 bytes begins with 16");
         uuid::Builder::from_custom_bytes(*half).into_uuid()
     }
 }

@@ -20,8 +20,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use utoipa::{
     IntoParams, IntoResponses, PartialSchema, ToSchema,
     openapi::{
-        Content, HttpMethod, KnownFormat, Object, ObjectBuilder, PathItem, Paths, Ref, RefOr, Required, ResponseBuilder,
-        Schema, SchemaFormat, SecurityRequirement, Type,
+        Content, HttpMethod, KnownFormat, Object, ObjectBuilder, PathItem, Paths, Ref, RefOr,
+        Required, ResponseBuilder, Schema, SchemaFormat, SecurityRequirement, Type,
         path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
     },
@@ -148,9 +148,7 @@ impl Route {
             }
         }
         if let Some(made) = self.made
-            && fields
-                .get(made)
-                .is_none_or(|value| value.get() == "null")
+            && fields.get(made).is_none_or(|value| value.get() == "null")
         {
             fields.insert(made.to_owned(), uuid(sender.created_id(None)));
         }
@@ -205,7 +203,10 @@ impl Route {
             .content("application/json", accepted);
         responses.insert(status.to_owned(), accepted.into());
         let body = RequestBodyBuilder::new()
-            .content("application/json", Content::new(Some(Ref::from_schema_name(name))))
+            .content(
+                "application/json",
+                Content::new(Some(Ref::from_schema_name(name))),
+            )
             .required(Some(required));
         let parameters: Vec<Parameter> = (in_path.iter().map(|name| path_parameter(name)))
             .chain(CommandHeaders::into_params(|| None))
@@ -298,12 +299,17 @@ fn take<T: DeserializeOwned>(
     let Some(value) = fields.remove(name) else {
         return Ok(None);
     };
-    serde_json::from_str(value.get())
+    // Null is as good as absent, here as in the items of many commands.
+    serde_json::from_str::<Option<T>>(value.get())
         .map_err(|error| invalid(&format!("/{name}"), &error.to_string()))
 }
 
 fn invalid(pointer: &str, why: &str) -> Problem {
-    let at = if pointer.is_empty() { "the body" } else { pointer };
+    let at = if pointer.is_empty() {
+        "the body"
+    } else {
+        pointer
+    };
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "BODY_INVALID",

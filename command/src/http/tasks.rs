@@ -1,11 +1,11 @@
 //! Routes of projects and tasks.
 
 use foldline_domain::tasks::{
-    AddComment, AddLabel, AddStep, ArchiveProject, AssignTask, BlockTask, CancelTask,
-    CompleteStep, CompleteTask, CreateProject, CreateTask, DeleteTask, DescribeProject,
-    DescribeTask, EstimateTask, MoveTask, RecordAiReview, RemoveLabel, RemoveMetadata, RemoveStep,
-    RenameProject, RenameTask, ReopenTask, RequestAiReview, RestoreProject, RestoreTask,
-    SetDueDate, SetKey, SetMetadata, SetPriority, StartTask, UnassignTask, UnblockTask,
+    AddComment, AddLabel, AddStep, ArchiveProject, AssignTask, BlockTask, CancelTask, CompleteStep,
+    CompleteTask, CreateProject, CreateTask, DeleteTask, DescribeProject, DescribeTask,
+    EstimateTask, MoveTask, RecordAiReview, RemoveLabel, RemoveMetadata, RemoveStep, RenameProject,
+    RenameTask, ReopenTask, RequestAiReview, RestoreProject, RestoreTask, SetDueDate, SetKey,
+    SetMetadata, SetPriority, StartTask, UnassignTask, UnblockTask,
 };
 use utoipa_axum::router::OpenApiRouter;
 
