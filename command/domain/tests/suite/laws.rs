@@ -181,22 +181,26 @@ proptest! {
         prop_assert_eq!(!decided(&state, &facts, &command).is_empty() && state.is_some(), restores);
     }
 
-    /// Also such orders as no decision makes: what exists goes on existing, and what does not only begins by being
-    /// created.
+    /// Also such orders as no decision makes: what exists goes on existing, whatever creates it again, and what does
+    /// not only begins by being created.
     #[test]
     fn evolve_takes_any_event_in_any_state(events in vec(event(), 0..HISTORY_MAX)) {
         let (mut project, mut task) = (None::<Project>, None::<Task>);
         for event in events {
             match event {
                 Event::Project(event) => {
-                    let exists = project.is_some() || matches!(event, ProjectEvent::Created(_));
+                    let created = matches!(event, ProjectEvent::Created(_));
+                    let before = project.clone();
                     project = Project::evolve(project, &event);
-                    prop_assert_eq!(project.is_some(), exists);
+                    prop_assert_eq!(project.is_some(), created || before.is_some());
+                    prop_assert!(!created || before.is_none() || project == before);
                 }
                 Event::Task(event) => {
-                    let exists = task.is_some() || matches!(event, TaskEvent::Created(_));
+                    let created = matches!(event, TaskEvent::Created(_));
+                    let before = task.clone();
                     task = Task::evolve(task, &event);
-                    prop_assert_eq!(task.is_some(), exists);
+                    prop_assert_eq!(task.is_some(), created || before.is_some());
+                    prop_assert!(!created || before.is_none() || task == before);
                 }
                 Event::TaskKey(_) => {} // Nobody's state: the handler reads reservations as they are.
             }
