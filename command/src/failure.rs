@@ -100,6 +100,7 @@ fn failed(error: &foldline_log::Error) -> Problem {
             )
         }
         Error::Install(_)
+        | Error::NotEmpty { .. }
         | Error::Refused(_)
         | Error::Malformed(_)
         | Error::Gap { .. }

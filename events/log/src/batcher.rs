@@ -35,7 +35,7 @@ const RETRY_PAUSE_MS_MIN: u64 = 50;
 const RETRY_PAUSE_MS_MAX: u64 = 2_000;
 
 /// Separates an event's tags on their way into the database.
-const TAG_SEPARATOR: char = '\u{1f}';
+pub(crate) const TAG_SEPARATOR: char = '\u{1f}';
 
 pub(crate) struct Request {
     append: Append,

@@ -11,6 +11,10 @@ pub enum Error {
     NotMigrated(#[source] sqlx::Error),
     #[error("cannot install the log's functions")]
     Install(#[source] sqlx::Error),
+    #[error(
+        "this log is not empty: its head is at position {head}; only an empty one takes an offline import"
+    )]
+    NotEmpty { head: Position },
     #[error("cannot read the log")]
     Read(#[source] sqlx::Error),
     #[error(

@@ -11,6 +11,7 @@ mod error;
 pub mod feed;
 mod install;
 mod kafka;
+mod offline;
 mod read;
 pub mod relay;
 mod store;
@@ -21,6 +22,7 @@ pub use error::Error;
 pub use feed::{Delivery, Feed, Mark, Slice, Start};
 pub use install::install;
 pub use kafka::KafkaOptions;
+pub use offline::{Offline, OfflineAppend, OfflineImport};
 pub use store::{Log, LogOptions, Service};
 pub use wake::Wake;
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The notification channel of a log, in the database that holds it.
-const CHANNEL: &str = "foldline_log";
+pub(crate) const CHANNEL: &str = "foldline_log";
 
 /// How long a reader waits for a wake before it looks by itself.
 pub(crate) const POLL_INTERVAL_MS: u64 = 500;

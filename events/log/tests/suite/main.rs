@@ -9,6 +9,7 @@ mod append;
 mod guards;
 mod idempotency;
 mod kafka;
+mod offline;
 mod reading;
 mod rights;
 mod store;

@@ -62,6 +62,22 @@ async fn only_the_command_service_may_append() {
 }
 
 #[tokio::test]
+async fn no_service_may_say_when_something_was_recorded() {
+    let database = database().await;
+    let mut owner = owner(&database).await;
+    for role in [
+        "foldline_command",
+        "foldline_relay",
+        "foldline_projector",
+        "foldline_query",
+    ] {
+        let call = "select log.append_offline(0,'{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}')";
+        let refused = as_role(&mut owner, role, call).await.unwrap_err();
+        assert!(refused.contains("permission denied"), "{role}: {refused}");
+    }
+}
+
+#[tokio::test]
 async fn appending_in_a_stricter_isolation_is_refused() {
     let database = database().await;
     let mut owner = owner(&database).await;
