@@ -1,11 +1,17 @@
 //! One struct of settings per role, read once from flags and environment. Every problem is reported, together.
 
+mod status;
+mod verify;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
 use foldline_gate::Secret;
 use foldline_log::KafkaOptions;
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
+
+pub use status::{StatusArgs, StatusConfig};
+pub use verify::{VerifyArgs, VerifyConfig, Verifying};
 
 /// Where the log is.
 #[derive(Args, Clone, Default)]
@@ -372,7 +378,12 @@ impl MigrateArgs {
 }
 
 impl LogArgs {
-    fn read(&self, shared: &DatabaseArgs) -> Result<Database, String> {
+    /// Whether any database is named.
+    pub fn is_given(&self, shared: &DatabaseArgs) -> bool {
+        self.log_url.is_some() || shared.database_url.is_some()
+    }
+
+    pub fn read(&self, shared: &DatabaseArgs) -> Result<Database, String> {
         let given = Given {
             name: "LOG_URL",
             url: self.log_url.as_deref(),

@@ -1,30 +1,35 @@
 //! `foldline import`: the commands of a history file, sent to a command service as if somebody had sent one by one.
 //!
 //! It is a client like any other: it owns the way from a file to the HTTP API, and must not know the log, a view or a
-//! rule of any context. What it needs of a command is its stream and the project it refers to; read [`window`] for the
-//! order that it keeps, then [`server`] for how it persists. Command ids make repeating it harmless, so an import
-//! that broke off is continued by running it again.
+//! rule of any context. What it needs of a command is its stream, and the project and the key it names; read [`window`] for
+//! the order that it keeps, then [`server`] for how it persists. Command ids make repeating it harmless, so an import
+//! that broke off is continued by running it again. [`offline`] is the other way: past the service into an empty log.
 
-mod lines;
+pub(crate) mod lines;
+mod offline;
+mod order;
 mod progress;
 mod server;
 mod summary;
+mod target;
 mod window;
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::Context;
 use clap::Args;
-use foldline_command::Verdict;
+use foldline_command::{Outcome, Verdict};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use self::{
     lines::Source,
+    offline::OfflineArgs,
     progress::Progress,
     server::{Answer, Server},
     summary::Summary,
     window::Window,
 };
+pub(crate) use target::TargetArgs;
 
 /// How many requests are on their way at the same time. Measured on 2 shared cores with the first 20,000 commands of
 /// the history, in commands a second: 3,100 to 3,200 with 8 requests of 500; 2,600 to 2,800 with 4 of 500; 2,800 to
@@ -33,18 +38,16 @@ const REQUESTS_IN_FLIGHT_MAX: usize = 8;
 /// How many commands go in one request.
 const COMMANDS_PER_REQUEST: usize = 500;
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub struct ImportArgs {
     /// A file with one command a line, plain or gzip; `-` reads standard input
     file: PathBuf,
 
-    /// The command service, such as http://127.0.0.1:8080
-    #[arg(long, value_name = "URL", env = "FOLDLINE_SERVER")]
-    server: String,
+    #[command(flatten)]
+    target: TargetArgs,
 
-    /// Who imports; `foldline token` makes one
-    #[arg(long, env = "FOLDLINE_TOKEN", hide_env_values = true)]
-    token: String,
+    #[command(flatten)]
+    offline: OfflineArgs,
 
     /// Print the summary as one line of JSON
     #[arg(long)]
@@ -54,10 +57,27 @@ pub struct ImportArgs {
 /// Imports the file, and says on standard output what became of its commands.
 ///
 /// # Errors
-/// When it could not be brought to its end. A command that was rejected is no error, but makes the exit code 1.
+/// When it could not be brought to its end. A command that was rejected, and whose line does not say that it must be, is
+/// no error, but makes the exit code 1.
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
-    let server = Server::new(&args.server, &args.token)?;
     let source = lines::open(&args.file)?;
+    if args.offline.offline {
+        let began = Instant::now();
+        let mut summary = offline::run(source, &args.offline, &args.target).await?;
+        summary.took(began.elapsed());
+        return Ok(told(&summary, args.json));
+    }
+    send(source, &args.target, args.json).await
+}
+
+/// Sends all commands of a source, and says what became of them.
+pub(crate) async fn send(
+    source: Source,
+    target: &TargetArgs,
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
+    let target = target.find().await?;
+    let server = Server::new(&target.server, &target.token)?;
     let mut import = Import {
         progress: Progress::new(&source),
         source,
@@ -71,12 +91,16 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let mut summary = import.summary;
     summary.took(began.elapsed());
     carried.with_context(|| summary.broken_off())?;
-    if args.json {
+    Ok(told(&summary, as_json))
+}
+
+fn told(summary: &Summary, as_json: bool) -> ExitCode {
+    if as_json {
         println!("{}", summary.as_json());
     } else {
         print!("{summary}");
     }
-    Ok(ExitCode::from(u8::from(summary.rejected() > 0)))
+    ExitCode::from(u8::from(!summary.is_as_expected()))
 }
 
 struct Import {
@@ -121,7 +145,7 @@ impl Import {
         for line in lines {
             match line.command {
                 Ok(command) => self.window.push(command),
-                Err(problem) => self.summary.reject("LINE_MALFORMED", line.number, &problem),
+                Err(problem) => self.summary.malformed(line.number, &problem),
             }
         }
     }
@@ -130,11 +154,11 @@ impl Import {
         self.window.answered(&answer.commands);
         for (command, verdict) in answer.commands.iter().zip(answer.verdicts) {
             match verdict {
-                Verdict::Accepted(accepted) => self.summary.accept(accepted.outcome),
-                Verdict::Known(_) => self.summary.known += 1,
+                Verdict::Accepted(accepted) => self.summary.accept(command, accepted.outcome),
+                Verdict::Known(_) => self.summary.accept(command, Outcome::Known),
                 Verdict::Rejected { problem, .. } => {
                     let detail = problem.detail.as_deref().unwrap_or(&problem.title);
-                    self.summary.reject(&problem.code, command.line, detail);
+                    self.summary.reject(command, &problem.code, detail);
                 }
             }
         }

@@ -4,16 +4,19 @@
 //! together. Read [`up`] next for all of them in one process, [`roles`] for each in a process of its own.
 
 mod config;
+mod demo;
 mod folder;
 mod import;
 mod migrate;
 mod roles;
 mod serve;
 mod shutdown;
+mod status;
 mod telemetry;
 mod token;
 mod up;
 mod up_kafka;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -47,8 +50,14 @@ enum Task {
     Migrate(config::MigrateArgs),
     /// Issue a development token.
     Token(token::TokenArgs),
-    /// Send a file of commands (NDJSON, plain or gzip) to a running server.
+    /// Send a file of commands (NDJSON, plain or gzip) to a running server, or write it into an empty log.
     Import(import::ImportArgs),
+    /// Make up projects and tasks, and send them to a running server.
+    Demo(demo::DemoArgs),
+    /// Say how far the views and the relay follow the log; exit code 0: caught up, 1: lagging, 2: unreachable.
+    Status(config::StatusArgs),
+    /// Recount the dashboards from the tasks, and the like; exit code 0: equal, 1: something differs, 2: not checked.
+    Verify(config::VerifyArgs),
 }
 
 #[tokio::main]
@@ -69,7 +78,13 @@ async fn main() -> ExitCode {
         Task::Relay(args) => roles::run_relay(args).await,
         Task::Migrate(args) => migrate::run(args).await,
         Task::Token(args) => token::run(args),
+        Task::Status(args) => return status::run(args).await,
+        Task::Verify(args) => return verify::run(args).await,
         Task::Import(args) => match import::run(args).await {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        Task::Demo(args) => match demo::run(args).await {
             Ok(code) => return code,
             Err(error) => Err(error),
         },

@@ -58,10 +58,7 @@ pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
             start,
         };
         let kafka = Kafka::find(&config, &folder).await?;
-        let ended = run_on(
-            saying, logs, &folder, &databases, &kafka, &ports, &shutdown,
-        )
-        .await;
+        let ended = run_on(saying, logs, &folder, &databases, &kafka, &ports, &shutdown).await;
         let stopped = kafka.stop().await;
         ended.and(stopped)
     };
@@ -114,10 +111,7 @@ async fn run_on(
 }
 
 /// The roles are not there yet, so this process writes the sample itself, as a command service would.
-async fn create_sample(
-    databases: &Databases,
-    folder: &Folder,
-) -> anyhow::Result<sample::Start> {
+async fn create_sample(databases: &Databases, folder: &Folder) -> anyhow::Result<sample::Start> {
     let log = roles::open_log(&databases.log, Service::Command).await?;
     let (_routes, handler) = roles::command_routes(&log, &folder.secret()?);
     sample::create_when_empty(&log, &handler).await

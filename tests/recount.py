@@ -1,13 +1,22 @@
 #!/usr/bin/env python3
-"""Counts from a history file what the dashboards of its projects must say.
+"""Counts from a history file what the dashboards of its projects and assignees must say.
 
     recount.py [--lines N] FILE
 
-FILE is newline-delimited JSON, plain or gzip, as README.md beside the history describes it. Only the first N lines are
-counted when --lines is given. Prints {"<project id>": {...}} with, per project: how many tasks there are and how many
-are in each status; the estimated hours of all tasks; the actual hours of completed tasks; and of completed tasks that
-have actual hours and an estimate above 0, how many there are, and the sum of their ratios actual / estimated, each in
-millionths and rounded half up before it is added.
+FILE is newline-delimited JSON, plain or gzip, one command a line, each task's and each project's in the order in which
+they happened. Lines that say what they expect are meant to be rejected, and a command id that came before is a repetition:
+neither counts. Only the first N lines are looked at when --lines is given.
+
+Prints {"projects": {id: ...}, "assignees": {id: ...}}. Deleted tasks count nowhere. For each owner of tasks:
+
+    figures   how many tasks there are, how many in each status and of each priority; the estimated hours of all tasks, and
+              the actual hours of completed tasks, in hundredths; and of completed tasks that have actual hours and an
+              estimate above 0, how many there are, and the sum of their ratios actual / estimated, each in millionths and
+              rounded half up before it is added
+    days      by UTC day: how many of the tasks were created on it; how many are completed, and were so on it; and how many
+              are due on it and neither completed nor cancelled
+
+Whoever has no tasks is left out, and so are days on which nothing is.
 
 It knows the file and these definitions, and nothing of the product: that is the point of it.
 """
@@ -16,11 +25,24 @@ import argparse
 import gzip
 import json
 import sys
+from collections import defaultdict
+from datetime import datetime, timezone
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import islice
 
 GZIP_MAGIC = b"\x1f\x8b"
 MILLION = Decimal(1_000_000)
+STATUSES = ("open", "in_progress", "blocked", "completed", "cancelled")
+PRIORITIES = ("low", "medium", "high", "critical")
+# A type that is passed over in silence would make the count wrong in silence, so those that count nothing are named.
+COUNT_NOTHING = {
+    f"tasks.{name}"
+    for name in (
+        "create_project rename_project describe_project archive_project restore_project rename_task describe_task set_key "
+        "add_label remove_label set_metadata remove_metadata add_comment add_step complete_step remove_step "
+        "request_ai_review record_ai_review"
+    ).split()
+}
 
 
 def lines_of(path):
@@ -31,78 +53,118 @@ def lines_of(path):
         yield from file
 
 
+def utc_day(at):
+    return datetime.fromisoformat(at.replace("Z", "+00:00")).astimezone(timezone.utc).date().isoformat()
+
+
 def tasks_after(lines):
-    """Every project's id, and every task as the commands leave it."""
-    projects, tasks = [], {}
+    """Every task as the commands leave it."""
+    tasks, seen = {}, set()
     for line in lines:
         # Decimals, because hours are added exactly.
         command = json.loads(line, parse_float=Decimal, parse_int=Decimal)
-        kind, aggregate, data = command["type"], command["aggregate"], command["data"]
-        if kind == "tasks.create_project":
-            projects.append(aggregate)
-        elif kind == "tasks.create_task":
-            tasks[aggregate] = {
-                "project": data["projectId"],
-                "status": "open",
-                "estimated": data.get("estimatedHours"),
-                "actual": None,
-            }
-        elif kind == "tasks.start_task":
-            tasks[aggregate]["status"] = "in_progress"
-        elif kind == "tasks.complete_task":
-            tasks[aggregate].update(status="completed", actual=data.get("actualHours"))
-        elif kind == "tasks.reopen_task":
-            tasks[aggregate].update(status="open", actual=None)
-        elif kind == "tasks.cancel_task":
-            tasks[aggregate]["status"] = "cancelled"
-        elif kind not in (
-            "tasks.assign_task",
-            "tasks.add_label",
-            "tasks.add_step",
-            "tasks.complete_step",
-        ):
-            # A type that is passed over in silence would make the count wrong in silence.
-            sys.exit(f"recount.py does not know {kind}")
-    return projects, tasks
+        if "expect" in command or command["id"] in seen:
+            continue
+        seen.add(command["id"])
+        if command["type"] not in COUNT_NOTHING:
+            apply(tasks, command)
+    return tasks.values()
+
+
+def apply(tasks, command):
+    kind, data, day = command["type"].removeprefix("tasks."), command["data"], utc_day(command["at"])
+    if kind == "create_task":
+        tasks[command["aggregate"]] = {
+            "project": data["projectId"],
+            "assignee": None,
+            "status": "open",
+            "priority": data["priority"],
+            "estimated": data.get("estimatedHours"),
+            "actual": None,
+            "due": data.get("dueDate"),
+            "created": day,
+            "completed": None,
+            "deleted": False,
+        }
+        return
+    task = tasks[command["aggregate"]]
+    if kind == "start_task":
+        task["status"] = "in_progress"
+    elif kind == "block_task":
+        if task["status"] != "blocked":
+            task["resumed"] = task["status"]
+        task["status"] = "blocked"
+    elif kind == "unblock_task":
+        task["status"] = task["resumed"]
+    elif kind == "complete_task":
+        task.update(status="completed", actual=data.get("actualHours"), completed=day)
+    elif kind == "reopen_task":
+        task.update(status="open", actual=None, completed=None)
+    elif kind == "cancel_task":
+        task["status"] = "cancelled"
+    elif kind == "set_priority":
+        task["priority"] = data["priority"]
+    elif kind == "estimate_task":
+        task["estimated"] = data["estimatedHours"]
+    elif kind == "set_due_date":
+        task["due"] = data["dueDate"]
+    elif kind == "assign_task":
+        task["assignee"] = data["assigneeId"]
+    elif kind == "unassign_task":
+        task["assignee"] = None
+    elif kind == "move_task":
+        task["project"] = data["projectId"]
+    elif kind == "delete_task":
+        task["deleted"] = True
+    elif kind == "restore_task":
+        task["deleted"] = False
+    else:
+        sys.exit(f"recount.py does not know {command['type']}")
 
 
 def millionths(actual, estimated):
     return int((actual * MILLION / estimated).quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
 
+def hundredths(hours):
+    return int(hours * 100)
+
+
+def empty():
+    names = ("total", *STATUSES, *PRIORITIES, "estimated_hundredths", "actual_hundredths")
+    figures = dict.fromkeys((*names, "efficiency_count", "efficiency_micros"), 0)
+    return {"figures": figures, "days": defaultdict(lambda: {"created": 0, "completed": 0, "due": 0})}
+
+
+def count(owner, task):
+    figures, days = owner["figures"], owner["days"]
+    figures["total"] += 1
+    figures[task["status"]] += 1
+    figures[task["priority"]] += 1
+    figures["estimated_hundredths"] += hundredths(task["estimated"] or 0)
+    days[task["created"]]["created"] += 1
+    if task["due"] and task["status"] not in ("completed", "cancelled"):
+        days[task["due"]]["due"] += 1
+    if task["status"] != "completed":
+        return
+    days[task["completed"]]["completed"] += 1
+    if task["actual"] is None:
+        return
+    figures["actual_hundredths"] += hundredths(task["actual"])
+    if task["estimated"]:
+        figures["efficiency_count"] += 1
+        figures["efficiency_micros"] += millionths(task["actual"], task["estimated"])
+
+
 def recount(lines):
-    projects, tasks = tasks_after(lines)
-    counts = {
-        project: {
-            "total": 0,
-            "open": 0,
-            "inProgress": 0,
-            "completed": 0,
-            "cancelled": 0,
-            "estimatedHours": Decimal(0),
-            "actualHours": Decimal(0),
-            "efficiencyCount": 0,
-            "efficiencyMicros": 0,
-        }
-        for project in projects
-    }
-    fields = {"open": "open", "in_progress": "inProgress", "completed": "completed", "cancelled": "cancelled"}
-    for task in tasks.values():
-        count = counts[task["project"]]
-        count["total"] += 1
-        count[fields[task["status"]]] += 1
-        count["estimatedHours"] += task["estimated"] or 0
-        if task["status"] != "completed" or task["actual"] is None:
+    projects, assignees = defaultdict(empty), defaultdict(empty)
+    for task in tasks_after(lines):
+        if task["deleted"]:
             continue
-        count["actualHours"] += task["actual"]
-        if task["estimated"]:
-            count["efficiencyCount"] += 1
-            count["efficiencyMicros"] += millionths(task["actual"], task["estimated"])
-    for count in counts.values():
-        count["averageEfficiency"] = (
-            count["efficiencyMicros"] / count["efficiencyCount"] / 1e6 if count["efficiencyCount"] else None
-        )
-    return counts
+        count(projects[task["project"]], task)
+        if task["assignee"]:
+            count(assignees[task["assignee"]], task)
+    return {"projects": projects, "assignees": assignees}
 
 
 def main():
@@ -110,8 +172,7 @@ def main():
     parser.add_argument("--lines", type=int, help="count only so many lines")
     parser.add_argument("file")
     arguments = parser.parse_args()
-    counts = recount(islice(lines_of(arguments.file), arguments.lines))
-    json.dump(counts, sys.stdout, indent=1, sort_keys=True, default=float)
+    json.dump(recount(islice(lines_of(arguments.file), arguments.lines)), sys.stdout, indent=1, sort_keys=True)
     print()
 
 

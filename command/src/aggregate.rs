@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use crate::{
     Handler,
+    digest::Digest,
+    offline::{Offline, States},
     streams::{Reading, Streams},
 };
 
@@ -32,15 +34,20 @@ pub(crate) trait Aggregate:
     /// What the decision needs to know of other streams, and guards that hold it true until the append.
     fn facts(
         handler: &Handler,
-        tenant: &Tenant,
+        of: Of<'_>,
         command: &Self::Command,
         reading: Reading,
     ) -> impl Future<Output = Result<(Self::Facts, Vec<Guard>), Error>> + Send;
 
+    /// The same where there is no log yet and all states lie in memory; nobody writes meanwhile, so nothing is guarded.
+    fn facts_offline(offline: &Offline, tenant: &Tenant, command: &Self::Command) -> Self::Facts;
+
+    fn states(offline: &mut Offline) -> &mut States<Self>;
+
     /// What must be written to other streams in the same append: a decision that yields `events` on the state `before`
     /// has this beside them.
     fn beside(
-        handler: &Handler,
+        digest: &Digest,
         of: Of<'_>,
         before: Option<&Self>,
         events: &[Self::Event],
@@ -56,7 +63,7 @@ pub(crate) struct Of<'a> {
 }
 
 /// An event for another stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Beside {
     pub(crate) stream: String,
     pub(crate) expected: Expected,

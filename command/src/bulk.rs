@@ -1,8 +1,8 @@
 //! Many commands in one request, as if they were sent one after another, and as concurrently as that allows.
 //!
-//! Items on one stream go in order. An item that refers to a stream without writing it (a task's project) goes after
-//! the earlier items that write that stream and before the later ones. All others go at the same time, so that the
-//! log writes them together.
+//! Items on one stream go in order, and so do items that take one key or change keys. An item that refers to a stream
+//! without writing it (a task's project) goes after the earlier items that write that stream and before the later ones.
+//! All others go at the same time, so that the log writes them together.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,10 @@ use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use crate::{Accepted, Handler, Item, Outcome, Request, Verdict, Verdicts, tasks::project_of};
+use crate::{
+    Accepted, Handler, Item, Outcome, Request, Verdict, Verdicts,
+    tasks::{Keys, keys_of, project_of},
+};
 
 /// How many commands one request may bring.
 pub const COMMANDS_PER_REQUEST_MAX: usize = 1_000;
@@ -88,11 +91,30 @@ fn split(body: &str) -> Result<Vec<Box<RawValue>>, Problem> {
     }
 }
 
+/// An item that cannot be read: its id, where it has one, and why.
+pub(crate) struct Unreadable {
+    command_id: Option<Uuid>,
+    pub(crate) problem: Problem,
+}
+
 fn request(item: &str, trace_context: Option<&str>) -> Read {
+    read_item(item, trace_context).map_err(|item| Box::new(rejected(item.command_id, item.problem)))
+}
+
+pub(crate) fn read_item(
+    item: &str,
+    trace_context: Option<&str>,
+) -> Result<Request, Box<Unreadable>> {
+    let unreadable = |command_id, problem| {
+        Box::new(Unreadable {
+            command_id,
+            problem,
+        })
+    };
     let item: Item =
-        parse_object(item).map_err(|problem| Box::new(rejected(command_id_of(item), problem)))?;
+        parse_object(item).map_err(|problem| unreadable(command_id_of(item), problem))?;
     let command = Command::parse(&item.command_type, item.data.get())
-        .map_err(|error| Box::new(rejected(Some(item.id), invalid(&error))))?;
+        .map_err(|error| unreadable(Some(item.id), invalid(&error)))?;
     Ok(Request {
         id: item.id,
         command,
@@ -213,25 +235,51 @@ fn waits(items: &[Read]) -> Vec<Vec<usize>> {
     for (index, item) in items.iter().enumerate() {
         let mut earlier = Vec::new();
         if let Ok(request) = item {
-            if let Some(stream) = refers_to(&request.command) {
-                earlier.extend(writers.get(&stream).copied());
-                referring.entry(stream).or_default().push(index);
+            let Touched { refers_to, writes } = touched(request);
+            for what in refers_to {
+                earlier.extend(writers.get(&what).copied());
+                referring.entry(what).or_default().push(index);
             }
-            let stream = request.command.stream(request.aggregate);
-            earlier.extend(referring.remove(&stream).unwrap_or_default());
-            earlier.extend(writers.insert(stream, index));
+            for what in writes {
+                earlier.extend(referring.remove(&what).unwrap_or_default());
+                earlier.extend(writers.insert(what, index));
+            }
         }
         waits.push(earlier);
     }
     waits
 }
 
-/// A stream that the command depends on without writing it.
-fn refers_to(command: &Command) -> Option<String> {
-    match command {
-        Command::Project(_) => None,
-        Command::Task(command) => project_of(command).map(project_stream),
+/// What a command depends on, and what it changes: streams, and the keys of tasks.
+struct Touched {
+    refers_to: Vec<String>,
+    writes: Vec<String>,
+}
+
+fn touched(request: &Request) -> Touched {
+    // No stream is called so.
+    const ALL_KEYS: &str = "keys";
+    let mut touched = Touched {
+        refers_to: vec![],
+        writes: vec![request.command.stream(request.aggregate)],
+    };
+    match &request.command {
+        Command::Project(_) => {}
+        Command::Task(command) => {
+            touched
+                .refers_to
+                .extend(project_of(command).map(project_stream));
+            match keys_of(command) {
+                Keys::Leave => {}
+                Keys::Take(key) => {
+                    touched.refers_to.push(ALL_KEYS.to_owned());
+                    touched.writes.push(format!("key/{key}"));
+                }
+                Keys::Change => touched.writes.push(ALL_KEYS.to_owned()),
+            }
+        }
     }
+    touched
 }
 
 #[cfg(test)]
@@ -277,6 +325,30 @@ mod tests {
             waits(&items),
             [vec![], vec![0], vec![0], vec![1, 2, 0], vec![3]]
         );
+    }
+
+    #[test]
+    fn who_takes_a_key_goes_after_those_who_took_it_or_may_give_it_back() {
+        let keyed = |task, key: &str| {
+            let project = Uuid::from_u128(1);
+            let data = format!(
+                r#"{{"projectId":"{project}","title":"t","priority":"low","key":"{key}"}}"#
+            );
+            item("tasks.create_task", task, &data)
+        };
+        let items = [
+            keyed(10, "a"),
+            keyed(11, "b"),
+            keyed(12, "a"),
+            item("tasks.set_key", 10, r#"{"key":null}"#),
+            keyed(13, "c"),
+            task_in(14, 1),
+            item("tasks.set_key", 11, r#"{"key":"d"}"#),
+        ];
+        let waits = waits(&items);
+        assert_eq!(waits[..3], [vec![], vec![], vec![0]]);
+        assert_eq!(waits[3], [0, 0, 1, 2]);
+        assert_eq!(waits[4..], [vec![3], vec![], vec![1, 4, 3]]);
     }
 
     #[test]

@@ -90,21 +90,21 @@ pub fn created_id(caller: &Caller, command_id: Uuid) -> Uuid {
 }
 
 /// A request whose sender may make it, ready to be decided.
-struct Intake {
+pub(crate) struct Intake {
     caller: Caller,
-    key: Key,
-    command_id: Uuid,
+    pub(crate) key: Key,
+    pub(crate) command_id: Uuid,
     aggregate: Uuid,
     occurred_at: DateTime<Utc>,
-    expected_version: Option<Version>,
-    input_hmac: Vec<u8>,
+    pub(crate) expected_version: Option<Version>,
+    pub(crate) input_hmac: Vec<u8>,
     trace_context: Option<String>,
     correlation_id: Uuid,
     causation_id: Uuid,
 }
 
 /// What was decided.
-enum Decision<E> {
+pub(crate) enum Decision<E> {
     Record(Vec<E>),
     Nothing,
     No(Failure),
@@ -126,12 +126,8 @@ impl Handler {
         reason = "a command enters here, and may say no time of its own"
     )]
     pub async fn handle(&self, caller: &Caller, request: Request) -> Result<Accepted, Failure> {
-        let now = Utc::now();
-        let at = request.at.unwrap_or(now);
-        if at < DateTime::UNIX_EPOCH || at > now + OCCURRED_AHEAD_MAX {
-            return Err(Failure::OccurredAtOutOfRange { at });
-        }
-        let intake = self.intake(caller, &request, at);
+        let at = occurred_at(&request, Utc::now())?;
+        let intake = Intake::of(caller, &request, at, &self.digest);
         let command_type = request.command.context_type();
         let span = info_span!(
             "command",
@@ -172,29 +168,6 @@ impl Handler {
         answer
     }
 
-    fn intake(&self, caller: &Caller, request: &Request, occurred_at: DateTime<Utc>) -> Intake {
-        Intake {
-            caller: caller.clone(),
-            key: Key {
-                tenant: caller.tenant.clone(),
-                stream: request.command.stream(request.aggregate),
-            },
-            command_id: request.id,
-            aggregate: request.aggregate,
-            occurred_at,
-            expected_version: request.expected_version,
-            input_hmac: self.digest.of(
-                &request.command,
-                request.aggregate,
-                request.at,
-                request.expected_version,
-            ),
-            trace_context: request.trace_context.clone(),
-            correlation_id: request.correlation_id.unwrap_or(request.id),
-            causation_id: request.causation_id.unwrap_or(request.id),
-        }
-    }
-
     async fn run<A: Aggregate>(
         &self,
         intake: &Intake,
@@ -217,12 +190,12 @@ impl Handler {
                 Reading::Cached if A::creates(&command) => streams.cached(&intake.key).await,
                 Reading::Cached | Reading::Fresh => streams.load(&intake.key, reading).await?,
             };
-            let (facts, guards) = A::facts(self, &intake.key.tenant, &command, reading).await?;
+            let (facts, guards) = A::facts(self, intake.whose(), &command, reading).await?;
             let decision = decide(intake.expected_version, seen.as_deref(), &facts, &command);
             let answer = match (decision, reading) {
                 (Decision::Record(events), _) => {
                     self.record(intake, seen, events, &facts, guards).await?
-                },
+                }
                 (Decision::Nothing | Decision::No(_), Reading::Cached) => None,
                 (Decision::Nothing, Reading::Fresh) => {
                     return self
@@ -258,7 +231,7 @@ impl Handler {
         let before = seen.as_ref().map_or(0, |seen| seen.version);
         let after = before + Version::try_from(events.len()).expect("a decision has few events");
         let state = seen.map(|seen| seen.state.clone());
-        let beside = A::beside(self, intake.of(), state.as_ref(), &events, facts);
+        let beside = A::beside(&self.digest, intake.whose(), state.as_ref(), &events, facts);
         let state = events
             .iter()
             .fold(state, |state, event| A::evolve(state, event));
@@ -324,7 +297,16 @@ impl Handler {
     }
 }
 
-fn decide<A: Aggregate>(
+/// When it happened, unless that cannot be.
+pub(crate) fn occurred_at(request: &Request, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure> {
+    let at = request.at.unwrap_or(now);
+    if at < DateTime::UNIX_EPOCH || at > now + OCCURRED_AHEAD_MAX {
+        return Err(Failure::OccurredAtOutOfRange { at });
+    }
+    Ok(at)
+}
+
+pub(crate) fn decide<A: Aggregate>(
     expected_version: Option<Version>,
     seen: Option<&Folded<A>>,
     facts: &A::Facts,
@@ -342,14 +324,42 @@ fn decide<A: Aggregate>(
 }
 
 impl Intake {
-    fn of(&self) -> Of<'_> {
+    pub(crate) fn of(
+        caller: &Caller,
+        request: &Request,
+        occurred_at: DateTime<Utc>,
+        digest: &Digest,
+    ) -> Self {
+        Self {
+            caller: caller.clone(),
+            key: Key {
+                tenant: caller.tenant.clone(),
+                stream: request.command.stream(request.aggregate),
+            },
+            command_id: request.id,
+            aggregate: request.aggregate,
+            occurred_at,
+            expected_version: request.expected_version,
+            input_hmac: digest.of(
+                &request.command,
+                request.aggregate,
+                request.at,
+                request.expected_version,
+            ),
+            trace_context: request.trace_context.clone(),
+            correlation_id: request.correlation_id.unwrap_or(request.id),
+            causation_id: request.causation_id.unwrap_or(request.id),
+        }
+    }
+
+    pub(crate) fn whose(&self) -> Of<'_> {
         Of {
             tenant: &self.key.tenant,
             aggregate: self.aggregate,
         }
     }
 
-    fn append<A: Aggregate>(
+    pub(crate) fn append<A: Aggregate>(
         &self,
         expected: Expected,
         events: Vec<A::Event>,

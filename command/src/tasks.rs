@@ -17,6 +17,8 @@ use uuid::Uuid;
 use crate::{
     Handler,
     aggregate::{Aggregate, Beside, Of},
+    digest::Digest,
+    offline::{Offline, States},
     streams::{Key, Reading, Streams},
 };
 
@@ -36,9 +38,9 @@ impl Aggregate for Project {
 
     fn least_role(command: &ProjectCommand) -> Role {
         match command {
-            ProjectCommand::Create(_)
-            | ProjectCommand::Rename(_)
-            | ProjectCommand::Describe(_) => Role::Member,
+            ProjectCommand::Create(_) | ProjectCommand::Rename(_) | ProjectCommand::Describe(_) => {
+                Role::Member
+            }
             ProjectCommand::Archive(_) | ProjectCommand::Restore(_) => Role::Admin,
         }
     }
@@ -49,20 +51,20 @@ impl Aggregate for Project {
 
     async fn facts(
         _: &Handler,
-        _: &Tenant,
+        _: Of<'_>,
         _: &ProjectCommand,
         _: Reading,
     ) -> Result<((), Vec<Guard>), Error> {
         Ok(((), vec![]))
     }
 
-    fn beside(
-        _: &Handler,
-        _: Of<'_>,
-        _: Option<&Self>,
-        _: &[Self::Event],
-        (): &(),
-    ) -> Vec<Beside> {
+    fn facts_offline(_: &Offline, _: &Tenant, _: &ProjectCommand) {}
+
+    fn states(offline: &mut Offline) -> &mut States<Self> {
+        &mut offline.projects
+    }
+
+    fn beside(_: &Digest, _: Of<'_>, _: Option<&Self>, _: &[Self::Event], (): &()) -> Vec<Beside> {
         vec![]
     }
 }
@@ -89,14 +91,17 @@ impl Aggregate for Task {
     /// reservation is appended to the stream as it was read here.
     async fn facts(
         handler: &Handler,
-        tenant: &Tenant,
+        of: Of<'_>,
         command: &TaskCommand,
         reading: Reading,
     ) -> Result<(Facts, Vec<Guard>), Error> {
-        let key = match key_of(command) {
+        let tenant = of.tenant;
+        let mut key = match key_of(command) {
             Some(key) => key_facts(handler, tenant, key).await?,
             None => KeyFacts::default(),
         };
+        // The state was read before: it may not know yet that the task itself has taken the key. The append finds out.
+        key.holder = key.holder.filter(|holder| *holder != of.aggregate);
         let Some(project_id) = project_of(command) else {
             let facts = Facts { project: None, key };
             return Ok((facts, vec![]));
@@ -117,15 +122,33 @@ impl Aggregate for Task {
         Ok((Facts { project, key }, guards.collect()))
     }
 
+    fn facts_offline(offline: &Offline, tenant: &Tenant, command: &TaskCommand) -> Facts {
+        let project = project_of(command).and_then(|id| offline.projects.get(&project_stream(id)));
+        let key = key_of(command).and_then(|key| {
+            let stream = key_stream(key_id(&offline.digest, tenant, key));
+            offline.keys.get(&stream).copied()
+        });
+        Facts {
+            project: project.map(|project| ProjectFacts {
+                archived: project.state.archived(),
+            }),
+            key: key.unwrap_or_default(),
+        }
+    }
+
+    fn states(offline: &mut Offline) -> &mut States<Self> {
+        &mut offline.tasks
+    }
+
     fn beside(
-        handler: &Handler,
+        digest: &Digest,
         of: Of<'_>,
         before: Option<&Self>,
         events: &[TaskEvent],
         facts: &Facts,
     ) -> Vec<Beside> {
         let to = |key: &str, expected, event: fn(Uuid) -> KeyEvent| {
-            let id = key_id(handler, of.tenant, key);
+            let id = key_id(digest, of.tenant, key);
             Beside {
                 stream: key_stream(id),
                 expected,
@@ -175,6 +198,24 @@ fn key_of(command: &TaskCommand) -> Option<&str> {
     }
 }
 
+/// What else must not be reordered among commands in one request: one that changes a key gives another back, of which
+/// it does not say which. So it goes alone, and those that only take a new key go at once.
+pub(crate) fn keys_of(command: &TaskCommand) -> Keys {
+    if matches!(command, TaskCommand::SetKey(_)) {
+        Keys::Change
+    } else {
+        key_of(command).map_or(Keys::Leave, |key| Keys::Take(key.to_owned()))
+    }
+}
+
+/// What a command does with the keys of tasks.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    Leave,
+    Take(String),
+    Change,
+}
+
 /// The key that a task has after an event; `None` when the event says nothing of it.
 fn given_key(event: &TaskEvent) -> Option<Option<&str>> {
     if let TaskEvent::KeySet(event) = event {
@@ -186,24 +227,29 @@ fn given_key(event: &TaskEvent) -> Option<Option<&str>> {
     }
 }
 
-fn key_id(handler: &Handler, tenant: &Tenant, key: &str) -> Uuid {
-    handler.digest.reservation(TASK_KEY, tenant, key)
+fn key_id(digest: &Digest, tenant: &Tenant, key: &str) -> Uuid {
+    digest.reservation(TASK_KEY, tenant, key)
+}
+
+/// Who has a key after an event of its stream.
+pub(crate) fn holder_after(holder: Option<Uuid>, event: &Event) -> Option<Uuid> {
+    match event {
+        Event::TaskKey(KeyEvent::Reserved(event)) => Some(event.task_id),
+        Event::TaskKey(KeyEvent::Released(_)) => None,
+        Event::Project(_) | Event::Task(_) => holder,
+    }
 }
 
 /// Read from the log each time: few commands name a key, and hardly two the same.
 async fn key_facts(handler: &Handler, tenant: &Tenant, key: &str) -> Result<KeyFacts, Error> {
-    let stream = key_stream(key_id(handler, tenant, key));
+    let stream = key_stream(key_id(&handler.digest, tenant, key));
     let mut facts = KeyFacts::default();
     loop {
         let page = (handler.log)
             .read_stream(tenant, &stream, facts.version, RESERVATIONS_PAGE)
             .await?;
         for recorded in &page {
-            facts.holder = match recorded.event()? {
-                Event::TaskKey(KeyEvent::Reserved(event)) => Some(event.task_id),
-                Event::TaskKey(KeyEvent::Released(_)) => None,
-                Event::Project(_) | Event::Task(_) => facts.holder,
-            };
+            facts.holder = holder_after(facts.holder, &recorded.event()?);
             facts.version = recorded.version;
         }
         if page.len() < RESERVATIONS_PAGE {

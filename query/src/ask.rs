@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::{Context, Value, dataloader::DataLoader, value};
+use chrono::{DateTime, Utc};
 use foldline_events::Cursor;
 use foldline_gate::{Caller, TraceContext};
 
 use crate::{
     commands::Commands,
     error::Error,
-    progress::{Completed, Progress, VIEWS, View},
+    progress::{Completed, Progress, VIEWS},
     read::{Loaders, Reader},
     state::QueryState,
 };
@@ -34,8 +35,24 @@ pub struct Ask {
     pub progress: Progress,
     pub commands: Commands,
     at_least_wait_ms_max: u64,
+    noted: Mutex<Noted>,
+}
+
+/// What one answer goes by, however many fields it has.
+#[derive(Debug, Clone, Copy)]
+struct Noted {
     /// Up to where the answer surely holds everything: noted before its first row is read.
-    noted: Mutex<Option<Completed>>,
+    completed: Option<Completed>,
+    /// The instant for which is computed what changes with time alone.
+    now: DateTime<Utc>,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a request enters here, and is answered as of now where it names no instant"
+)]
+fn now() -> DateTime<Utc> {
+    Utc::now()
 }
 
 impl Ask {
@@ -58,7 +75,10 @@ impl Ask {
             progress: state.progress.clone(),
             commands: state.commands.clone(),
             at_least_wait_ms_max: state.limits.at_least_wait_ms_max,
-            noted: Mutex::new(None),
+            noted: Mutex::new(Noted {
+                completed: None,
+                now: now(),
+            }),
         })
     }
 
@@ -68,26 +88,37 @@ impl Ask {
 
     /// Called by every root field before it reads: waits for the cursor when there is one, and notes how far the
     /// views are. With several root fields the first note stands, because it is the lowest.
-    pub async fn wait(&self, at_least: Option<&str>, views: &[View]) -> Result<(), Error> {
+    ///
+    /// It waits for every view, because what is selected below a field may come from any of them; a projector folds all
+    /// of them in one transaction, so this costs nothing.
+    pub async fn wait(&self, at_least: Option<&str>) -> Result<(), Error> {
         if let Some(token) = at_least {
             let cursor: Cursor = token.parse().map_err(|_| Error::BadCursor)?;
             self.progress
-                .at_least(&cursor, views, self.at_least_wait_ms_max)
+                .at_least(&cursor, &VIEWS, self.at_least_wait_ms_max)
                 .await?;
         }
         let completed = self.progress.seen().completed(&VIEWS);
-        self.noted().get_or_insert(completed);
+        self.noted().completed.get_or_insert(completed);
         Ok(())
     }
 
-    /// Forgets the note: called by a subscription before it reads again.
+    /// Forgets what was noted: called by a subscription before it reads again.
     pub fn renew(&self) {
-        *self.noted() = Some(self.progress.seen().completed(&VIEWS));
+        *self.noted() = Noted {
+            completed: Some(self.progress.seen().completed(&VIEWS)),
+            now: now(),
+        };
+    }
+
+    /// When the request came in; of a subscription, when it last read.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.noted().now
     }
 
     /// `extensions.foldline`. The position is a string, like all of them.
     pub fn extension(&self) -> Value {
-        let noted = *self.noted();
+        let noted = self.noted().completed;
         let completed = noted.unwrap_or_else(|| self.progress.seen().completed(&VIEWS));
         value!({
             "epoch": completed.epoch.map(|epoch| epoch.to_string()),
@@ -95,7 +126,7 @@ impl Ask {
         })
     }
 
-    fn noted(&self) -> std::sync::MutexGuard<'_, Option<Completed>> {
+    fn noted(&self) -> std::sync::MutexGuard<'_, Noted> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

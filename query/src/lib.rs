@@ -1,8 +1,9 @@
 //! The read side: GraphQL over the views, live and never staler than asked.
 //!
-//! It owns the GraphQL schema, its transports, and how rows are read as one tenant. It must not know events' payloads, how
-//! views are folded, or how the log stores anything; it cannot append, so mutations go through [`Commands`]. Read
-//! `schema` next for what clients see, then `progress` for how an answer knows where it stands.
+//! It owns the GraphQL schema, its transports, and how rows are read as one tenant. It must not know how views are folded or
+//! how the log stores anything; only a history reads events' payloads, to put them into words. It cannot append, so
+//! mutations go through [`Commands`]. Read `schema` next for what clients see, then `progress` for how an answer knows
+//! where it stands.
 
 mod ask;
 mod commands;
@@ -11,6 +12,8 @@ mod error;
 mod http;
 mod node;
 mod page;
+#[cfg(test)]
+mod plans;
 mod progress;
 mod read;
 mod scalars;

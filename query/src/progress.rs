@@ -28,11 +28,17 @@ const KNOWN_FOR_MS: u64 = 10 * POLL_INTERVAL_MS;
 pub enum View {
     Projects,
     Tasks,
-    ProjectDashboard,
+    TaskHistory,
+    TaskDashboard,
 }
 
 /// All of them.
-pub const VIEWS: [View; 3] = [View::Projects, View::Tasks, View::ProjectDashboard];
+pub const VIEWS: [View; 4] = [
+    View::Projects,
+    View::Tasks,
+    View::TaskHistory,
+    View::TaskDashboard,
+];
 
 impl View {
     /// As `views.active` names it.
@@ -40,7 +46,8 @@ impl View {
         match self {
             Self::Projects => "project_view",
             Self::Tasks => "task_view",
-            Self::ProjectDashboard => "project_dashboard",
+            Self::TaskHistory => "task_history",
+            Self::TaskDashboard => "task_dashboard",
         }
     }
 }
@@ -106,6 +113,11 @@ impl Seen {
         let of_view = [view];
         let marks = self.marks(&of_view, Some(partition));
         marks.map(|mark| mark.position).min().unwrap_or(0)
+    }
+
+    /// Whether nothing of these views was folded since `before`.
+    pub fn stands_since(&self, before: &Self, views: &[View]) -> bool {
+        self.marks(views, None).eq(before.marks(views, None))
     }
 
     fn reached(&self, cursor: &Cursor, views: &[View]) -> Result<bool, Error> {

@@ -4,10 +4,15 @@
 //! statement which forgot its filter sees nothing of others; in each statement's `where` clause it stands again, for
 //! the indexes. Without the setting the policies let no row through.
 
+use std::{future::Future, time::Duration};
+
 use foldline_events::Tenant;
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 
-use crate::error::Error;
+use crate::error::{Error, chain};
+
+/// The pause before a subscription's failed read is tried again.
+const RETRY_PAUSE_MS: u64 = 500;
 
 /// Reads the views as one tenant.
 #[derive(Debug, Clone)]
@@ -34,15 +39,43 @@ impl Reader {
 
     /// A read-only transaction that sees this tenant's rows. Dropping it ends it; nothing is ever written.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        // One round trip for both statements. They take no parameters, so the tenant is spelled out: its alphabet
+        self.begin_with("").await
+    }
+
+    /// The same for lists whose conditions clients choose. The best plan depends on the values: a label of three tasks
+    /// is looked up, one of every second task is met soon on the way along the order. A plan made for any values knows
+    /// neither, and prepared statements would get one after a few executions.
+    pub async fn begin_list(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        self.begin_with("; set local plan_cache_mode = force_custom_plan")
+            .await
+    }
+
+    async fn begin_with(&self, more: &str) -> Result<Transaction<'static, Postgres>, Error> {
+        // One round trip for all statements. They take no parameters, so the tenant is spelled out: its alphabet
         // (`Tenant::parse`) has no quote.
         let statements = format!(
-            "begin read only; set local foldline.tenant = '{}'",
+            "begin read only; set local foldline.tenant = '{}'{more}",
             self.tenant
         );
         self.views
             .begin_with(AssertSqlSafe(statements))
             .await
             .map_err(Error::read)
+    }
+}
+
+/// A subscription outlives a moment without a database: it reads again until it can.
+pub async fn persistently<T, F: Future<Output = Result<T, Error>>>(read: impl Fn() -> F) -> T {
+    loop {
+        match read().await {
+            Ok(found) => return found,
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "a subscription could not read; trying again"
+                );
+                tokio::time::sleep(Duration::from_millis(RETRY_PAUSE_MS)).await;
+            }
+        }
     }
 }

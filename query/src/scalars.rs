@@ -1,6 +1,8 @@
-//! Numbers that outgrow GraphQL's `Int` (32 bits) and a browser's numbers (53 bits): they travel as decimal strings.
+//! What GraphQL has no type for. Numbers that outgrow its `Int` (32 bits) and a browser's numbers (53 bits) travel as
+//! decimal strings, days as ISO dates.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use chrono::{Datelike, NaiveDate};
 
 /// A place in the log: a whole number from 1, written as a string of decimal digits because it outgrows `Int` and
 /// the numbers of browsers. Of two positions of one epoch the larger is the later; 0 is before the first event.
@@ -42,6 +44,36 @@ impl ScalarType for Version {
     }
 }
 
+/// A day of the calendar in UTC, written as in ISO 8601: `2026-03-01`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct Day(pub NaiveDate);
+
+/// A day of the calendar in UTC, written as in ISO 8601: `2026-03-01`. Years have four digits.
+#[Scalar(name = "Date")]
+impl ScalarType for Day {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let read = |text: &str| {
+            let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+            // Every day has one spelling, and Postgres knows fewer years than we do.
+            let plain = (1..=9_999).contains(&day.year()) && day.to_string() == text;
+            plain.then_some(Self(day))
+        };
+        if let Value::String(text) = &value
+            && let Some(day) = read(text)
+        {
+            return Ok(day);
+        }
+        Err(InputValueError::custom(
+            "expected a day as year-month-day, such as 2026-03-01",
+        ))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_string())
+    }
+}
+
 fn whole_number(value: &Value) -> Option<i64> {
     if let Value::Number(number) = value {
         return number.as_i64().filter(|number| *number >= 0);
@@ -68,6 +100,22 @@ mod tests {
         assert_eq!(Position(i64::MAX).to_value(), Value::from(large));
         for bad in ["", "-1", "+1", " 1", "1.0", "9223372036854775808"] {
             assert!(Position::parse(Value::from(bad)).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_day_has_one_spelling() {
+        let day = Day::parse(Value::from("2024-02-29")).unwrap();
+        assert_eq!(day.to_value(), Value::from("2024-02-29"));
+        for bad in [
+            "",
+            "2023-02-29",
+            "2024-2-29",
+            "+12024-01-01",
+            "0000-01-01",
+            "20240229",
+        ] {
+            assert!(Day::parse(Value::from(bad)).is_err(), "{bad:?}");
         }
     }
 }

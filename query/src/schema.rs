@@ -9,11 +9,13 @@ use async_graphql::{Context, ID, Interface, MergedObject, MergedSubscription, Ob
 
 use crate::{
     ask::Ask,
-    dashboards::DashboardQuery,
+    dashboards::{DashboardQuery, DashboardSubscription},
     error::Error,
     node::{self, NodeKind},
-    progress::View,
-    tasks::{Project, ProjectById, Task, TaskById, TaskMutation, TaskQuery, TaskSubscription},
+    tasks::{
+        Project, ProjectById, ProjectMutation, Task, TaskById, TaskMutation, TaskQuery,
+        TaskSubscription,
+    },
 };
 
 /// How deep fields may be nested; the introspection query of GraphiQL has 15.
@@ -33,15 +35,15 @@ pub type Schema = async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoo
 #[graphql(name = "Query")]
 pub struct QueryRoot(NodeQuery, TaskQuery, DashboardQuery);
 
-/// Commands. Each answers with the version and the cursor that it made; a read with that cursor as `atLeast` sees it.
+/// Commands: each mutation takes one `input` and sends one. Each answers with the version and the cursor that it made; a read with that cursor as `atLeast` sees it.
 #[derive(Debug, Default, MergedObject)]
 #[graphql(name = "Mutation")]
-pub struct MutationRoot(TaskMutation);
+pub struct MutationRoot(ProjectMutation, TaskMutation);
 
 /// What changes, as it changes. Over WebSocket (graphql-transport-ws).
 #[derive(Debug, Default, MergedSubscription)]
 #[graphql(name = "Subscription")]
-pub struct SubscriptionRoot(TaskSubscription);
+pub struct SubscriptionRoot(TaskSubscription, DashboardSubscription);
 
 /// Anything with a global id.
 #[derive(Debug, Interface)]
@@ -71,7 +73,7 @@ impl NodeQuery {
             let (kind, id) = node::parse(&id)?;
             match kind {
                 NodeKind::Project => {
-                    ask.wait(at_least.as_deref(), &[View::Projects]).await?;
+                    ask.wait(at_least.as_deref()).await?;
                     Ok(ask
                         .loaders
                         .load_one(ProjectById(id))
@@ -79,7 +81,7 @@ impl NodeQuery {
                         .map(Node::Project))
                 }
                 NodeKind::Task => {
-                    ask.wait(at_least.as_deref(), &[View::Tasks]).await?;
+                    ask.wait(at_least.as_deref()).await?;
                     Ok(ask.loaders.load_one(TaskById(id)).await?.map(Node::Task))
                 }
             }

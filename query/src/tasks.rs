@@ -1,31 +1,31 @@
 //! Projects and tasks as clients see them.
 //!
-//! Here are the queries of this context; [`project`] and [`task`] hold the types with their reads and loaders,
-//! [`live`] the subscriptions, [`mutations`] the commands. This context must not know any other; what spans contexts is
-//! in `crate::dashboards`.
+//! Here are the queries of this context; [`project`] and [`task`] hold the types with their reads and loaders, [`history`]
+//! what was recorded of tasks, [`live`] the subscriptions, [`mutations`] the commands. This context must not know any
+//! other; what spans contexts is in `crate::dashboards`.
 
-mod live;
+pub(crate) mod history;
+pub(crate) mod live;
 mod mutations;
-mod project;
-mod task;
+pub(crate) mod project;
+pub(crate) mod task;
 
 pub use live::TaskSubscription;
-pub use mutations::TaskMutation;
+pub use mutations::{ProjectMutation, TaskMutation};
 pub use project::{Project, ProjectById};
-pub use task::{Task, TaskById, TaskStatus};
+pub use task::{Task, TaskById};
 
 use async_graphql::{Context, ID, Object};
-use uuid::Uuid;
 
 use crate::{
     ask::Ask,
     error::Error,
     node::NodeKind,
-    page::{self, Connection, Paging},
-    progress::View,
+    page::{self, Connection, Paging, nested},
 };
-use project::ProjectFilter;
-use task::TaskFilter;
+use history::{HistoryEntry, HistoryOfTask};
+use project::{ProjectFilter, Projects};
+use task::{FilterInput, OrderInput, TaskByKey, Tasks};
 
 #[derive(Debug, Default)]
 pub struct TaskQuery;
@@ -45,7 +45,7 @@ impl TaskQuery {
         let answer = async {
             let ask = Ask::of(ctx)?;
             let id = NodeKind::Project.uuid(&id)?;
-            ask.wait(at_least.as_deref(), &[View::Projects]).await?;
+            ask.wait(at_least.as_deref()).await?;
             ask.loaders.load_one(ProjectById(id)).await
         };
         answer.await.transpose()
@@ -60,21 +60,15 @@ impl TaskQuery {
     async fn projects(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only archived ones, or only those that are not.")] archived: Option<bool>,
+        #[graphql(desc = "Which of them.")] filter: Option<ProjectFilter>,
         #[graphql(
-            desc = "How many, from the beginning or from `after` on: 0 to 100; 20 when neither `first` nor `last` is given."
+            desc = "How many, from the beginning or from `after` on: 0 to 100; 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Only what comes after the entry with this edge cursor.")] after: Option<
-            String,
-        >,
-        #[graphql(
-            desc = "How many, up to the end or to `before`: 0 to 100. Not together with `first`."
-        )]
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many, up to the end or to `before`: 0 to 100. Not with `first`.")]
         last: Option<i32>,
-        #[graphql(desc = "Only what comes before the entry with this edge cursor.")] before: Option<
-            String,
-        >,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
         #[graphql(
             desc = "A cursor, as commands return it: wait until the answer holds everything up to there."
         )]
@@ -88,24 +82,20 @@ impl TaskQuery {
                 last,
                 before,
             };
-            let window = paging.window()?;
-            ask.wait(at_least.as_deref(), &[View::Projects]).await?;
-            let filter = ProjectFilter { archived };
-            let total = match ctx.look_ahead().field("totalCount").exists() {
-                true => Some(project::count(&ask.reader, &filter).await?),
-                false => None,
-            };
-            let rows = project::list(&ask.reader, &filter, &window).await?;
-            Ok(rows.connection(total))
+            let window = paging.window(project::ORDER)?;
+            ask.wait(at_least.as_deref()).await?;
+            let projects = Projects(filter.unwrap_or_default());
+            page::connection(ctx, &ask.reader, &projects, &window).await
         };
         Some(answer.await)
     }
 
-    /// One task; null when there is none with this id.
+    /// One task, deleted or not; null when there is none. Give `id` or `key`.
     async fn task(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The task: its node id or its plain UUID.")] id: ID,
+        #[graphql(desc = "The task: its node id or its plain UUID.")] id: Option<ID>,
+        #[graphql(desc = "The task's key, exactly as it is spelled.")] key: Option<String>,
         #[graphql(
             desc = "A cursor, as commands return it: wait until the answer holds everything up to there."
         )]
@@ -113,14 +103,29 @@ impl TaskQuery {
     ) -> Option<Result<Task, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
-            let id = NodeKind::Task.uuid(&id)?;
-            ask.wait(at_least.as_deref(), &[View::Tasks]).await?;
-            ask.loaders.load_one(TaskById(id)).await
+            let bad = |problem: &str| Error::BadInput {
+                problem: problem.to_owned(),
+            };
+            match (id, key) {
+                (Some(id), None) => {
+                    let id = NodeKind::Task.uuid(&id)?;
+                    ask.wait(at_least.as_deref()).await?;
+                    ask.loaders.load_one(TaskById(id)).await
+                }
+                (None, Some(key)) if key.contains('\0') => {
+                    Err(bad("key must not contain NUL (\\u0000)"))
+                }
+                (None, Some(key)) => {
+                    ask.wait(at_least.as_deref()).await?;
+                    ask.loaders.load_one(TaskByKey(key)).await
+                }
+                (Some(_), Some(_)) | (None, None) => Err(bad("give either id or key")),
+            }
         };
         answer.await.transpose()
     }
 
-    /// Tasks, the oldest first.
+    /// Tasks, the oldest first unless it is said otherwise.
     #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     #[expect(
         clippy::too_many_arguments,
@@ -129,25 +134,16 @@ impl TaskQuery {
     async fn tasks(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only those of this project: its node id or its plain UUID.")] project_id: Option<ID>,
-        #[graphql(desc = "Only those in this status.")] status: Option<TaskStatus>,
-        #[graphql(desc = "Only those that this person is responsible for.")] assignee_id: Option<
-            Uuid,
-        >,
+        #[graphql(desc = "Which of them.")] filter: Option<FilterInput>,
+        #[graphql(desc = "In which order.")] order: Option<OrderInput>,
         #[graphql(
-            desc = "How many, from the beginning or from `after` on: 0 to 100; 20 when neither `first` nor `last` is given."
+            desc = "How many, from the beginning or from `after` on: 0 to 100; 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Only what comes after the entry with this edge cursor.")] after: Option<
-            String,
-        >,
-        #[graphql(
-            desc = "How many, up to the end or to `before`: 0 to 100. Not together with `first`."
-        )]
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many, up to the end or to `before`: 0 to 100. Not with `first`.")]
         last: Option<i32>,
-        #[graphql(desc = "Only what comes before the entry with this edge cursor.")] before: Option<
-            String,
-        >,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
         #[graphql(
             desc = "A cursor, as commands return it: wait until the answer holds everything up to there."
         )]
@@ -161,21 +157,49 @@ impl TaskQuery {
                 last,
                 before,
             };
-            let window = paging.window()?;
-            let filter = TaskFilter {
-                project: project_id
-                    .map(|id| NodeKind::Project.uuid(&id))
-                    .transpose()?,
-                status,
-                assignee: assignee_id,
+            let window = paging.window(order.unwrap_or_default().order())?;
+            let tasks = Tasks(filter.unwrap_or_default().checked()?);
+            ask.wait(at_least.as_deref()).await?;
+            page::connection(ctx, &ask.reader, &tasks, &window).await
+        };
+        Some(answer.await)
+    }
+
+    /// Everything that was recorded of a task, the oldest first; empty when there is no such task.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "these are the arguments of the GraphQL field"
+    )]
+    async fn task_history(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The task: its node id or its plain UUID.")] id: ID,
+        #[graphql(
+            desc = "How many, from the beginning or from `after` on: 0 to 100; 20 by default."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many, up to the end or to `before`: 0 to 100. Not with `first`.")]
+        last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(
+            desc = "A cursor, as commands return it: wait until the answer holds everything up to there."
+        )]
+        at_least: Option<String>,
+    ) -> Option<Result<Connection<HistoryEntry>, Error>> {
+        let answer = async {
+            let ask = Ask::of(ctx)?;
+            let id = NodeKind::Task.uuid(&id)?;
+            let paging = Paging {
+                first,
+                after,
+                last,
+                before,
             };
-            ask.wait(at_least.as_deref(), &[View::Tasks]).await?;
-            let total = match ctx.look_ahead().field("totalCount").exists() {
-                true => Some(task::count(&ask.reader, &filter).await?),
-                false => None,
-            };
-            let rows = task::list(&ask.reader, &filter, &window).await?;
-            Ok(rows.connection(total))
+            let window = paging.window(history::ORDER)?;
+            ask.wait(at_least.as_deref()).await?;
+            nested::connection(ctx, id, HistoryOfTask, window).await
         };
         Some(answer.await)
     }

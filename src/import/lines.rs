@@ -1,6 +1,8 @@
-//! From a file to commands, line by line: plain or gzip, a file or standard input, in bounded memory.
+//! From a file to commands, line by line: plain or gzip, a file or standard input, in bounded memory. Lines that are
+//! made up on the way come through here too.
 //!
-//! Files are read on a thread of their own, which waits whenever the window is full.
+//! Lines are read on a thread of their own, which waits whenever the window is full. What is looked at in a command is
+//! what its order depends on: its stream, the project that it names, and the key.
 
 use std::{
     fs::File,
@@ -14,9 +16,12 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
 use flate2::bufread::MultiGzDecoder;
 use foldline_command::Item;
-use serde::Deserialize;
+use foldline_events::Version;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -43,7 +48,7 @@ pub(super) struct Line {
 }
 
 /// What comes of the file.
-pub(super) struct Source {
+pub(crate) struct Source {
     batches: mpsc::Receiver<anyhow::Result<Vec<Line>>>,
     bytes_read: Arc<AtomicU64>,
     /// How many lines were handed over.
@@ -67,7 +72,7 @@ impl Source {
 }
 
 /// Begins to read the file; `-` is standard input.
-pub(super) fn open(path: &Path) -> anyhow::Result<Source> {
+pub(crate) fn open(path: &Path) -> anyhow::Result<Source> {
     let name = path.display().to_string();
     let (input, bytes_total): (Box<dyn Read + Send>, _) = if name == "-" {
         (Box::new(io::stdin()), None)
@@ -86,23 +91,82 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Source> {
         input,
         bytes: Arc::clone(&bytes_read),
     };
-    let (sender, batches) = mpsc::channel(BATCHES_AHEAD_MAX);
-    thread::Builder::new()
-        .name("import-reader".to_owned())
-        .spawn(move || {
-            let read = read(counted, &name, &sender);
-            if let Err(error) = read {
-                // A receiver that is gone has stopped for a reason of its own.
-                let _ = sender.blocking_send(Err(error));
-            }
-        })
-        .context("cannot start the thread that reads the file")?;
+    let batches = on_a_thread(move |sender| read(counted, &name, sender))?;
     Ok(Source {
         batches,
         bytes_read,
         lines_read: 0,
         bytes_total,
     })
+}
+
+/// Lines that are made as they are wanted.
+pub(crate) fn made(lines: impl Iterator<Item = String> + Send + 'static) -> anyhow::Result<Source> {
+    let batches = on_a_thread(move |sender| {
+        let mut batch = Batch::new(sender);
+        for (line, number) in lines.zip(1..) {
+            let line = Line {
+                number,
+                command: command(number, line.into_bytes()),
+            };
+            if !batch.push(line) {
+                return Ok(());
+            }
+        }
+        batch.send();
+        Ok(())
+    })?;
+    Ok(Source {
+        batches,
+        bytes_read: Arc::new(AtomicU64::new(0)),
+        lines_read: 0,
+        bytes_total: None,
+    })
+}
+
+type Batches = mpsc::Receiver<anyhow::Result<Vec<Line>>>;
+type Sender = mpsc::Sender<anyhow::Result<Vec<Line>>>;
+
+fn on_a_thread(
+    read: impl FnOnce(&Sender) -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<Batches> {
+    let (sender, batches) = mpsc::channel(BATCHES_AHEAD_MAX);
+    thread::Builder::new()
+        .name("import-reader".to_owned())
+        .spawn(move || {
+            if let Err(error) = read(&sender) {
+                // A receiver that is gone has stopped for a reason of its own.
+                let _ = sender.blocking_send(Err(error));
+            }
+        })
+        .context("cannot start the thread that reads lines")?;
+    Ok(batches)
+}
+
+/// Lines that are handed over together.
+struct Batch<'a> {
+    sender: &'a Sender,
+    lines: Vec<Line>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(sender: &'a Sender) -> Self {
+        Self {
+            sender,
+            lines: Vec::with_capacity(LINES_PER_BATCH),
+        }
+    }
+
+    /// Whether anybody still listens.
+    fn push(&mut self, line: Line) -> bool {
+        self.lines.push(line);
+        self.lines.len() < LINES_PER_BATCH || self.send()
+    }
+
+    fn send(&mut self) -> bool {
+        let full = std::mem::replace(&mut self.lines, Vec::with_capacity(LINES_PER_BATCH));
+        self.sender.blocking_send(Ok(full)).is_ok()
+    }
 }
 
 struct Counted<R> {
@@ -118,11 +182,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-fn read<'a>(
-    mut input: impl Read + 'a,
-    name: &str,
-    sender: &mpsc::Sender<anyhow::Result<Vec<Line>>>,
-) -> anyhow::Result<()> {
+fn read<'a>(mut input: impl Read + 'a, name: &str, sender: &Sender) -> anyhow::Result<()> {
     let mut magic = Vec::with_capacity(GZIP_MAGIC.len());
     input
         .by_ref()
@@ -138,7 +198,7 @@ fn read<'a>(
         Box::new(whole)
     };
     let mut lines = Lines { text, number: 0 };
-    let mut batch = Vec::with_capacity(LINES_PER_BATCH);
+    let mut batch = Batch::new(sender);
     let mut is_first = true;
     loop {
         let line = lines.next().with_context(|| {
@@ -152,19 +212,15 @@ fn read<'a>(
             );
         }
         is_first = false;
-        batch.push(Line {
+        let line = Line {
             number,
             command: command(number, line),
-        });
-        if batch.len() == LINES_PER_BATCH {
-            let full = std::mem::replace(&mut batch, Vec::with_capacity(LINES_PER_BATCH));
-            if sender.blocking_send(Ok(full)).is_err() {
-                return Ok(());
-            }
+        };
+        if !batch.push(line) {
+            return Ok(());
         }
     }
-    // As above: nobody listens any more.
-    let _ = sender.blocking_send(Ok(batch));
+    batch.send();
     Ok(())
 }
 
@@ -209,26 +265,69 @@ impl Lines<'_> {
     }
 }
 
+/// A command as a line has it: what the service takes, and perhaps what it must answer.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Written {
+    id: Uuid,
+    #[serde(rename = "type")]
+    command_type: String,
+    aggregate: Uuid,
+    at: Option<DateTime<Utc>>,
+    expected_version: Option<Version>,
+    data: Box<RawValue>,
+    /// The code with which it must be rejected.
+    expect: Option<String>,
+}
+
+/// What a command's data says of other streams.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Refers {
+    /// Where a task is created or moved to.
+    project_id: Option<Uuid>,
+    /// The inner one is null where a task gives its key back.
+    #[serde(default, deserialize_with = "present")]
+    key: Option<Option<String>>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
 fn command(number: u64, line: Vec<u8>) -> Result<Pending, String> {
-    /// The one reference from stream to stream that commands make.
-    #[derive(Deserialize)]
-    struct Refers {
-        #[serde(rename = "projectId")]
-        project_id: Uuid,
-    }
     if line.len() > LINE_BYTES_MAX {
         return Err(format!("the line is longer than {LINE_BYTES_MAX} bytes"));
     }
     let text = String::from_utf8(line).map_err(|error| error.utf8_error().to_string())?;
-    let item: Item = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let written: Written = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    // What else is in the data is the service's to judge.
+    let refers: Refers = serde_json::from_str(written.data.get()).unwrap_or_default();
+    let (aggregate, at) = (written.aggregate, written.at);
+    let (text, expect) = match written.expect {
+        None => (text, None),
+        Some(code) => {
+            let item = Item {
+                id: written.id,
+                command_type: written.command_type,
+                aggregate,
+                at,
+                expected_version: written.expected_version,
+                data: written.data,
+            };
+            let text = serde_json::to_string(&item).map_err(|error| error.to_string())?;
+            (text, Some(code))
+        }
+    };
     Ok(Pending {
         line: number,
-        aggregate: item.aggregate,
-        // What else is in the data is the service's to judge.
-        project: serde_json::from_str(item.data.get())
-            .ok()
-            .map(|refers: Refers| refers.project_id),
         text,
+        aggregate,
+        at,
+        project: refers.project_id,
+        sets_key: refers.key.is_some(),
+        keys: refers.key.flatten().into_iter().collect(),
+        expect,
     })
 }
 
@@ -300,16 +399,40 @@ mod tests {
         assert!(error.contains("beyond line"), "{error}");
     }
 
+    fn with_data(data: &str) -> Pending {
+        let text = line(1).replace("\"data\":{}", &format!("\"data\":{{{data}}}"));
+        command(1, text.into_bytes()).unwrap()
+    }
+
     #[test]
     fn the_project_that_a_task_refers_to_is_seen() {
         let project = Uuid::from_u128(9);
-        let text = line(1).replace(
-            "\"data\":{}",
-            &format!("\"data\":{{\"projectId\":\"{project}\"}}"),
+        let seen = with_data(&format!("\"projectId\":\"{project}\""));
+        assert_eq!(seen.project, Some(project));
+    }
+
+    #[test]
+    fn the_key_that_a_task_takes_or_gives_back_is_seen() {
+        let seen = with_data("\"key\":\"API-1\"");
+        assert_eq!((seen.sets_key, seen.keys), (true, vec!["API-1".to_owned()]));
+        let seen = with_data("\"key\":null");
+        assert_eq!((seen.sets_key, seen.keys), (true, vec![]));
+        assert!(!with_data("").sets_key);
+    }
+
+    #[test]
+    fn what_a_line_expects_is_taken_out_of_what_is_sent() {
+        let plain = line(1).replacen('{', "{\"at\":\"2025-01-02T03:04:05Z\",", 1);
+        let expecting = plain.replacen('{', "{\"expect\":\"TASK_BLOCKED\",", 1);
+        let seen = command(1, expecting.into_bytes()).unwrap();
+        assert_eq!(seen.expect.as_deref(), Some("TASK_BLOCKED"));
+        let (sent, meant): (Item, Item) = (
+            serde_json::from_str(&seen.text).unwrap(),
+            serde_json::from_str(&plain).unwrap(),
         );
         assert_eq!(
-            command(1, text.into_bytes()).unwrap().project,
-            Some(project)
+            (sent.id, sent.at, sent.data.get()),
+            (meant.id, meant.at, meant.data.get())
         );
     }
 }

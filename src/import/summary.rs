@@ -1,14 +1,18 @@
-//! What became of the commands: counted, and the rejected grouped by reason.
+//! What became of the commands: counted, the rejected grouped by reason, and held against what their lines expect.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use foldline_command::Outcome;
 use serde::Serialize;
 
+use super::window::Pending;
+
 /// How many reasons are told apart; a service has some thirty.
 const REASONS_MAX: usize = 100;
 /// What is beyond them is counted under this.
 const OTHER: &str = "OTHER";
+/// How many commands are shown per reason.
+const EXAMPLES_MAX: usize = 3;
 
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -18,57 +22,83 @@ pub(super) struct Summary {
     /// Accepted too, but it was so already and nothing was recorded.
     unchanged: u64,
     /// Done before under the same command id.
-    pub(super) known: u64,
+    known: u64,
     rejected: u64,
+    /// Of the rejected, those whose lines expect just that.
+    rejected_as_expected: u64,
     /// By code.
     reasons: BTreeMap<String, Reason>,
+    /// Commands that were not rejected, or with another code, although their lines expect it; by that code.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    missed: BTreeMap<String, Reason>,
     seconds: f64,
     commands_per_second: f64,
 }
 
 /// Commands that were rejected for the same reason, and the first of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Reason {
     count: u64,
+    /// The earliest lines: answers come in any order.
+    examples: Vec<Example>,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Example {
     line: u64,
     detail: String,
 }
 
+impl Reason {
+    fn add(&mut self, line: u64, detail: &str) {
+        self.count += 1;
+        let example = Example {
+            line,
+            detail: detail.to_owned(),
+        };
+        let at = self.examples.partition_point(|other| *other < example);
+        self.examples.insert(at, example);
+        self.examples.truncate(EXAMPLES_MAX);
+    }
+}
+
 impl Summary {
-    pub(super) fn accept(&mut self, outcome: Outcome) {
+    pub(super) fn accept(&mut self, command: &Pending, outcome: Outcome) {
         match outcome {
             Outcome::Recorded => self.accepted += 1,
             Outcome::Known => self.known += 1,
             Outcome::Unchanged => self.unchanged += 1,
         }
+        if let Some(expected) = &command.expect {
+            add(&mut self.missed, expected, command.line, "it was accepted");
+        }
     }
 
-    pub(super) fn reject(&mut self, code: &str, line: u64, detail: &str) {
+    pub(super) fn reject(&mut self, command: &Pending, code: &str, detail: &str) {
         self.rejected += 1;
-        let is_new = !self.reasons.contains_key(code);
-        let code = if is_new && self.reasons.len() >= REASONS_MAX {
-            OTHER
-        } else {
-            code
-        };
-        let reason = self
-            .reasons
-            .entry(code.to_owned())
-            .or_insert_with(|| Reason {
-                count: 0,
-                line,
-                detail: detail.to_owned(),
-            });
-        reason.count += 1;
-        // Answers come in any order; the earliest line is the one to look at.
-        if line < reason.line {
-            reason.line = line;
-            detail.clone_into(&mut reason.detail);
+        add(&mut self.reasons, code, command.line, detail);
+        match &command.expect {
+            None => {}
+            Some(expected) if expected == code => self.rejected_as_expected += 1,
+            Some(expected) => {
+                let instead = format!("it was rejected with {code}: {detail}");
+                add(&mut self.missed, expected, command.line, &instead);
+            }
         }
+    }
+
+    pub(super) fn malformed(&mut self, line: u64, problem: &str) {
+        self.rejected += 1;
+        add(&mut self.reasons, "LINE_MALFORMED", line, problem);
     }
 
     pub(super) fn rejected(&self) -> u64 {
         self.rejected
+    }
+
+    /// Whether everything became what its line says: accepted, or rejected as expected.
+    pub(super) fn is_as_expected(&self) -> bool {
+        self.rejected == self.rejected_as_expected && self.missed.is_empty()
     }
 
     /// How many commands are answered for.
@@ -111,13 +141,13 @@ impl fmt::Display for Summary {
         }
         writeln!(f, "already known  {:>10}", self.known)?;
         writeln!(f, "rejected       {:>10}", self.rejected)?;
-        for (code, reason) in &self.reasons {
-            let Reason {
-                count,
-                line,
-                detail,
-            } = reason;
-            writeln!(f, "  {code:<24} {count:>8}  first at line {line}: {detail}")?;
+        show(f, &self.reasons)?;
+        if self.rejected_as_expected > 0 {
+            writeln!(f, "  as expected  {:>10}", self.rejected_as_expected)?;
+        }
+        if !self.missed.is_empty() {
+            writeln!(f, "expected to be rejected, and not so:")?;
+            show(f, &self.missed)?;
         }
         writeln!(
             f,
@@ -127,25 +157,73 @@ impl fmt::Display for Summary {
     }
 }
 
+/// What is beyond the bound goes under one name.
+fn add(reasons: &mut BTreeMap<String, Reason>, code: &str, line: u64, detail: &str) {
+    let is_new = !reasons.contains_key(code);
+    let code = match is_new && reasons.len() >= REASONS_MAX {
+        true => OTHER,
+        false => code,
+    };
+    reasons
+        .entry(code.to_owned())
+        .or_default()
+        .add(line, detail);
+}
+
+fn show(f: &mut fmt::Formatter<'_>, reasons: &BTreeMap<String, Reason>) -> fmt::Result {
+    for (code, Reason { count, examples }) in reasons {
+        writeln!(f, "  {code:<26} {count:>8}")?;
+        for Example { line, detail } in examples {
+            writeln!(f, "      line {line}: {detail}")?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at(line: u64, expect: Option<&str>) -> Pending {
+        Pending {
+            line,
+            expect: expect.map(str::to_owned),
+            ..Pending::default()
+        }
+    }
+
     #[test]
-    fn a_reason_shows_its_earliest_line() {
+    fn a_reason_shows_its_earliest_lines() {
         let mut summary = Summary::default();
-        summary.reject("UNKNOWN_PROJECT", 9, "of nine");
-        summary.reject("UNKNOWN_PROJECT", 4, "of four");
-        summary.reject("UNKNOWN_PROJECT", 7, "of seven");
+        for line in [9, 4, 7, 1, 8] {
+            let detail = format!("of {line}");
+            summary.reject(&at(line, None), "UNKNOWN_PROJECT", &detail);
+        }
         let text = summary.to_string();
-        assert!(text.contains("3  first at line 4: of four"), "{text}");
+        let shown = "       5\n      line 1: of 1\n      line 4: of 4\n      line 7: of 7\n0.0";
+        assert!(text.contains(shown), "{text}");
+    }
+
+    #[test]
+    fn a_rejection_that_was_expected_is_no_fault_and_any_other_end_is() {
+        let mut summary = Summary::default();
+        summary.reject(&at(1, Some("TASK_BLOCKED")), "TASK_BLOCKED", "");
+        assert!(summary.is_as_expected());
+        let mut accepted = Summary::default();
+        accepted.accept(&at(1, Some("TASK_BLOCKED")), Outcome::Recorded);
+        assert!(!accepted.is_as_expected());
+        let mut other = Summary::default();
+        other.reject(&at(1, Some("TASK_BLOCKED")), "UNKNOWN_TASK", "");
+        assert!(!other.is_as_expected());
+        summary.reject(&at(1, None), "TASK_BLOCKED", "");
+        assert!(!summary.is_as_expected());
     }
 
     #[test]
     fn reasons_are_bounded() {
         let mut summary = Summary::default();
         for code in 0..500 {
-            summary.reject(&format!("CODE_{code}"), 1, "");
+            summary.reject(&at(1, None), &format!("CODE_{code}"), "");
         }
         assert_eq!(summary.reasons.len(), REASONS_MAX + 1);
         assert_eq!(summary.rejected(), 500);

@@ -4,6 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::{
+    offers::{Offer, offers},
+    sample::Start,
+};
+
 /// How long the printed token is valid.
 pub const TOKEN_DAYS: u32 = 30;
 
@@ -18,6 +23,9 @@ pub struct Ready {
     pub health: String,
     pub token: String,
     pub data: String,
+    /// For people alone.
+    #[serde(skip)]
+    offers: Vec<Offer>,
 }
 
 impl Ready {
@@ -36,7 +44,17 @@ impl Ready {
             health: format!("{query}/health/ready"),
             token,
             data: data.display().to_string(),
+            offers: vec![],
         }
+    }
+
+    /// A newcomer is told what else there is to look at.
+    pub fn offering(mut self, start: Start) -> Self {
+        match start {
+            Start::First => self.offers = offers(Path::new(&self.data)),
+            Start::Later => {}
+        }
+        self
     }
 
     pub fn announce(&self, as_json: bool) -> anyhow::Result<()> {
@@ -70,6 +88,12 @@ impl Ready {
             data = self.data,
             token = self.token,
         );
+        if !self.offers.is_empty() {
+            println!("  More to look at, for another terminal:\n");
+        }
+        for Offer { line, brings } in &self.offers {
+            println!("    # {brings}\n    {line}\n");
+        }
         Ok(())
     }
 }

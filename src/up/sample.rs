@@ -18,14 +18,23 @@ const SAMPLE: Uuid = Uuid::from_u128(0x5a3b_1e0c_7f1d_4c55_9a51_f01d_11e0_0001);
 /// How many events the sample is.
 const EVENTS: u8 = 6;
 
-pub async fn create_when_empty(log: &Log, handler: &Handler) -> anyhow::Result<()> {
+/// What a start found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Nothing, or a sample that was begun: it is whole now.
+    First,
+    /// A log that somebody uses.
+    Later,
+}
+
+pub async fn create_when_empty(log: &Log, handler: &Handler) -> anyhow::Result<Start> {
     let project = id("project");
     let events = log.read(0, usize::from(EVENTS)).await?;
     let ours = command_id("tasks.create_project", project);
     let is_begun = events.first().is_some_and(|event| event.command_id == ours);
     let is_whole = events.len() == usize::from(EVENTS);
     if !events.is_empty() && (is_whole || !is_begun) {
-        return Ok(());
+        return Ok(Start::Later);
     }
     let caller = caller()?;
     let tasks = [
@@ -54,7 +63,8 @@ pub async fn create_when_empty(log: &Log, handler: &Handler) -> anyhow::Result<(
         done,
         json!({"actualHours": 0.5}),
     )
-    .await
+    .await?;
+    Ok(Start::First)
 }
 
 fn command_id(command_type: &str, aggregate: Uuid) -> Uuid {

@@ -17,7 +17,7 @@ use crate::{
 const CLIENTS: u64 = 6;
 
 /// Where a process can be told to abort. A round has one point of each role; the shorter lists begin again.
-const OF_COMMAND: [&str; 4] = [
+pub const OF_COMMAND: [&str; 4] = [
     "command_before_append",
     "log_before_append",
     "log_after_append",
@@ -34,6 +34,14 @@ const OF_PROJECTOR: [&str; 4] = [
     "projector_before_commit",
     "projector_after_commit",
 ];
+
+pub fn points_of_round(round: usize) -> [(Role, &'static str); 3] {
+    [
+        (Role::Command, OF_COMMAND[round % OF_COMMAND.len()]),
+        (Role::Relay, OF_RELAY[round % OF_RELAY.len()]),
+        (Role::Projector, OF_PROJECTOR[round % OF_PROJECTOR.len()]),
+    ]
+}
 
 /// Everything that must hold, once all is well again; `told` says how to make it happen again.
 async fn all_holds(stack: &Stack, acknowledged: &[Acknowledged], told: &str) {
@@ -68,7 +76,8 @@ async fn all_holds(stack: &Stack, acknowledged: &[Acknowledged], told: &str) {
     assert_eq!(complaints, [""; 0], "{told}");
 }
 
-fn seed(default: u64) -> u64 {
+/// The same each time, but for full size.
+pub fn seed(default: u64) -> u64 {
     let seed = if is_soak() { rand::random() } else { default };
     eprintln!("seed {seed}");
     seed
@@ -85,11 +94,7 @@ async fn an_abort_at_any_crash_point_loses_nothing_and_doubles_nothing() {
     let load = Load::start(&stack.client().await, CLIENTS, seed);
     let rounds = if is_soak() { 5 } else { 1 } * OF_COMMAND.len();
     for round in 0..rounds {
-        let points = [
-            (Role::Command, OF_COMMAND[round % OF_COMMAND.len()]),
-            (Role::Relay, OF_RELAY[round % OF_RELAY.len()]),
-            (Role::Projector, OF_PROJECTOR[round % OF_PROJECTOR.len()]),
-        ];
+        let points = points_of_round(round);
         for (role, point) in points {
             stack.stop(role).await;
             let times = random.random_range(0..4);
@@ -104,7 +109,7 @@ async fn an_abort_at_any_crash_point_loses_nothing_and_doubles_nothing() {
 }
 
 /// Waits until each has aborted at its point, and starts it again at once: the others need it to get to theirs.
-async fn aborted_and_started_again(stack: &mut Stack, points: &[(Role, &str)]) {
+pub async fn aborted_and_started_again(stack: &mut Stack, points: &[(Role, &str)]) {
     let began = std::time::Instant::now();
     let mut waiting = points.to_vec();
     while !waiting.is_empty() {

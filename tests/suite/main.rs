@@ -5,10 +5,16 @@
 
 mod checks;
 mod client;
+mod demo;
 mod faults;
 mod import;
+mod import_faults;
+mod import_ways;
 mod layout;
 mod load;
 mod one_command;
 mod processes;
+mod recount;
+mod status;
 mod stored;
+mod verify;

@@ -3,29 +3,44 @@
 //! A subscription reads when the progress says that something was folded, never before: what it sends is committed. Changes
 //! that come while the client is slow are coalesced: it gets the newest row.
 
-use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
 use async_graphql::{Context, ID, Subscription, dataloader::Loader};
 use foldline_events::{PARTITIONS, Partition, Position, partition_of, tasks};
 use futures_util::{Stream, stream};
-use sqlx::QueryBuilder;
+use sqlx::{Postgres, QueryBuilder};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Project, ProjectById, Task, TaskById, task};
 use crate::{
     ask::Ask,
-    error::{Error, chain},
+    error::Error,
     node::NodeKind,
-    page::Row,
     progress::{Seen, View},
-    read::Loaders,
+    read::{Loaders, persistently},
 };
 
 /// How many rows are read at once for a subscription to a whole project.
 const ROWS_PER_READ: i64 = 500;
-/// The pause before a failed read is tried again.
-const RETRY_PAUSE_MS: u64 = 500;
+
+/// What one row tells of its changes.
+trait Positioned {
+    /// Of the last event folded into it.
+    fn position(&self) -> Position;
+}
+
+impl Positioned for Project {
+    fn position(&self) -> Position {
+        self.position
+    }
+}
+
+impl Positioned for Task {
+    fn position(&self) -> Position {
+        self.position
+    }
+}
 
 #[derive(Debug, Default)]
 pub struct TaskSubscription;
@@ -44,12 +59,13 @@ impl TaskSubscription {
     ) -> async_graphql::Result<impl Stream<Item = Project> + use<>> {
         let ask = Ask::of(ctx)?.clone();
         let id = NodeKind::Project.uuid(&id)?;
-        ask.wait(at_least.as_deref(), &[View::Projects]).await?;
+        ask.wait(at_least.as_deref()).await?;
         let partition = partition_of(&ask.caller.tenant, &tasks::project_stream(id));
         Ok(One::new(ask, View::Projects, partition, ProjectById(id)).changes())
     }
 
-    /// A task, or every task of a project, as it is, then again each time it changed. Give `id` or `projectId`.
+    /// A task, or every task of a project, as it is, then again each time it changed. Give `id` or `projectId`. A task that
+    /// was deleted is sent once more, with its `deletedAt`; one that was moved to another project is not.
     async fn task_changed(
         &self,
         ctx: &Context<'_>,
@@ -70,7 +86,7 @@ impl TaskSubscription {
         let changes = match (id, project_id) {
             (Some(id), None) => {
                 let id = NodeKind::Task.uuid(&id)?;
-                ask.wait(at_least.as_deref(), &[View::Tasks]).await?;
+                ask.wait(at_least.as_deref()).await?;
                 let partition = partition_of(&ask.caller.tenant, &tasks::task_stream(id));
                 stream::StreamExt::left_stream(
                     One::new(ask, View::Tasks, partition, TaskById(id)).changes(),
@@ -78,7 +94,7 @@ impl TaskSubscription {
             }
             (None, Some(project)) => {
                 let project = NodeKind::Project.uuid(&project)?;
-                ask.wait(at_least.as_deref(), &[View::Tasks]).await?;
+                ask.wait(at_least.as_deref()).await?;
                 stream::StreamExt::right_stream(OfProject::new(ask, project).changes())
             }
             (Some(_), Some(_)) | (None, None) => {
@@ -106,7 +122,7 @@ struct One<K> {
 
 impl<K: Copy + Send + Sync + Eq + std::hash::Hash + 'static> One<K>
 where
-    Loaders: Loader<K, Error = Error, Value: Row>,
+    Loaders: Loader<K, Error = Error, Value: Positioned>,
 {
     fn new(ask: Arc<Ask>, view: View, partition: Partition, key: K) -> Self {
         Self {
@@ -159,6 +175,8 @@ struct OfProject {
     read: VecDeque<Task>,
     /// Whether the last read may have left rows behind.
     more: bool,
+    /// Whether the tasks are still being sent as they are; deleted ones are not among them.
+    beginning: bool,
 }
 
 impl OfProject {
@@ -170,6 +188,7 @@ impl OfProject {
             sent: [0; PARTITIONS as usize],
             read: VecDeque::new(),
             more: true,
+            beginning: true,
         }
     }
 
@@ -200,25 +219,16 @@ impl OfProject {
                     *mark = task.position;
                 }
             }
-            self.read = found.into();
+            let tells = |task: &Task| !self.beginning || task.deleted_at.is_none();
+            self.read = found.into_iter().filter(tells).collect();
+            self.beginning &= self.more;
         }
     }
 
-    /// In the order of positions, so that what a full read leaves behind lies above the marks of what it brought.
     async fn changed_since(&self) -> Result<Vec<Task>, Error> {
-        let mut query = QueryBuilder::new("select ");
-        query.push(task::COLUMNS);
-        query.push(" from views.task_view where tenant = ");
-        query.push_bind(self.ask.reader.tenant().to_owned());
-        query.push(" and project_id = ");
-        query.push_bind(self.project);
-        // Partitions count from 0, arrays from 1.
-        query.push(" and position > (");
-        query.push_bind(self.sent.to_vec());
-        query.push("::bigint[])[partition + 1] order by position limit ");
-        query.push_bind(ROWS_PER_READ);
-        let mut transaction = self.ask.reader.begin().await?;
-        query
+        let reader = &self.ask.reader;
+        let mut transaction = reader.begin().await?;
+        changed_since(reader.tenant(), self.project, &self.sent)
             .build_query_as()
             .fetch_all(&mut *transaction)
             .await
@@ -226,18 +236,21 @@ impl OfProject {
     }
 }
 
-/// A subscription outlives a moment without a database: it reads again until it can.
-async fn persistently<T, F: Future<Output = Result<T, Error>>>(read: impl Fn() -> F) -> T {
-    loop {
-        match read().await {
-            Ok(found) => return found,
-            Err(error) => {
-                tracing::warn!(
-                    error = chain(&error),
-                    "a subscription could not read; trying again"
-                );
-                tokio::time::sleep(Duration::from_millis(RETRY_PAUSE_MS)).await;
-            }
-        }
+/// In the order of positions, so that what a full read leaves behind lies above the marks of what it brought. Deleted
+/// tasks are in another index than the others.
+pub fn changed_since(tenant: &str, project: Uuid, sent: &[Position]) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("select * from (");
+    for (which, deleted) in [("", "null"), (" union all ", "not null")] {
+        query.push(which).push("(select ").push(task::COLUMNS);
+        query.push(" from views.task_view where tenant = ");
+        query.push_bind(tenant.to_owned());
+        query.push(" and project_id = ").push_bind(project);
+        query.push(" and deleted_at is ").push(deleted);
+        // Partitions count from 0, arrays from 1.
+        query.push(" and position > (").push_bind(sent.to_vec());
+        query.push("::bigint[])[partition + 1])");
     }
+    query.push(") as task order by position limit ");
+    query.push_bind(ROWS_PER_READ);
+    query
 }

@@ -2,20 +2,31 @@
 
 use std::collections::HashMap;
 
-use async_graphql::{ComplexObject, Context, ID, SimpleObject, dataloader::Loader};
+use async_graphql::{ComplexObject, Context, ID, InputObject, SimpleObject, dataloader::Loader};
 use chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::task::{CountOfProject, Task, TaskStatus, TasksOfProject};
+use super::task::{FilterInput, OrderInput, Task, Tasks};
 use crate::{
     ask::Ask,
-    dashboards::{DashboardOf, ProjectDashboard},
+    dashboards::{Owner, ProjectDashboard},
     error::Error,
     node::NodeKind,
-    page::{self, Connection, Paging, Place, Row, Rows, Window},
-    read::{Loaders, Reader},
+    page::{
+        self, Connection, List, Listed, Paging,
+        cursor::{Key, Kind, Order, Place},
+        nested,
+    },
+    read::Loaders,
     scalars,
+};
+
+/// The oldest first.
+pub const ORDER: Order = Order {
+    name: "projects",
+    by: &[("created_at", Kind::Instant), ("project_id", Kind::Id)],
+    descending: false,
 };
 
 /// A project: it has a name, takes tasks, and can be archived.
@@ -26,19 +37,32 @@ pub struct Project {
     pub project_id: Uuid,
     /// What people call it.
     name: String,
-    /// Whether it was archived: then it takes no new tasks.
+    /// What it is about.
+    description: Option<String>,
+    /// Whether it is archived: then it takes no new tasks.
     archived: bool,
     /// When it was created, in business time.
     created_at: DateTime<Utc>,
-    /// When it was archived, in business time.
+    /// When it was archived, in business time; null while it is not.
     archived_at: Option<DateTime<Utc>>,
     /// When it last changed, in business time.
     updated_at: DateTime<Utc>,
     #[graphql(skip)]
-    pub version: i64,
+    version: i64,
     #[graphql(skip)]
     pub position: i64,
 }
+
+const COLUMNS: &str = "
+        project_id,
+        name,
+        description,
+        archived,
+        created_at,
+        archived_at,
+        updated_at,
+        version,
+        position";
 
 #[ComplexObject]
 impl Project {
@@ -57,53 +81,36 @@ impl Project {
         scalars::Position(self.position)
     }
 
-    /// The project's tasks, the oldest first.
+    /// The project's tasks, the oldest first unless it is said otherwise.
     #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "these are the arguments of the GraphQL field"
+    )]
     async fn tasks(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only those in this status.")] status: Option<TaskStatus>,
+        #[graphql(desc = "Which of them.")] filter: Option<FilterInput>,
+        #[graphql(desc = "In which order.")] order: Option<OrderInput>,
         #[graphql(
-            desc = "How many, from the beginning or from `after` on: 0 to 100; 20 when neither `first` nor `last` is given."
+            desc = "How many, from the beginning or from `after` on: 0 to 100; 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Only what comes after the entry with this edge cursor.")] after: Option<
-            String,
-        >,
-        #[graphql(
-            desc = "How many, up to the end or to `before`: 0 to 100. Not together with `first`."
-        )]
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many, up to the end or to `before`: 0 to 100. Not with `first`.")]
         last: Option<i32>,
-        #[graphql(desc = "Only what comes before the entry with this edge cursor.")] before: Option<
-            String,
-        >,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Option<Result<Connection<Task>, Error>> {
         let answer = async {
-            let ask = Ask::of(ctx)?;
-            let window = Paging {
+            let paging = Paging {
                 first,
                 after,
                 last,
                 before,
-            }
-            .window()?;
-            let project = self.project_id;
-            let total = match ctx.look_ahead().field("totalCount").exists() {
-                true => ask
-                    .loaders
-                    .load_one(CountOfProject { project, status })
-                    .await?
-                    .or(Some(0)),
-                false => None,
             };
-            let wanted = TasksOfProject {
-                project,
-                status,
-                window: window.clone(),
-            };
-            let rows = ask.loaders.load_one(wanted).await?;
-            let rows = rows.unwrap_or_else(|| window.page(Vec::new()));
-            Ok(rows.connection(total))
+            let window = paging.window(order.unwrap_or_default().order())?;
+            let tasks = Tasks(filter.unwrap_or_default().checked()?);
+            nested::connection(ctx, self.project_id, tasks, window).await
         };
         Some(answer.await)
     }
@@ -111,101 +118,71 @@ impl Project {
     /// What the project's tasks add up to; null while nothing of it was folded.
     async fn dashboard(&self, ctx: &Context<'_>) -> Option<Result<ProjectDashboard, Error>> {
         let answer = async {
-            Ask::of(ctx)?
-                .loaders
-                .load_one(DashboardOf(self.project_id))
-                .await
+            let loaders = &Ask::of(ctx)?.loaders;
+            let sums = loaders.load_one(Owner::Project(self.project_id)).await?;
+            Ok(sums.map(|sums| ProjectDashboard::new(self.project_id, sums)))
         };
         answer.await.transpose()
     }
 }
 
-impl Row for Project {
-    fn place(&self) -> Place {
-        Place {
-            created_at: self.created_at,
-            id: self.project_id,
+impl Listed for Project {
+    fn place(&self, _: Order) -> Place {
+        Place(vec![
+            Key::Instant(self.created_at),
+            Key::Id(self.project_id),
+        ])
+    }
+}
+
+/// Which projects: those for which everything holds that is given.
+#[derive(Debug, Clone, Copy, Default, InputObject)]
+pub struct ProjectFilter {
+    /// Only archived ones, or only those that are not.
+    archived: Option<bool>,
+}
+
+/// The projects of a tenant.
+#[derive(Debug, Clone, Copy)]
+pub struct Projects(pub ProjectFilter);
+
+impl List for Projects {
+    type Node = Project;
+    const COLUMNS: &'static str = COLUMNS;
+
+    fn push_from(&self, tenant: &str, query: &mut QueryBuilder<Postgres>) {
+        query.push(" from views.project_view where tenant = ");
+        query.push_bind(tenant.to_owned());
+        if let Some(archived) = self.0.archived {
+            query.push(" and archived = ").push_bind(archived);
         }
     }
-
-    fn position(&self) -> i64 {
-        self.position
-    }
-}
-
-/// Which projects a list holds.
-#[derive(Debug, Clone, Default)]
-pub struct ProjectFilter {
-    pub archived: Option<bool>,
-}
-
-const SELECT: &str = "
-    select
-        project_id,
-        name,
-        archived,
-        created_at,
-        archived_at,
-        updated_at,
-        version,
-        position
-    from views.project_view
-    where tenant = ";
-
-fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &ProjectFilter) {
-    if let Some(archived) = filter.archived {
-        query.push(" and archived = ");
-        query.push_bind(archived);
-    }
-}
-
-pub async fn list(
-    reader: &Reader,
-    filter: &ProjectFilter,
-    window: &Window,
-) -> Result<Rows<Project>, Error> {
-    let mut query = QueryBuilder::new(SELECT);
-    query.push_bind(reader.tenant().to_owned());
-    push_filter(&mut query, filter);
-    window.push_to(&mut query, "project_id");
-    let mut transaction = reader.begin().await?;
-    let found = query
-        .build_query_as()
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(Error::read)?;
-    Ok(window.page(found))
-}
-
-pub async fn count(reader: &Reader, filter: &ProjectFilter) -> Result<i64, Error> {
-    let mut query = QueryBuilder::new("select count(*) from views.project_view where tenant = ");
-    query.push_bind(reader.tenant().to_owned());
-    push_filter(&mut query, filter);
-    let mut transaction = reader.begin().await?;
-    query
-        .build_query_scalar()
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(Error::read)
 }
 
 /// The project with this id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProjectById(pub Uuid);
 
+pub fn by_ids(tenant: &str, ids: Vec<Uuid>) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(COLUMNS);
+    query.push(" from views.project_view where tenant = ");
+    query.push_bind(tenant.to_owned());
+    query
+        .push(" and project_id = any(")
+        .push_bind(ids)
+        .push(")");
+    query
+}
+
 impl Loader<ProjectById> for Loaders {
     type Value = Project;
     type Error = Error;
 
     async fn load(&self, keys: &[ProjectById]) -> Result<HashMap<ProjectById, Project>, Error> {
-        let ids: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
-        let mut query = QueryBuilder::new(SELECT);
-        query.push_bind(self.reader.tenant().to_owned());
-        query.push(" and project_id = any(");
-        query.push_bind(ids);
-        query.push(")");
+        let ids = keys.iter().map(|key| key.0).collect();
         let mut transaction = self.reader.begin().await?;
-        let found: Vec<Project> = query
+        let found: Vec<Project> = by_ids(self.reader.tenant(), ids)
             .build_query_as()
             .fetch_all(&mut *transaction)
             .await

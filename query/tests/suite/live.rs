@@ -132,6 +132,48 @@ async fn every_task_of_a_project_is_followed_across_partitions() {
 }
 
 #[tokio::test]
+async fn a_deleted_task_is_sent_once_more_and_then_is_not_there() {
+    let fixture = fixture().await;
+    for n in [2, 3] {
+        fixture
+            .task("acme", id(n), id(1), 10, i64::try_from(n).unwrap())
+            .await;
+    }
+    let query = "subscription($id: ID!) { taskChanged(projectId: $id) { taskId deletedAt } }";
+    let mut socket = Socket::ready(&fixture).await;
+    socket.subscribe("a", query, json!({"id": id(1)})).await;
+    for n in [2, 3] {
+        let there = json!({"taskChanged": {"taskId": id(n), "deletedAt": null}});
+        assert_eq!(socket.data().await, there);
+    }
+    sqlx::query("update views.task_view set deleted_at = now() where task_id = $1")
+        .bind(id(2))
+        .execute(&fixture.owner)
+        .await
+        .unwrap();
+    touch_task(&fixture, id(2), 20).await;
+    let gone = socket.data().await["taskChanged"].clone();
+    assert_eq!(gone["taskId"], json!(id(2)));
+    assert!(gone["deletedAt"].is_string());
+
+    let mut late = Socket::ready(&fixture).await;
+    late.subscribe("a", query, json!({"id": id(1)})).await;
+    assert_eq!(late.data().await["taskChanged"]["taskId"], json!(id(3)));
+    late.is_silent().await;
+    // Restored, it is there again.
+    sqlx::query("update views.task_view set deleted_at = null where task_id = $1")
+        .bind(id(2))
+        .execute(&fixture.owner)
+        .await
+        .unwrap();
+    touch_task(&fixture, id(2), 21).await;
+    assert_eq!(
+        late.data().await["taskChanged"],
+        json!({"taskId": id(2), "deletedAt": null})
+    );
+}
+
+#[tokio::test]
 async fn a_subscription_waits_for_its_cursor_or_fails_with_a_code() {
     let fixture = fixture().await;
     fixture.fold_all(1).await;

@@ -2,10 +2,15 @@
 
 mod commands;
 mod consistency;
+mod dashboards;
 mod end_to_end;
+mod filters;
+mod history;
 mod live;
 mod reads;
 mod schema;
+mod statements;
+mod story;
 mod support;
 mod tenants;
 mod transport;

@@ -167,53 +167,27 @@ async fn a_task_shows_all_that_its_row_holds() {
     let fixture = fixture().await;
     fixture.task("acme", id(2), id(1), 11, 42).await;
     let query = "query($id: ID!) { task(id: $id) {
-        taskId projectId title priority status estimatedHours actualHours assigneeId labels metadata
-        steps { stepId content completedAt } stepsTotal stepsCompleted createdAt startedAt version position
-        project { name }
+        taskId projectId key title description priority status blockedReason blockedAt estimatedHours actualHours dueDate
+        overdue assigneeId labels metadata steps { stepId content completedAt } stepsTotal stepsCompleted commentsTotal
+        comments { nodes { text } } aiReview { needed status at summary } createdBy createdAt startedAt deletedAt
+        version position project { name } history { nodes { type } }
     } }";
     let data = fixture.data(query, json!({"id": id(2)})).await;
     assert_eq!(
         data["task"],
         json!({
-            "taskId": id(2), "projectId": id(1), "title": "Write", "priority": "HIGH", "status": "OPEN",
-            "estimatedHours": 1.5, "actualHours": null, "assigneeId": null, "labels": ["a", "b"], "metadata": {"k": 1},
+            "taskId": id(2), "projectId": id(1), "key": null, "title": "Write", "description": null, "priority": "HIGH",
+            "status": "OPEN", "blockedReason": null, "blockedAt": null, "estimatedHours": 1.5, "actualHours": null,
+            "dueDate": null, "overdue": false, "assigneeId": null, "labels": ["a", "b"], "metadata": {"k": 1},
             "steps": [{"stepId": id(1), "content": "first", "completedAt": null}],
-            "stepsTotal": 1, "stepsCompleted": 0,
-            "createdAt": "1970-01-01T00:00:11+00:00", "startedAt": null, "version": "1", "position": "42",
+            "stepsTotal": 1, "stepsCompleted": 0, "commentsTotal": 0, "comments": {"nodes": []},
+            "aiReview": {"needed": false, "status": "NONE", "at": null, "summary": null}, "createdBy": "ada",
+            "createdAt": "1970-01-01T00:00:11+00:00", "startedAt": null, "deletedAt": null, "version": "1", "position": "42",
+            "history": {"nodes": []},
             // A row whose project has not been folded is legal.
             "project": null
         })
     );
-}
-
-#[tokio::test]
-async fn tasks_are_filtered_by_project_status_and_assignee() {
-    let fixture = fixture().await;
-    fixture.task("acme", id(2), id(1), 11, 1).await;
-    fixture.task("acme", id(3), id(1), 12, 2).await;
-    fixture.task("acme", id(4), id(9), 13, 3).await;
-    sqlx::query(
-        "update views.task_view set status = 'in_progress', assignee_id = $1 where task_id = $2",
-    )
-    .bind(id(70))
-    .bind(id(3))
-    .execute(&fixture.owner)
-    .await
-    .unwrap();
-    let query = "query($p: ID, $s: TaskStatus, $a: UUID) {
-        tasks(projectId: $p, status: $s, assigneeId: $a) { totalCount nodes { taskId } }
-    }";
-    for (variables, expected) in [
-        (json!({}), vec![id(2), id(3), id(4)]),
-        (json!({"p": id(1)}), vec![id(2), id(3)]),
-        (json!({"p": id(1), "s": "IN_PROGRESS"}), vec![id(3)]),
-        (json!({"a": id(70)}), vec![id(3)]),
-        (json!({"p": id(9), "s": "COMPLETED"}), vec![]),
-    ] {
-        let tasks = fixture.data(query, variables).await["tasks"].clone();
-        let nodes: Vec<Value> = expected.iter().map(|id| json!({"taskId": id})).collect();
-        assert_eq!(tasks, json!({"totalCount": nodes.len(), "nodes": nodes}));
-    }
 }
 
 #[tokio::test]
@@ -252,15 +226,16 @@ async fn a_dashboard_adds_its_partitions_up() {
     fixture.dashboard("acme", id(1), 3, 2).await;
     fixture.dashboard("acme", id(1), 4, 1).await;
     let query = "query($id: ID!) { projectDashboard(projectId: $id) {
-        projectId total completed byStatus { open inProgress completed cancelled }
-        estimatedHours actualHours averageEfficiency position
+        projectId total completed byStatus { open inProgress blocked completed cancelled }
+        byPriority { low medium high critical } estimatedHours actualHours averageEfficiency position
     } }";
     let data = fixture.data(query, json!({"id": id(1)})).await;
     assert_eq!(
         data["projectDashboard"],
         json!({
             "projectId": id(1), "total": 5, "completed": 3,
-            "byStatus": {"open": 2, "inProgress": 0, "completed": 3, "cancelled": 0},
+            "byStatus": {"open": 2, "inProgress": 0, "blocked": 0, "completed": 3, "cancelled": 0},
+            "byPriority": {"low": 0, "medium": 3, "high": 2, "critical": 0},
             "estimatedHours": 5.0, "actualHours": 2.5, "averageEfficiency": 0.5, "position": "9"
         })
     );
@@ -268,4 +243,26 @@ async fn a_dashboard_adds_its_partitions_up() {
         fixture.data(query, json!({"id": id(8)})).await["projectDashboard"],
         Value::Null
     );
+}
+
+#[tokio::test]
+async fn projects_are_filtered_by_whether_they_are_archived() {
+    let fixture = five_projects().await;
+    sqlx::query(
+        "update views.project_view set archived = true, description = 'old' where project_id = $1",
+    )
+    .bind(id(3))
+    .execute(&fixture.owner)
+    .await
+    .unwrap();
+    let query = "query($f: ProjectFilter) { projects(filter: $f) { totalCount nodes { name description } } }";
+    for (filter, expected) in [
+        (json!({"archived": true}), vec!["p3"]),
+        (json!({"archived": false}), vec!["p1", "p2", "p4", "p5"]),
+        (json!(null), vec!["p1", "p2", "p3", "p4", "p5"]),
+    ] {
+        let projects = fixture.data(query, json!({"f": filter})).await["projects"].clone();
+        assert_eq!(names(&projects), expected);
+        assert_eq!(projects["totalCount"], expected.len());
+    }
 }

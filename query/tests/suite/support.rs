@@ -20,7 +20,12 @@ use uuid::Uuid;
 
 pub const EPOCH: Uuid = Uuid::from_u128(0xe0);
 /// The views that are read.
-pub const VIEWS: [&str; 3] = ["project_view", "task_view", "project_dashboard"];
+pub const VIEWS: [&str; 4] = [
+    "project_view",
+    "task_view",
+    "task_history",
+    "task_dashboard",
+];
 const SEGMENT_POSITIONS: i64 = 100_000;
 
 pub struct Fixture {
@@ -222,11 +227,12 @@ impl Fixture {
         let partition = partition_of(&tenant(of), &tasks::task_stream(id));
         sqlx::query(
             r#"insert into views.task_view
-                 (tenant, task_id, project_id, title, priority, status, estimated_hundredths, labels, metadata,
-                  steps, steps_total, steps_completed, created_at, updated_at, version, position, partition)
-             values ($1, $2, $3, 'Write', 'high', 'open', 150, '{a,b}', '{"k": 1}',
+                 (tenant, task_id, project_id, title, priority, priority_rank, status, estimated_hundredths, due_rank,
+                  labels, metadata, steps, steps_total, steps_completed, comments_total, review_status, review_needed,
+                  created_by, created_at, updated_at, version, position, partition)
+             values ($1, $2, $3, 'Write', 'high', 3, 'open', 150, '9999-12-31', '{a,b}', '{"k": 1}',
                   '[{"id": "00000000-0000-0000-0000-000000000001", "content": "first", "completedAt": null}]',
-                  1, 0, $4, $4, 1, $5, $6)"#,
+                  1, 0, 0, 'none', false, 'ada', $4, $4, 1, $5, $6)"#,
         )
         .bind(of)
         .bind(id)
@@ -241,15 +247,16 @@ impl Fixture {
 
     pub async fn dashboard(&self, of: &str, project: Uuid, partition: Partition, completed: i64) {
         let version: i32 =
-            sqlx::query_scalar("select version from views.active where view = 'project_dashboard'")
+            sqlx::query_scalar("select version from views.active where view = 'task_dashboard'")
                 .fetch_one(&self.owner)
                 .await
                 .unwrap();
         sqlx::query(AssertSqlSafe(format!(
-            "insert into views.project_dashboard_v{version}
-                 (tenant, project_id, partition, total, open, in_progress, completed, cancelled,
-                  estimated_hundredths, actual_hundredths, efficiency_count, efficiency_micros, position)
-             values ($1, $2, $3, $4 + 1, 1, 0, $4, 0, 250, 125, $4, $4 * 500000, 9)"
+            "insert into views.task_dashboard_v{version}
+                 (tenant, owner, owner_id, partition, total, open, in_progress, blocked, completed, cancelled,
+                  low, medium, high, critical, estimated_hundredths, actual_hundredths, efficiency_count,
+                  efficiency_micros, position)
+             values ($1, 'project', $2, $3, $4 + 1, 1, 0, 0, $4, 0, 0, $4, 1, 0, 250, 125, $4, $4 * 500000, 9)"
         )))
         .bind(of)
         .bind(project)

@@ -1,26 +1,36 @@
 //! Nobody sees another tenant's rows, even if a statement forgets its filter.
 
+use foldline_events::tasks::{
+    Metadata, Priority, TaskAssigned, TaskCreated, TaskEvent, TaskLabelAdded,
+};
 use foldline_gate::Role;
 use foldline_query::{Commands, Limits, QueryOptions, QueryState, Wakes, as_reader};
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::{Connection, PgConnection};
-use uuid::Uuid;
 
-use crate::support::{Fixture, fixture, gate, token};
+use crate::{
+    story::{Story, day, id},
+    support::{Fixture, fixture, gate, token},
+};
 
-const TABLES: [&str; 3] = ["project_view", "task_view", "project_dashboard"];
+const TABLES: [&str; 9] = [
+    "project_view",
+    "task_view",
+    "task_comment",
+    "task_mark",
+    "task_history",
+    "project_dashboard",
+    "project_dashboard_day",
+    "assignee_dashboard",
+    "assignee_dashboard_day",
+];
 
-async fn two_tenants() -> Fixture {
+/// Their projects have the same ids, their tasks have not.
+async fn two_tenants() -> (Fixture, Story) {
     let fixture = fixture().await;
-    for (n, tenant) in [(1, "acme"), (2, "globex")] {
-        let project = Uuid::from_u128(n);
-        fixture.project(tenant, project, tenant, 10, 1).await;
-        fixture
-            .task(tenant, Uuid::from_u128(n + 10), project, 10, 1)
-            .await;
-        fixture.dashboard(tenant, project, 0, 1).await;
-    }
-    fixture
+    let mut story = Story::seeded(&[("acme", 20), ("globex", 30)]);
+    story.fold(&fixture).await;
+    (fixture, story)
 }
 
 async fn tenants_seen(reader: &mut PgConnection, table: &str) -> Vec<String> {
@@ -35,7 +45,7 @@ async fn tenants_seen(reader: &mut PgConnection, table: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_statement_without_a_filter_sees_its_own_tenant_alone() {
-    let fixture = two_tenants().await;
+    let (fixture, _) = two_tenants().await;
     let mut reader = PgConnection::connect_with(&as_reader(fixture.database.clone()))
         .await
         .unwrap();
@@ -56,7 +66,7 @@ async fn a_statement_without_a_filter_sees_its_own_tenant_alone() {
 
 #[tokio::test]
 async fn a_statement_without_a_tenant_sees_nothing() {
-    let fixture = two_tenants().await;
+    let (fixture, _) = two_tenants().await;
     let mut reader = PgConnection::connect_with(&as_reader(fixture.database.clone()))
         .await
         .unwrap();
@@ -71,22 +81,75 @@ async fn a_statement_without_a_tenant_sees_nothing() {
 
 #[tokio::test]
 async fn no_query_reaches_across_tenants() {
-    let fixture = two_tenants().await;
-    let query = "query($project: ID!, $task: ID!) {
-        project(id: $project) { name } task(id: $task) { title } projectDashboard(projectId: $project) { total }
-        projects { totalCount nodes { name } } tasks(projectId: $project) { totalCount }
+    let (fixture, mut story) = two_tenants().await;
+    // A project, a person and a key that only they have.
+    let (project, person, task) = (id(77), id(78), id(79));
+    story.project("globex", project);
+    let created = TaskCreated {
+        project_id: project,
+        title: "theirs".to_owned(),
+        description: None,
+        priority: Priority::Low,
+        estimated_hours: None,
+        due_date: Some(day("2026-01-01")),
+        key: Some("THEIRS-1".to_owned()),
+        metadata: Metadata::new(),
+    };
+    let assigned = TaskAssigned {
+        assignee_id: person,
+    };
+    let label = "theirs".to_owned();
+    for event in [
+        TaskEvent::Created(created),
+        TaskEvent::Assigned(assigned),
+        TaskEvent::LabelAdded(TaskLabelAdded { label }),
+    ] {
+        story.task("globex", task, event);
+    }
+    story.fold(&fixture).await;
+    let query = "query($project: ID!, $task: ID!, $person: UUID!) {
+        project(id: $project) { name } task(id: $task) { title } byKey: task(key: \"THEIRS-1\") { title }
+        ofProject: tasks(filter: {projectId: $project}) { totalCount }
+        ofPerson: tasks(filter: {assigneeId: $person}) { totalCount }
+        labelled: tasks(filter: {labels: [\"theirs\"]}) { totalCount nodes { title } }
+        taskHistory(id: $task) { totalCount nodes { summary } }
+        projectDashboard(projectId: $project) { total }
+        assigneeDashboard(assigneeId: $person) { total overdue dueDays(from: \"2026-01-01\", to: \"2026-01-01\") { tasks } }
     }";
-    let variables = json!({"project": Uuid::from_u128(2), "task": Uuid::from_u128(12)});
+    let variables = json!({"project": project, "task": task, "person": person});
+    let empty = json!({"totalCount": 0});
+    let nothing = json!({"totalCount": 0, "nodes": []});
     assert_eq!(
         fixture.data(query, variables.clone()).await,
         json!({
-            "project": null, "task": null, "projectDashboard": null,
-            "projects": {"totalCount": 1, "nodes": [{"name": "acme"}]}, "tasks": {"totalCount": 0}
+            "project": null, "task": null, "byKey": null, "ofProject": empty, "ofPerson": empty, "labelled": nothing,
+            "taskHistory": nothing, "projectDashboard": null,
+            "assigneeDashboard": {"total": 0, "overdue": 0, "dueDays": [{"tasks": 0}]}
         })
     );
-    let theirs = fixture.ask_as(&token("globex"), query, variables).await;
-    assert_eq!(theirs["data"]["project"], json!({"name": "globex"}));
-    assert_ne!(theirs["data"]["projectDashboard"], Value::Null);
+    let theirs = fixture.ask_as(&token("globex"), query, variables).await["data"].clone();
+    let one = json!({"totalCount": 1});
+    assert_eq!(theirs["byKey"], json!({"title": "theirs"}));
+    assert_eq!((&theirs["ofProject"], &theirs["ofPerson"]), (&one, &one));
+    assert_eq!(theirs["labelled"]["totalCount"], 1);
+    assert_eq!(theirs["taskHistory"]["totalCount"], 3);
+    assert_eq!(theirs["projectDashboard"], json!({"total": 1}));
+    let sums = json!({"total": 1, "overdue": 1, "dueDays": [{"tasks": 1}]});
+    assert_eq!(theirs["assigneeDashboard"], sums);
+}
+
+#[tokio::test]
+async fn each_tenant_lists_its_own_tasks_alone() {
+    let (fixture, story) = two_tenants().await;
+    let query = "{ tasks(first: 100) { totalCount } bin: tasks(filter: {deleted: true}) { totalCount } projects { totalCount } }";
+    for of in ["acme", "globex"] {
+        let seen = fixture.ask_as(&token(of), query, json!({})).await["data"].clone();
+        let (bin, tasks): (Vec<_>, Vec<_>) =
+            story.of(of).into_iter().partition(|task| task.deleted);
+        assert_eq!(seen["tasks"]["totalCount"], tasks.len());
+        assert_eq!(seen["bin"]["totalCount"], bin.len());
+        assert_eq!(seen["projects"]["totalCount"], 5);
+    }
 }
 
 #[tokio::test]

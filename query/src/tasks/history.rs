@@ -1,0 +1,128 @@
+//! The recorded events of tasks, readable: who did what when, and in plain words (`history/words.rs`).
+
+mod words;
+
+use async_graphql::{ComplexObject, Json, SimpleObject};
+use chrono::{DateTime, Utc};
+use foldline_events::Event;
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use crate::{
+    page::{
+        Listed,
+        cursor::{Key, Kind, Order, Place},
+        nested::Nested,
+    },
+    scalars,
+};
+
+/// In the order in which they were recorded.
+pub const ORDER: Order = Order {
+    name: "history",
+    by: &[("version", Kind::Number)],
+    descending: false,
+};
+
+/// Something that happened to a task, as it was recorded.
+#[derive(Debug, Clone, SimpleObject, sqlx::FromRow)]
+#[graphql(name = "TaskHistoryEntry", complex)]
+pub struct HistoryEntry {
+    /// The event's id.
+    event_id: Uuid,
+    #[graphql(skip)]
+    position: i64,
+    #[graphql(skip)]
+    version: i64,
+    /// What happened, as programs name it, such as `tasks.TaskCompleted`.
+    #[graphql(name = "type")]
+    event_type: String,
+    #[graphql(skip)]
+    schema_version: i16,
+    #[graphql(skip)]
+    payload: String,
+    /// When it happened, in business time.
+    #[graphql(name = "at")]
+    occurred_at: DateTime<Utc>,
+    /// When it was recorded, by the server's clock.
+    recorded_at: DateTime<Utc>,
+    /// Who did it: the subject of their token.
+    actor: String,
+    /// The command that made it happen.
+    command_id: Uuid,
+    /// What it belongs to: all that one request or process caused has the same.
+    correlation_id: Uuid,
+    /// What it follows from: a command or an event.
+    causation_id: Uuid,
+}
+
+#[ComplexObject]
+impl HistoryEntry {
+    /// The task's version from this event on.
+    async fn version(&self) -> scalars::Version {
+        scalars::Version(self.version)
+    }
+
+    /// Its place in the log.
+    async fn position(&self) -> scalars::Position {
+        scalars::Position(self.position)
+    }
+
+    /// The version of the schema that `data` follows: see the JSON Schemas of the events.
+    async fn schema_version(&self) -> i32 {
+        self.schema_version.into()
+    }
+
+    /// What was recorded of it, as an object.
+    async fn data(&self) -> Json<serde_json::Value> {
+        // What is no JSON cannot be recorded; if ever it were, its text says more than an error.
+        let read = serde_json::from_str(&self.payload);
+        Json(read.unwrap_or_else(|_| serde_json::Value::String(self.payload.clone())))
+    }
+
+    /// The same in one plain English sentence about the task, such as `completed after 3.5 hours`.
+    async fn summary(&self) -> String {
+        match Event::decode(&self.event_type, self.schema_version, &self.payload) {
+            Ok(Event::Task(event)) => words::of(&event),
+            Ok(Event::Project(_) | Event::TaskKey(_)) | Err(_) => {
+                format!(
+                    "something this server has no words for: {}",
+                    self.event_type
+                )
+            }
+        }
+    }
+}
+
+/// The history of each of many tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HistoryOfTask;
+
+impl Nested for HistoryOfTask {
+    type Node = HistoryEntry;
+    const COLUMNS: &'static str = "
+        event_id,
+        position,
+        version,
+        event_type,
+        schema_version,
+        payload,
+        occurred_at,
+        recorded_at,
+        actor,
+        command_id,
+        correlation_id,
+        causation_id";
+
+    fn push_from(&self, tenant: &str, query: &mut QueryBuilder<Postgres>) {
+        query.push(" from views.task_history where tenant = ");
+        query.push_bind(tenant.to_owned());
+        query.push(" and task_id = parent.id");
+    }
+}
+
+impl Listed for HistoryEntry {
+    fn place(&self, _: Order) -> Place {
+        Place(vec![Key::Number(self.version)])
+    }
+}

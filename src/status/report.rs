@@ -1,0 +1,340 @@
+//! What was read, for a person or as one line of JSON; and what of it is too far behind.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::read::{Feeds, Lag, Progress, Reading, Relay};
+
+impl Reading {
+    /// What lags, in words; nothing when everything has caught up. Versions that no reader sees do not count, nor do
+    /// views that this build does not fold: nobody will fold them.
+    pub(super) fn lags(&self, seconds_max: u64) -> Vec<String> {
+        let mut lags = Vec::new();
+        if let Relay::At { lag, topic, .. } = &self.relay
+            && is_above(*lag, seconds_max)
+        {
+            lags.push(format!("the relay to {topic} is {} behind", words(*lag)));
+        }
+        for progress in self.views.iter().filter(|view| view.active && view.known) {
+            let Progress { view, lag, .. } = progress;
+            if !progress.of_this_log {
+                lags.push(format!("{view} was folded from another log"));
+            } else if is_above(*lag, seconds_max) {
+                lags.push(format!("{view} is {} behind", words(*lag)));
+            }
+        }
+        lags
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a bound in seconds is far below 2^53"
+)]
+fn is_above(lag: Lag, seconds_max: u64) -> bool {
+    lag.seconds > seconds_max as f64
+}
+
+fn words(lag: Lag) -> String {
+    format!("{} events, {:.1} s", lag.events, lag.seconds)
+}
+
+pub(super) fn to_json(reading: &Reading, lags: &[String]) -> Value {
+    let log = &reading.log;
+    json!({
+        "status": if lags.is_empty() { "caughtUp" } else { "lagging" },
+        "lagging": lags,
+        "at": log.at,
+        "log": {
+            "cell": log.cell,
+            "epoch": log.epoch,
+            "head": log.position.to_string(),
+            "recordedAt": log.recorded_at,
+            "eventsPerSecond": log.events_per_second.map(tenths),
+        },
+        "relay": relay_to_json(&reading.relay, reading.feeds),
+        "feeds": {
+            "postgres": {"projecting": reading.feeds.postgres},
+            "kafka": {"relaying": reading.feeds.relay, "offsets": reading.feeds.offsets},
+        },
+        "views": reading.views.iter().map(view_to_json).collect::<Vec<_>>(),
+    })
+}
+
+fn relay_to_json(relay: &Relay, feeds: Feeds) -> Value {
+    match relay {
+        Relay::Hidden | Relay::None => Value::Null,
+        Relay::At {
+            topic,
+            mark,
+            moved_at,
+            lag,
+        } => json!({
+            "topic": topic,
+            "mark": mark.to_string(),
+            "movedAt": moved_at,
+            "running": feeds.relay,
+            "lagEvents": lag.events.to_string(),
+            "lagSeconds": tenths(lag.seconds),
+        }),
+    }
+}
+
+fn view_to_json(progress: &Progress) -> Value {
+    let stalled: Vec<Value> = progress
+        .stalled
+        .iter()
+        .map(|stalled| {
+            json!({
+                "partition": stalled.partition,
+                "position": stalled.position.to_string(),
+                "nextPosition": stalled.next.to_string(),
+                "nextType": stalled.next_type,
+                "seconds": tenths(stalled.seconds),
+            })
+        })
+        .collect();
+    json!({
+        "view": progress.view,
+        "version": progress.version,
+        "active": progress.active,
+        "known": progress.known,
+        "ofThisLog": progress.of_this_log,
+        "completedPrefix": progress.completed.to_string(),
+        "movedAt": progress.moved_at,
+        "lagEvents": progress.lag.events.to_string(),
+        "lagSeconds": tenths(progress.lag.seconds),
+        "stalled": stalled,
+    })
+}
+
+/// More digits only hide the number.
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+pub(super) fn to_text(reading: &Reading, lags: &[String], seconds_max: u64) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_text(&mut text, reading, lags, seconds_max);
+    text
+}
+
+fn write_text(
+    text: &mut String,
+    reading: &Reading,
+    lags: &[String],
+    seconds_max: u64,
+) -> std::fmt::Result {
+    let log = &reading.log;
+    write!(text, "log      head {}", log.position)?;
+    if let Some(rate) = log.events_per_second {
+        write!(text, ", {rate:.1} events/s")?;
+    }
+    let at = log.at.format("%Y-%m-%d %H:%M:%S UTC");
+    writeln!(text, ", cell {} ({at})", log.cell)?;
+    writeln!(text, "epoch    {}", log.epoch)?;
+    write_relay(text, &reading.relay, reading.feeds)?;
+    writeln!(text, "feed     {}", feed(reading.feeds))?;
+    writeln!(
+        text,
+        "\n{:<20} {:>7} {:>16} {:>13} {:>9}",
+        "view", "version", "completed prefix", "events behind", "seconds"
+    )?;
+    for progress in &reading.views {
+        let Progress {
+            view,
+            version,
+            completed,
+            lag,
+            ..
+        } = progress;
+        writeln!(
+            text,
+            "{view:<20} {version:>7} {completed:>16} {:>13} {:>9.1}{}",
+            lag.events,
+            lag.seconds,
+            remark(progress)
+        )?;
+    }
+    write_stalled(text, &reading.views)?;
+    writeln!(text)?;
+    if lags.is_empty() {
+        return write!(
+            text,
+            "caught up: nothing is more than {seconds_max} s behind"
+        );
+    }
+    write!(text, "lagging: {}", lags.join("; "))
+}
+
+fn write_relay(text: &mut String, relay: &Relay, feeds: Feeds) -> std::fmt::Result {
+    match relay {
+        Relay::Hidden => writeln!(
+            text,
+            "relay    hidden: the URL's user may not act as foldline_relay"
+        ),
+        Relay::None => writeln!(text, "relay    none: this log was never relayed"),
+        Relay::At {
+            topic, mark, lag, ..
+        } => {
+            let running = if feeds.relay {
+                "running"
+            } else {
+                "not running"
+            };
+            writeln!(
+                text,
+                "relay    {topic} at {mark}, {} behind, {running}",
+                words(*lag)
+            )
+        }
+    }
+}
+
+fn feed(feeds: Feeds) -> &'static str {
+    match (feeds.postgres, feeds.offsets) {
+        (true, _) => "Postgres: a projector reads the log",
+        (false, true) => "Kafka: views were folded with offsets; its group knows who reads",
+        (false, false) => "none: no projector reads the log",
+    }
+}
+
+/// What is special about a version of a view.
+fn remark(progress: &Progress) -> &'static str {
+    match progress {
+        Progress { known: false, .. } => "  (not of this build)",
+        Progress { active: false, .. } => "  (not shown to readers)",
+        Progress {
+            of_this_log: false, ..
+        } => "  (of another log)",
+        Progress { .. } => "",
+    }
+}
+
+fn write_stalled(text: &mut String, views: &[Progress]) -> std::fmt::Result {
+    for progress in views {
+        for stalled in &progress.stalled {
+            writeln!(
+                text,
+                "stalled: partition {} of {} version {} stands at {} for {:.0} s, before {} at {}",
+                stalled.partition,
+                progress.view,
+                progress.version,
+                stalled.position,
+                stalled.seconds,
+                stalled.next_type,
+                stalled.next
+            )?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::status::read::{LogHead, Stalled};
+
+    fn view(name: &str, seconds: f64) -> Progress {
+        Progress {
+            view: name.to_owned(),
+            version: 1,
+            active: true,
+            known: true,
+            of_this_log: true,
+            completed: 9_007_199_254_740_993,
+            moved_at: None,
+            lag: Lag { events: 3, seconds },
+            stalled: Vec::new(),
+        }
+    }
+
+    fn reading(views: Vec<Progress>) -> Reading {
+        Reading {
+            log: LogHead {
+                cell: "main".to_owned(),
+                epoch: Uuid::nil(),
+                position: 9_007_199_254_740_996,
+                at: DateTime::UNIX_EPOCH,
+                recorded_at: None,
+                events_per_second: Some(12.34),
+            },
+            relay: Relay::None,
+            feeds: Feeds {
+                postgres: true,
+                relay: false,
+                offsets: false,
+            },
+            views,
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_the_bound_lags() {
+        let caught_up = reading(vec![view("task_view", 9.9)]);
+        assert_eq!(caught_up.lags(10), [""; 0]);
+        let behind = reading(vec![view("project_view", 0.0), view("task_view", 10.1)]);
+        assert_eq!(behind.lags(10), ["task_view is 3 events, 10.1 s behind"]);
+        let mut relayed = reading(Vec::new());
+        relayed.relay = Relay::At {
+            topic: "foldline.main.events".to_owned(),
+            mark: 1,
+            moved_at: DateTime::UNIX_EPOCH,
+            lag: Lag {
+                events: 1,
+                seconds: 11.0,
+            },
+        };
+        assert_eq!(relayed.lags(10).len(), 1);
+    }
+
+    #[test]
+    fn what_nobody_reads_or_folds_does_not_lag() {
+        let mut replaced = view("task_view", 1e6);
+        replaced.active = false;
+        let mut foreign = view("project_dashboard", 1e6);
+        foreign.known = false;
+        assert_eq!(reading(vec![replaced, foreign]).lags(10), [""; 0]);
+    }
+
+    #[test]
+    fn views_of_another_log_lag_however_far_they_are() {
+        let mut other = view("task_view", 0.0);
+        other.of_this_log = false;
+        let lags = reading(vec![other]).lags(10);
+        assert_eq!(lags, ["task_view was folded from another log"]);
+    }
+
+    #[test]
+    fn positions_are_strings_in_json() {
+        let shown = to_json(&reading(vec![view("task_view", 0.04)]), &[]);
+        assert_eq!(shown["status"], "caughtUp");
+        assert_eq!(shown["log"]["head"], "9007199254740996");
+        assert_eq!(shown["log"]["eventsPerSecond"], 12.3);
+        let view = &shown["views"][0];
+        assert_eq!(view["completedPrefix"], "9007199254740993");
+        assert_eq!(view["lagEvents"], "3");
+        assert_eq!(view["lagSeconds"], 0.0);
+    }
+
+    #[test]
+    fn a_stalled_partition_is_told_with_the_event_that_it_stands_before() {
+        let mut standing = view("task_view", 60.0);
+        standing.stalled.push(Stalled {
+            partition: 7,
+            position: 41,
+            next: 43,
+            next_type: "tasks.TaskPainted".to_owned(),
+            seconds: 60.0,
+        });
+        let text = to_text(&reading(vec![standing]), &["task_view".to_owned()], 10);
+        assert!(text.contains("partition 7 of task_view"), "{text}");
+        assert!(text.contains("before tasks.TaskPainted at 43"), "{text}");
+        assert!(text.contains("lagging: task_view"), "{text}");
+    }
+}

@@ -1,0 +1,116 @@
+//! `foldline verify`: holds the views against each other, or says what each holds in one number.
+//!
+//! It owns what a person and a script see of it; what is compared, and how rows become a number, is the projector's
+//! (`foldline_projector::verify`). It only reads, as the projector's database role, and needs no running process.
+
+mod report;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use foldline_projector::{
+    View,
+    verify::{Check, Content, Need, Snapshot},
+};
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+
+use crate::{
+    config::{VerifyArgs, VerifyConfig, Verifying},
+    status::running,
+};
+use report::{Checked, Digested, Report};
+
+/// What the process ends with.
+const DIFFERS: u8 = 1;
+const NOT_CHECKED: u8 = 2;
+
+/// How long the database may take to accept a connection.
+const CONNECT_SECONDS_MAX: u64 = 5;
+
+/// 0 when all is well, 1 when something differs, 2 when it could not be checked.
+pub async fn run(args: VerifyArgs) -> ExitCode {
+    let as_json = args.json;
+    match verify(args).await {
+        Ok(report) => {
+            if as_json {
+                println!("{}", report.to_json());
+            } else {
+                print!("{report}");
+            }
+            ExitCode::from(if report.is_well() { 0 } else { DIFFERS })
+        }
+        Err(error) => {
+            if as_json {
+                println!("{}", json!({"error": format!("{error:#}")}));
+            }
+            eprintln!("foldline: could not be checked: {error:#}");
+            ExitCode::from(NOT_CHECKED)
+        }
+    }
+}
+
+async fn verify(args: VerifyArgs) -> anyhow::Result<Report> {
+    let config = args.read()?;
+    let connection = connect(&config).await?;
+    match config.verifying {
+        Verifying::Checks => checks(connection, &config).await,
+        Verifying::Digests(content) => digests(connection, &config, content).await,
+    }
+}
+
+/// As the projector: the rows of one tenant are not enough.
+async fn connect(config: &VerifyConfig) -> anyhow::Result<PgConnection> {
+    let database = match &config.view {
+        Some(database) => database.clone(),
+        None => running::database(config.data.as_deref())?,
+    };
+    let options = database.url.options([("role", "foldline_projector")]);
+    let bound = std::time::Duration::from_secs(CONNECT_SECONDS_MAX);
+    tokio::time::timeout(bound, PgConnection::connect_with(&options))
+        .await
+        .with_context(|| {
+            format!("the views' database did not answer within {CONNECT_SECONDS_MAX} s")
+        })?
+        .context("cannot connect to the views' database")
+}
+
+async fn checks(connection: PgConnection, config: &VerifyConfig) -> anyhow::Result<Report> {
+    let need = Need::SamePerPartition;
+    let mut snapshot = Snapshot::take(connection, &Check::VIEWS, need, config.wait_ms_max).await?;
+    let mut checked = Vec::new();
+    for check in Check::ALL {
+        let outcome = snapshot.check(check, config.tenant()).await?;
+        checked.push(Checked { check, outcome });
+    }
+    let standing = snapshot.standing.clone();
+    snapshot
+        .close()
+        .await
+        .context("cannot close the connection")?;
+    Ok(Report::of_checks(&standing, config.tenant(), checked))
+}
+
+async fn digests(
+    connection: PgConnection,
+    config: &VerifyConfig,
+    content: Content,
+) -> anyhow::Result<Report> {
+    let need = Need::SameEverywhere;
+    let mut snapshot = Snapshot::take(connection, &View::ALL, need, config.wait_ms_max).await?;
+    let mut digested = Vec::new();
+    for view in View::ALL {
+        digested.push(Digested {
+            view,
+            version: snapshot.version(view),
+            tables: snapshot.tables(view),
+            digest: snapshot.digest(view, config.tenant(), content).await?,
+        });
+    }
+    let standing = snapshot.standing.clone();
+    snapshot
+        .close()
+        .await
+        .context("cannot close the connection")?;
+    Ok(Report::of_digests(&standing, config.tenant(), digested))
+}
