@@ -1,7 +1,10 @@
 //! What the query service is made of, built once where the program starts.
 
+use std::sync::Arc;
+
 use foldline_gate::Gate;
 use sqlx::{PgPool, postgres::PgConnectOptions};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -14,7 +17,7 @@ use crate::{
 /// The role that reads: row-level security holds for it.
 pub const ROLE: &str = "foldline_query";
 
-/// Times that a deployment may want otherwise; every other bound is a constant beside what it bounds.
+/// What a deployment may want otherwise; every other bound is a constant beside what it bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// How long a read waits for `atLeast`.
@@ -25,6 +28,8 @@ pub struct Limits {
     pub ws_init_ms_max: u64,
     /// How often a WebSocket is pinged; one that is silent for two of these is dropped.
     pub ws_ping_interval_ms: u64,
+    /// How many WebSockets may be open at a time; one more is refused.
+    pub websockets_max: usize,
 }
 
 impl Default for Limits {
@@ -34,6 +39,7 @@ impl Default for Limits {
             request_ms_max: 30_000,
             ws_init_ms_max: 10_000,
             ws_ping_interval_ms: 30_000,
+            websockets_max: 4_096,
         }
     }
 }
@@ -59,6 +65,8 @@ pub struct QueryState {
     pub(crate) gate: Gate,
     pub(crate) commands: Commands,
     pub(crate) limits: Limits,
+    /// As many places as there may be WebSockets.
+    pub(crate) websockets: Arc<Semaphore>,
     pub(crate) closed: CancellationToken,
 }
 
@@ -79,6 +87,7 @@ impl QueryState {
             progress,
             gate: options.gate,
             commands: options.commands,
+            websockets: Arc::new(Semaphore::new(options.limits.websockets_max)),
             limits: options.limits,
             closed: options.closed,
         })

@@ -54,6 +54,8 @@ pub async fn upgrade(
     } else {
         None
     };
+    let place = state.websockets.clone().try_acquire_owned();
+    let place = place.map_err(|_| Problem::unavailable("as many WebSockets are open as may be"))?;
     let upgrade = upgrade
         .protocols([SUBPROTOCOL])
         .max_message_size(BODY_BYTES_MAX);
@@ -62,6 +64,7 @@ pub async fn upgrade(
         gauge.increment(1);
         serve(socket, &state, known, trace).await;
         gauge.decrement(1);
+        drop(place);
     }))
 }
 

@@ -117,6 +117,31 @@ const NEVER: &str =
     "subscription { projectChanged(id: \"00000000-0000-0000-0000-000000000001\") { name } }";
 
 #[tokio::test]
+async fn one_websocket_too_many_is_refused_until_another_ends() {
+    let limits = Limits {
+        websockets_max: 1,
+        ..Limits::default()
+    };
+    let fixture = fixture_with(limits).await;
+    let first = Socket::ready(&fixture).await;
+    let refused = Socket::try_open(&fixture, Some("graphql-transport-ws"), None).await;
+    let Err(Error::Http(response)) = refused else {
+        panic!("it was taken")
+    };
+    assert_eq!(response.status(), 503);
+    drop(first);
+    within(30, async {
+        while Socket::try_open(&fixture, Some("graphql-transport-ws"), None)
+            .await
+            .is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn queries_and_pings_are_answered() {
     let fixture = fixture().await;
     let mut socket = Socket::ready(&fixture).await;
