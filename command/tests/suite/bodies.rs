@@ -64,10 +64,8 @@ async fn what_may_be_taken_away_is_taken_away_by_null_and_never_by_silence() {
         let accepted: Accepted = service.post(&path, &null.to_string()).await.json();
         assert_eq!(accepted.outcome, Outcome::Recorded, "{path}");
         let events = recorded(&service.log).await;
-        let of_stream = events
-            .iter()
-            .filter(|event| event.stream == accepted.stream);
-        assert_eq!(of_stream.last().unwrap().payload, "{}", "{path}");
+        let recorded = events.iter().rfind(|event| event.stream == accepted.stream);
+        assert_eq!(recorded.unwrap().payload, "{}", "{path}");
     }
 }
 
