@@ -17,6 +17,7 @@ const TRACE_HEADER: HeaderName = HeaderName::from_static("traceparent");
 
 /// Who handles commands.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a process has one of them")]
 pub enum Commands {
     /// The command role runs in this process.
     InProcess(Handler),

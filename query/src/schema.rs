@@ -47,6 +47,10 @@ pub struct SubscriptionRoot(TaskSubscription, DashboardSubscription);
 
 /// Anything with a global id.
 #[derive(Debug, Interface)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "each is made for one answer and never kept"
+)]
 #[graphql(field(name = "id", ty = "ID", desc = "The node id, for `node(id)`."))]
 pub enum Node {
     Project(Project),

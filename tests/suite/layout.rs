@@ -32,16 +32,25 @@ const LINES_MAX: usize = 600;
 const PURE: [(&str, &[&str]); 2] = [
     (
         "events/Cargo.toml",
-        &["chrono", "serde", "serde_json", "thiserror", "uuid"],
+        &[
+            "chrono",
+            "schemars",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "uuid",
+        ],
     ),
     (
         "command/domain/Cargo.toml",
         &[
+            "chrono",
             "foldline-events",
             "serde",
             "serde_json",
             "serde_path_to_error",
             "thiserror",
+            "utoipa",
             "uuid",
         ],
     ),

@@ -159,7 +159,7 @@ const BY_HAND: [(&str, &str, &[&str]); 11] = [
     ),
     (
         "task_view_mark_v2",
-        "set mark = gen_random_uuid()",
+        "set mark = gen_random_uuid() where task_id in (select task_id from views.task_view_v2 where metadata::text = '{}')",
         &["task_mark"],
     ),
     (

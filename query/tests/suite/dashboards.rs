@@ -158,7 +158,7 @@ async fn a_series_has_from_one_to_366_days() {
 #[tokio::test]
 async fn a_dashboard_is_sent_as_it_is_and_then_each_time_any_of_it_changed() {
     let fixture = fixture().await;
-    let mut story = Story::seeded(&[("acme", 30)]);
+    let mut story = Story::seeded(&[("acme", 100)]);
     story.fold(&fixture).await;
     let mut socket = Socket::ready(&fixture).await;
     let query = "subscription($id: ID!) { projectDashboard(projectId: $id) {

@@ -1,9 +1,6 @@
 //! How many statements a query costs: as many as it has levels, however many entries each level has.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-};
+use std::{cell::RefCell, fmt};
 
 use serde_json::json;
 use tracing::{
@@ -14,9 +11,13 @@ use tracing::{
 
 use crate::{story::Story, support::fixture};
 
-/// Keeps the statements that sqlx logs on this thread, which is the whole of a test's runtime.
-#[derive(Clone, Default)]
-struct Statements(Arc<Mutex<Vec<String>>>);
+thread_local! {
+    /// What sqlx logged on this thread, which is the whole of a test's runtime.
+    static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The subscriber of all tests of this binary: one of a single test would miss what was registered beside it.
+struct Statements;
 
 struct Statement(Option<String>);
 
@@ -49,7 +50,7 @@ impl Subscriber for Statements {
         event.record(&mut statement);
         let reads =
             |text: &String| text.starts_with("select") && !text.contains("views.checkpoints");
-        self.0.lock().unwrap().extend(statement.0.filter(reads));
+        LOGGED.with_borrow_mut(|logged| logged.extend(statement.0.filter(reads)));
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -57,16 +58,13 @@ impl Subscriber for Statements {
     fn exit(&self, _: &span::Id) {}
 }
 
-impl Statements {
-    fn taken(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
+fn taken() -> Vec<String> {
+    LOGGED.take()
 }
 
 #[tokio::test]
 async fn a_query_costs_one_statement_per_list_it_selects_however_many_entries_there_are() {
-    let statements = Statements::default();
-    let _guard = tracing::subscriber::set_default(statements.clone());
+    tracing::subscriber::set_global_default(Statements).expect("no other test sets one");
     let fixture = fixture().await;
     let mut story = Story::seeded(&[("acme", 100)]);
     story.fold(&fixture).await;
@@ -79,9 +77,9 @@ async fn a_query_costs_one_statement_per_list_it_selects_however_many_entries_th
         }
     } } }";
     let cost = async |rows: i32| {
-        statements.taken();
+        taken();
         fixture.data(query, json!({"rows": rows})).await;
-        statements.taken()
+        taken()
     };
     let (few, many) = (cost(1).await, cost(5).await);
     assert_eq!(few.len(), many.len(), "{many:#?}");

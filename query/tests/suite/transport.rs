@@ -73,7 +73,7 @@ async fn a_field_error_is_a_200_with_data() {
 #[tokio::test]
 async fn a_root_field_whose_argument_cannot_be_read_is_null() {
     let fixture = fixture().await;
-    let query = "query($a: UUID) { tasks(assigneeId: $a) { totalCount } }";
+    let query = "query($a: UUID) { tasks(filter: {assigneeId: $a}) { totalCount } }";
     let answer = fixture.ask(query, json!({"a": "not a uuid"})).await;
     assert_eq!(answer["data"], json!({"tasks": null}), "{answer:#}");
     assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
