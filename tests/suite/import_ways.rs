@@ -40,14 +40,14 @@ fn import(file: &Path, folder: &Path) -> Command {
 }
 
 /// The same past the service, into the log of a database.
-fn import_offline(file: &Path, folder: &Path, log_url: &str) -> Command {
+pub fn import_offline(file: &Path, folder: &Path, log_url: &str) -> Command {
     let mut command = import(file, folder);
     command.arg("--offline").env("LOG_URL", log_url);
     command
 }
 
 /// The summary of an import that ends, and its exit code.
-async fn summary(command: Command) -> (i32, Value) {
+pub async fn summary(command: Command) -> (i32, Value) {
     let (status, said) = finished(command).await;
     let summary = serde_json::from_str(&said).unwrap_or(Value::Null);
     (status.code().unwrap_or(-1), summary)
@@ -81,7 +81,7 @@ pub async fn digests(views_url: &str) -> Value {
 }
 
 /// A database with an empty log, and a data folder whose secret is there before any `foldline up`.
-async fn prepared(folder: &Path) -> TestDatabase {
+pub async fn prepared(folder: &Path) -> TestDatabase {
     fs::create_dir_all(folder.join("data")).unwrap();
     fs::write(folder.join("data/secret"), SECRET).unwrap();
     let database = TestDatabase::empty().await;

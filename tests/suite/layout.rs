@@ -250,6 +250,31 @@ fn the_architecture_page_names_files_that_exist() {
     assert_eq!(missing, [""; 0]);
 }
 
+/// What the text names in backticks like a test: at least four words.
+fn named_tests(text: &str) -> Vec<&str> {
+    let is_test = |name: &&str| {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        name.matches('_').count() >= 3 && name.chars().all(plain)
+    };
+    text.split('`').skip(1).step_by(2).filter(is_test).collect()
+}
+
+#[test]
+fn the_architecture_page_names_tests_that_exist() {
+    // The one that is a lint of clippy.
+    const LINT: &str = "wildcard_enum_match_arm";
+    let sources: String = files(&["rs"]).iter().map(|file| text(file)).collect();
+    let page = text(Path::new("docs/ARCHITECTURE.md"));
+    let (page, _bounds) = page.split_once("## Bounds").unwrap();
+    let named = named_tests(page);
+    assert!(named.len() > 50);
+    let missing: Vec<&str> = named
+        .into_iter()
+        .filter(|name| *name != LINT && !sources.contains(&format!("fn {name}(")))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
+
 #[test]
 fn these_checks_complain_when_they_should() {
     let text = "use crate::memory::Space;\nlet memory = 1; // crate::identity::User\nuse crate::{tasks::Task, life};";
@@ -261,6 +286,8 @@ fn these_checks_complain_when_they_should() {
         ]
     );
     assert_eq!(foreign_paths("memory", text).len(), 2);
+    let page = "`a_rule_that_holds`, `evolve`, `foldline_query`, `A_RULE_THAT_SHOUTS`";
+    assert_eq!(named_tests(page), ["a_rule_that_holds"]);
     let manifest = "[dependencies]\nserde.workspace = true\nsqlx = \"1\"\n[dependencies.tokio]\nversion = \"1\"\n\
         [dev-dependencies]\nproptest = \"1\"";
     assert_eq!(beyond(manifest, &["serde"]), ["sqlx", "tokio"]);

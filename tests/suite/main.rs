@@ -11,6 +11,7 @@ mod import;
 mod import_faults;
 mod import_ways;
 mod layout;
+mod lists;
 mod load;
 mod one_command;
 mod processes;

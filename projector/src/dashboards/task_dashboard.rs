@@ -58,7 +58,8 @@ enum Owner {
 /// The key of a partial row, sorted like the keys of the table.
 type Partial<'a> = (&'a Tenant, Owner, Partition);
 
-/// What is to be added to partial rows, and up to which position.
+/// What is to be added to partial rows, and up to which position. A row that an event touches is here even if a later one
+/// of the same delivery takes all of it back: so rows and positions are the same, however events are cut into deliveries.
 #[derive(Default)]
 struct Differences<'a> {
     sums: BTreeMap<Partial<'a>, (Sums, Position)>,
@@ -88,23 +89,22 @@ pub(crate) async fn fold(
         .filter(|(folded, ..)| folded.recorded.version > 1)
         .map(|(folded, task, _)| (&folded.recorded.tenant, *task))
         .collect();
-    let before = rows::load(connection, &begun).await?;
-    let mut after = before.clone();
+    let mut tasks = rows::load(connection, &begun).await?;
+    let mut differences = Differences::default();
     for (folded, task, event) in changing {
-        let key = (&folded.recorded.tenant, task);
-        if let TaskEvent::Created(created) = event {
-            after
-                .entry(key)
-                .or_insert_with(|| Contribution::created(folded, created));
-        }
-        let contribution = after
-            .get_mut(&key)
-            .ok_or_else(|| folded.unfoldable("its task was not created before"))?;
-        contribution.evolve(folded, event);
+        let tenant = &folded.recorded.tenant;
+        let before = tasks.get(&(tenant, task)).cloned();
+        let mut after = match (&before, event) {
+            (Some(before), _) => before.clone(),
+            (None, TaskEvent::Created(created)) => Contribution::created(folded, created),
+            (None, _) => return Err(folded.unfoldable("its task was not created before")),
+        };
+        after.evolve(folded, event);
+        differences.change(tenant, before.as_ref(), &after);
+        tasks.insert((tenant, task), after);
     }
     // What was loaded was loaded to be changed, so all of it is stored.
-    rows::store(connection, &after).await?;
-    let differences = Differences::between(&before, &after);
+    rows::store(connection, &tasks).await?;
     rows::add_sums(connection, &differences.sums).await?;
     rows::add_days(connection, &differences.days).await
 }
@@ -217,22 +217,27 @@ impl Contribution {
 }
 
 impl<'a> Differences<'a> {
-    fn between(before: &Contributions<'a>, after: &Contributions<'a>) -> Self {
-        let mut differences = Self::default();
-        for (key @ (tenant, _), now) in after {
-            if let Some(then) = before.get(key) {
-                differences.add(tenant, then, now.position, -1);
-            }
-            differences.add(tenant, now, now.position, 1);
+    /// Takes in what one event makes of what a task contributes.
+    fn change(&mut self, tenant: &'a Tenant, before: Option<&Contribution>, after: &Contribution) {
+        let mut change = Self::default();
+        if let Some(before) = before {
+            change.add(tenant, before, after.position, -1);
         }
-        // What was taken out and put back has not changed.
-        differences
-            .sums
-            .retain(|_, (sums, _)| *sums != Sums::default());
-        differences
-            .days
-            .retain(|_, (days, _)| *days != Days::default());
-        differences
+        change.add(tenant, after, after.position, 1);
+        for (partial, (added, at)) in change.sums {
+            if added != Sums::default() {
+                let (sums, position) = self.sums.entry(partial).or_default();
+                sums.add(&added, 1);
+                *position = at.max(*position);
+            }
+        }
+        for (day, (added, at)) in change.days {
+            if added != Days::default() {
+                let (days, position) = self.days.entry(day).or_default();
+                days.add(&added, 1);
+                *position = at.max(*position);
+            }
+        }
     }
 
     /// Adds what a task contributes so many times.
@@ -241,11 +246,11 @@ impl<'a> Differences<'a> {
             let partial = (tenant, owner, task.partition);
             let (sums, position) = self.sums.entry(partial).or_default();
             sums.add(&Sums::of(task), times);
-            *position = at.max(*position);
+            *position = at;
             for (day, of_task) in Days::of(task) {
                 let (days, position) = self.days.entry((partial, day)).or_default();
                 days.add(&of_task, times);
-                *position = at.max(*position);
+                *position = at;
             }
         }
     }

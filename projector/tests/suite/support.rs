@@ -78,21 +78,10 @@ impl Views {
     pub async fn rows(&self) -> Vec<String> {
         let mut rows = Vec::new();
         for (table, order) in TABLES {
-            // A partial row says nothing while all its parts are 0, and its position is only of the last change: how
-            // changes are cut into deliveries may show there.
-            let (row, saying) = match table {
-                "task_dashboard_v1" => ("to_jsonb(t) - 'position'", "total <> 0"),
-                "task_dashboard_day_v1" => (
-                    "to_jsonb(t) - 'position'",
-                    "(created, completed, due) <> (0, 0, 0)",
-                ),
-                // The log gives events this time of its own.
-                "task_history_v1" => ("to_jsonb(t) - 'recorded_at'", "true"),
-                _ => ("to_jsonb(t)", "true"),
-            };
-            let statement = format!(
-                "select '{table} ' || ({row})::text from views.{table} t where {saying} order by {order}"
-            );
+            // The log gives events this time of its own.
+            let row = "to_jsonb(t) - 'recorded_at'";
+            let statement =
+                format!("select '{table} ' || ({row})::text from views.{table} t order by {order}");
             let found: Vec<String> = self.all(&statement).await;
             rows.extend(found);
         }
