@@ -134,7 +134,7 @@ fn say_on(life: &mut Life<'_>, aggregate: Uuid, id: Uuid, (command, code): Wrong
 fn of_state(life: &mut Life<'_>) {
     let mut wrongs = if life.deleted {
         let rename = TaskCommand::Rename(RenameTask {
-            title: format!("{} (again)", words::title(&mut life.shared.dice)),
+            title: "Still of use after all".to_owned(),
         });
         vec![
             (rename, "TASK_DELETED"),

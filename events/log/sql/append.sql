@@ -109,8 +109,17 @@ begin
         from unnest(guard_appends, guard_tags, guard_types, guard_after) as g (append, tag, types, after)
         join appends a on a.append = g.append
         cross join lateral unnest(string_to_array(g.types, ',')) as excluded_type
-        join log.tags t on t.tenant = a.tenant and t.tag = g.tag and t.type = excluded_type
-            and t.position > g.after
+        -- One entry of the index for each: as a plain join, all events with the tag would be read, of whatever type.
+        cross join lateral (
+            select t.position
+            from log.tags t
+            where t.tenant = a.tenant
+                and t.tag = g.tag
+                and t.type = excluded_type
+                and t.position > g.after
+            order by t.position desc
+            limit 1
+        ) t
         group by g.append
     ),
     verdicts as (
