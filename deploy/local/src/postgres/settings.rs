@@ -10,7 +10,7 @@ pub(crate) const SUPERUSER: &str = "postgres";
 /// Enough for every role in one process, each with a pool, and a person looking.
 pub const CONNECTIONS_MAX: u32 = 200;
 
-const SETTINGS: [(&str, &str); 15] = [
+const SETTINGS: [(&str, &str); 16] = [
     ("listen_addresses", "127.0.0.1"),
     ("unix_socket_permissions", "0700"),
     // The defaults, said so that no configuration file, and no hurry, takes them away.
@@ -26,6 +26,8 @@ const SETTINGS: [(&str, &str); 15] = [
     ("max_locks_per_transaction", "256"),
     // The disks of today.
     ("random_page_cost", "1.1"),
+    // After a large import, lists are planned badly until the tables were counted anew.
+    ("autovacuum_naptime", "10s"),
     // Compiling pays off for queries of seconds; ours are of milliseconds.
     ("jit", "off"),
     ("timezone", "UTC"),
