@@ -16,7 +16,7 @@ mod window;
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use foldline_command::{Outcome, Verdict};
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -86,7 +86,10 @@ pub(crate) async fn send(
         summary: Summary::default(),
     };
     let began = Instant::now();
-    let carried = import.carry().await;
+    let carried = tokio::select! {
+        carried = import.carry() => carried,
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+    };
     import.progress.finish();
     let mut summary = import.summary;
     summary.took(began.elapsed());

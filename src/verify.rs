@@ -7,13 +7,13 @@ mod report;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use foldline_projector::{
     View,
     verify::{Check, Content, Need, Snapshot},
 };
 use serde_json::json;
-use sqlx::{Connection, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use crate::{
     config::{VerifyArgs, VerifyConfig, Verifying},
@@ -66,6 +66,8 @@ async fn connect(config: &VerifyConfig) -> anyhow::Result<PgConnection> {
         None => running::database(config.data.as_deref())?,
     };
     let options = database.url.options([("role", "foldline_projector")]);
+    // What is counted here takes its time.
+    let options = options.disable_statement_logging();
     let bound = std::time::Duration::from_secs(CONNECT_SECONDS_MAX);
     tokio::time::timeout(bound, PgConnection::connect_with(&options))
         .await
@@ -83,6 +85,8 @@ async fn checks(connection: PgConnection, config: &VerifyConfig) -> anyhow::Resu
         let outcome = snapshot.check(check, config.tenant()).await?;
         checked.push(Checked { check, outcome });
     }
+    let compared = checked.iter().map(|checked| checked.outcome.compared);
+    must_be_known(config, compared.sum())?;
     let standing = snapshot.standing.clone();
     snapshot
         .close()
@@ -107,10 +111,21 @@ async fn digests(
             digest: snapshot.digest(view, config.tenant(), content).await?,
         });
     }
+    must_be_known(config, digested.iter().map(|of| of.digest.rows).sum())?;
     let standing = snapshot.standing.clone();
     snapshot
         .close()
         .await
         .context("cannot close the connection")?;
     Ok(Report::of_digests(&standing, config.tenant(), digested))
+}
+
+/// A tenant of whom nothing is there is a slip of the finger: that all of nothing is equal proves nothing.
+fn must_be_known(config: &VerifyConfig, rows: u64) -> anyhow::Result<()> {
+    match config.tenant() {
+        Some(tenant) if rows == 0 => {
+            bail!("of a tenant {tenant} there is nothing in the views to look at")
+        }
+        Some(_) | None => Ok(()),
+    }
 }

@@ -147,15 +147,13 @@ fn invalid(error: &InvalidCommand) -> Problem {
         )
         .detail(error.to_string())
         .fault("/type", error.to_string()),
-        InvalidCommand::Data {
-            pointer, source, ..
-        } => Problem::new(
+        InvalidCommand::Data { pointer, .. } => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "BODY_INVALID",
             "A value in the body is not as it must be",
         )
-        .detail(format!("at /data{pointer}: {source}"))
-        .fault(format!("/data{pointer}"), source.to_string()),
+        .detail(format!("at /data{pointer}: {}", error.problem()))
+        .fault(format!("/data{pointer}"), error.problem()),
     }
 }
 

@@ -71,15 +71,33 @@ pub fn label_mark(label: &str) -> Uuid {
     Uuid::new_v5(&MARKS, format!("label/{label}").as_bytes())
 }
 
-/// The same of a free-form fact. Numbers that are equal have one mark, however they are spelled.
+/// The same of a free-form fact. Numbers that are equal have one mark, however they are spelled, and others another.
 pub fn metadata_mark(name: &str, value: &serde_json::Value) -> Uuid {
-    let value = match value.as_f64() {
-        Some(number) => format!("number/{number}"),
+    let value = match value.as_number() {
+        Some(number) => format!("number/{}", spelled(number)),
         None => value.to_string(),
     };
     // The name's length keeps it apart from the value, whatever characters they have.
     let mark = format!("metadata/{}/{name}/{value}", name.len());
     Uuid::new_v5(&MARKS, mark.as_bytes())
+}
+
+/// One spelling for each number: a whole one has no fraction and no exponent, as long as it is exact.
+fn spelled(number: &serde_json::Number) -> String {
+    /// Whole numbers of `f64` up to here are exact in 128 bits.
+    const WHOLE_MAX: f64 = 1e30;
+    match number.as_f64() {
+        Some(float) if !number.is_i64() && !number.is_u64() => {
+            let is_whole = float.trunc() == float && float.abs() < WHOLE_MAX;
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "whole, and far within 128 bits"
+            )]
+            let whole = || (float as i128).to_string();
+            if is_whole { whole() } else { float.to_string() }
+        }
+        _ => number.to_string(),
+    }
 }
 
 /// One example of every event type of this context.
@@ -97,6 +115,15 @@ mod tests {
     fn equal_facts_have_one_mark_and_others_another() {
         let mark = |name, value| metadata_mark(name, &value);
         assert_eq!(mark("a", json!(1)), mark("a", json!(1.0)));
+        assert_eq!(mark("a", json!(0)), mark("a", json!(-0.0)));
+        assert_eq!(
+            mark("a", json!(1_u64 << 60)),
+            mark("a", json!((1_u64 << 60) as f64))
+        );
+        assert_ne!(
+            mark("a", json!(9_007_199_254_740_993_i64)),
+            mark("a", json!(9_007_199_254_740_992_i64))
+        );
         for (name, value) in [
             ("a", json!("1")),
             ("a", json!(true)),

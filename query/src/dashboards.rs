@@ -19,7 +19,7 @@ use crate::{
     error::Error,
     node::NodeKind,
     page::int,
-    scalars::{Day, Position},
+    scalars::{Day, Position, known_instant},
 };
 use rows::{DayRow, DaysOf, OverdueOf};
 
@@ -200,9 +200,10 @@ impl Figures {
     ) -> Option<Result<i32, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
+            let at = known_instant("at", at.unwrap_or_else(|| ask.now()))?;
             let key = OverdueOf {
                 owner: self.owner,
-                on: at.unwrap_or_else(|| ask.now()).date_naive(),
+                on: at.date_naive(),
             };
             Ok(int(ask.loaders.load_one(key).await?.unwrap_or(0)))
         };

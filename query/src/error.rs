@@ -10,6 +10,8 @@ use foldline_events::cursor::InvalidCursor;
 use foldline_gate::Problem;
 use uuid::Uuid;
 
+use crate::schema::{COMPLEXITY_MAX, DEPTH_MAX};
+
 /// Cloned to everybody who waited for the same loader, hence the shared sources.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -129,6 +131,7 @@ fn code(error: &mut ServerError, request_error: bool) {
             INTERNAL.clone_into(&mut error.message);
             extensions.set("code", "INTERNAL");
         } else if extensions.get("code").is_none() {
+            bounded(&mut error.message);
             // From async-graphql itself: before execution the document, during it an argument's value.
             let code = if request_error {
                 "GRAPHQL_VALIDATION_FAILED"
@@ -152,6 +155,22 @@ fn code(error: &mut ServerError, request_error: bool) {
             INTERNAL.clone_into(&mut error.message);
             extensions.set("code", "INTERNAL");
         }
+    }
+}
+
+/// The library says that a document is too much, and not how much it may be.
+fn bounded(message: &mut String) {
+    match message.as_str() {
+        "Query is too complex." => {
+            *message = format!(
+                "the query may cost too much: every field counts 1, below a list as often as the list may have entries, \
+                 and all together may count {COMPLEXITY_MAX}; ask for fewer entries or fields"
+            );
+        }
+        "Query is nested too deep." => {
+            *message = format!("the query may be nested {DEPTH_MAX} deep");
+        }
+        _ => {}
     }
 }
 

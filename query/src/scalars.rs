@@ -2,7 +2,12 @@
 //! decimal strings, days as ISO dates.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
-use chrono::{Datelike, NaiveDate};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+
+use crate::error::Error;
+
+/// Postgres knows fewer years than we do.
+const YEARS: std::ops::RangeInclusive<i32> = 1..=9_999;
 
 /// A place in the log: a whole number from 1, written as a string of decimal digits because it outgrows `Int` and
 /// the numbers of browsers. Of two positions of one epoch the larger is the later; 0 is before the first event.
@@ -55,8 +60,8 @@ impl ScalarType for Day {
     fn parse(value: Value) -> InputValueResult<Self> {
         let read = |text: &str| {
             let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-            // Every day has one spelling, and Postgres knows fewer years than we do.
-            let plain = (1..=9_999).contains(&day.year()) && day.to_string() == text;
+            // Every day has one spelling.
+            let plain = YEARS.contains(&day.year()) && day.to_string() == text;
             plain.then_some(Self(day))
         };
         if let Value::String(text) = &value
@@ -71,6 +76,16 @@ impl ScalarType for Day {
 
     fn to_value(&self) -> Value {
         Value::String(self.0.to_string())
+    }
+}
+
+/// An instant that Postgres knows, too; `field` is what the error speaks of.
+pub fn known_instant(field: &str, at: DateTime<Utc>) -> Result<DateTime<Utc>, Error> {
+    match YEARS.contains(&at.year()) {
+        true => Ok(at),
+        false => Err(Error::BadInput {
+            problem: format!("{field} must lie in the years 1 to 9999"),
+        }),
     }
 }
 

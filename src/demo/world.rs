@@ -96,9 +96,9 @@ impl World {
         let end = until.and_time(last_second).and_utc();
         let begin = until.and_time(NaiveTime::MIN).and_utc() - SPAN;
         let mut dice = Dice::of(&format!("{seed}/{tasks}/{until}"));
-        // The usual demo has plain keys; those of others must not collide with them.
+        // Its keys must not collide with those of other demos, nor with what people would choose.
         let mark = match scale.is_usual() {
-            true => String::new(),
+            true => "-DEMO".to_owned(),
             false => dice.id().simple().to_string()[..6].to_ascii_uppercase(),
         };
         let many = usize::try_from(tasks).unwrap_or(usize::MAX);

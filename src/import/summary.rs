@@ -26,7 +26,7 @@ pub(super) struct Summary {
     rejected: u64,
     /// Of the rejected, those whose lines expect just that.
     rejected_as_expected: u64,
-    /// By code.
+    /// The others, by code.
     reasons: BTreeMap<String, Reason>,
     /// Commands that were not rejected, or with another code, although their lines expect it; by that code.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -76,11 +76,11 @@ impl Summary {
 
     pub(super) fn reject(&mut self, command: &Pending, code: &str, detail: &str) {
         self.rejected += 1;
-        add(&mut self.reasons, code, command.line, detail);
         match &command.expect {
-            None => {}
+            None => add(&mut self.reasons, code, command.line, detail),
             Some(expected) if expected == code => self.rejected_as_expected += 1,
             Some(expected) => {
+                add(&mut self.reasons, code, command.line, detail);
                 let instead = format!("it was rejected with {code}: {detail}");
                 add(&mut self.missed, expected, command.line, &instead);
             }
@@ -119,8 +119,8 @@ impl Summary {
     /// What to say when it could not be brought to its end.
     pub(super) fn broken_off(&self) -> String {
         format!(
-            "the import broke off after {} commands ({} accepted, {} already known, {} rejected); running it again \
-             continues it",
+            "the import broke off after {} commands were answered ({} accepted, {} already known, {} rejected); what was \
+             accepted stays, and running the same again goes on from there",
             self.commands(),
             self.accepted + self.unchanged,
             self.known,
@@ -141,10 +141,10 @@ impl fmt::Display for Summary {
         }
         writeln!(f, "already known  {:>10}", self.known)?;
         writeln!(f, "rejected       {:>10}", self.rejected)?;
-        show(f, &self.reasons)?;
         if self.rejected_as_expected > 0 {
             writeln!(f, "  as expected  {:>10}", self.rejected_as_expected)?;
         }
+        show(f, &self.reasons)?;
         if !self.missed.is_empty() {
             writeln!(f, "expected to be rejected, and not so:")?;
             show(f, &self.missed)?;

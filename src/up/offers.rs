@@ -18,7 +18,7 @@ pub struct Offer {
 pub fn offers(data: &Path) -> Vec<Offer> {
     let here = env::current_dir().unwrap_or_default();
     let program = env::current_exe().unwrap_or_else(|_| PathBuf::from("foldline"));
-    let program = quoted(program.strip_prefix(&here).unwrap_or(&program));
+    let program = quoted(&called(&program, &here));
     let is_usual = foldline_local::default_data_folder().is_ok_and(|usual| usual == data);
     let data = match is_usual {
         true => String::new(),
@@ -38,6 +38,15 @@ pub fn offers(data: &Path) -> Vec<Offer> {
     offers
 }
 
+/// How a shell in that folder finds a program: a bare name would be looked for elsewhere.
+fn called(program: &Path, here: &Path) -> PathBuf {
+    match program.strip_prefix(here) {
+        Ok(below) if below.components().count() == 1 => Path::new(".").join(below),
+        Ok(below) => below.to_owned(),
+        Err(_) => program.to_owned(),
+    }
+}
+
 /// For a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
@@ -51,6 +60,18 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_called_so_that_a_shell_finds_it() {
+        for (program, called_so) in [
+            ("/work/foldline", "./foldline"),
+            ("/work/target/release/foldline", "target/release/foldline"),
+            ("/usr/bin/foldline", "/usr/bin/foldline"),
+        ] {
+            let called = called(Path::new(program), Path::new("/work"));
+            assert_eq!(called, Path::new(called_so));
+        }
+    }
 
     #[test]
     fn a_path_is_quoted_where_a_shell_would_take_it_apart() {

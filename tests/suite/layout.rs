@@ -1,6 +1,7 @@
 //! The layout of the repository, held by tests: what DESIGN calls fixed stays so without anybody's attention.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -250,6 +251,41 @@ fn the_architecture_page_names_files_that_exist() {
     assert_eq!(missing, [""; 0]);
 }
 
+/// What a source spells like a code of an error, in quotes.
+fn codes(source: &str) -> BTreeSet<&str> {
+    let is_code = |text: &&str| {
+        let plain = |c: char| c.is_ascii_uppercase() || c == '_';
+        text.len() > 4 && text.chars().all(plain)
+    };
+    source
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(is_code)
+        .collect()
+}
+
+#[test]
+fn every_code_of_an_error_is_explained() {
+    // Where refusals get their codes.
+    const FILES: [&str; 5] = [
+        "command/domain/src/tasks/rejection.rs",
+        "command/src/failure.rs",
+        "gate/src/problem.rs",
+        "gate/src/body.rs",
+        "query/src/error.rs",
+    ];
+    let page = text(Path::new("docs/ERRORS.md"));
+    let sources = FILES.map(|file| text(Path::new(file)));
+    let codes: BTreeSet<&str> = sources.iter().flat_map(|source| codes(source)).collect();
+    assert!(codes.len() > 40);
+    let unexplained: Vec<&&str> = codes
+        .iter()
+        .filter(|code| !page.contains(&format!("`{code}`")))
+        .collect();
+    assert_eq!(unexplained, [&""; 0]);
+}
+
 /// What the text names in backticks like a test: at least four words.
 fn named_tests(text: &str) -> Vec<&str> {
     let is_test = |name: &&str| {
@@ -286,6 +322,10 @@ fn these_checks_complain_when_they_should() {
         ]
     );
     assert_eq!(foreign_paths("memory", text).len(), 2);
+    assert_eq!(
+        codes("(\"NO_SUCH\", \"no\", \"No such\")"),
+        BTreeSet::from(["NO_SUCH"])
+    );
     let page = "`a_rule_that_holds`, `evolve`, `foldline_query`, `A_RULE_THAT_SHOUTS`";
     assert_eq!(named_tests(page), ["a_rule_that_holds"]);
     let manifest = "[dependencies]\nserde.workspace = true\nsqlx = \"1\"\n[dependencies.tokio]\nversion = \"1\"\n\

@@ -70,8 +70,8 @@ async fn filters(client: &Client) -> Vec<Value> {
             Value::Object(fields) => !fields.is_empty(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => !value.is_null(),
         };
-        let values = nodes.iter().map(|node| &node[field]);
-        values.filter(says).next_back().unwrap().clone()
+        let mut values = nodes.iter().map(|node| &node[field]);
+        values.rfind(says).unwrap().clone()
     };
     let fact: Map<String, Value> = (some("metadata").as_object().unwrap().clone().into_iter())
         .take(1)

@@ -232,6 +232,13 @@ async fn what_was_imported_is_verified_and_one_wrong_row_of_any_kind_is_seen() {
         .await;
     }
     assert_eq!(verify(url, &[]).await.0, 0, "all was put right again");
+    for arguments in [
+        &["--tenant", "nobody"][..],
+        &["--digest", "--tenant", "nobody"],
+    ] {
+        let (code, _) = verify(url, arguments).await;
+        assert_eq!(code, 2, "that all of nothing is equal proves nothing");
+    }
 }
 
 #[tokio::test]

@@ -57,6 +57,21 @@ pub enum InvalidCommand {
     },
 }
 
+impl InvalidCommand {
+    /// What is wrong, in words. Line and column are left out: they are of the data as it was handed over, which is not as
+    /// somebody wrote it.
+    pub fn problem(&self) -> String {
+        match self {
+            Self::UnknownType(_) => self.to_string(),
+            Self::Data { source, .. } => {
+                let text = source.to_string();
+                let place = format!(" at line {} column {}", source.line(), source.column());
+                text.strip_suffix(&place).map(str::to_owned).unwrap_or(text)
+            }
+        }
+    }
+}
+
 impl Command {
     /// Reads a command from its type, such as `tasks.create_task`, and its data as JSON text. Unknown fields are
     /// refused.

@@ -153,10 +153,8 @@ impl Route {
             fields.insert(made.to_owned(), uuid(sender.created_id(None)));
         }
         let data = serde_json::to_string(&fields).expect("raw JSON under text keys is JSON");
-        let command = Command::parse(self.command_type, &data).map_err(|error| match error {
-            InvalidCommand::Data {
-                pointer, source, ..
-            } => invalid(&pointer, &source.to_string()),
+        let command = Command::parse(self.command_type, &data).map_err(|error| match &error {
+            InvalidCommand::Data { pointer, .. } => invalid(pointer, &error.problem()),
             InvalidCommand::UnknownType(_) => Problem::internal(),
         })?;
         match self.aim {
@@ -259,7 +257,7 @@ impl Route {
 struct BesideTheData {
     /// Made of the command id, when absent.
     id: Option<Uuid>,
-    /// When it happened; now, when absent.
+    /// When it happened, from 1970 to a day ahead; now, when absent. It is not compared with the times of other events.
     at: Option<DateTime<Utc>>,
 }
 

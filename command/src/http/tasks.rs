@@ -56,7 +56,7 @@ const OF_TASKS: [Route; 28] = [
     Route::change::<CancelTask>("/api/v1/tasks/{id}/cancel", "tasks.cancel_task", "Cancel a task"),
     Route::change::<DeleteTask>("/api/v1/tasks/{id}/delete", "tasks.delete_task",
         "Delete a task\nIt is in no list and no dashboard any more, until it is restored."),
-    Route::change::<RestoreTask>("/api/v1/tasks/{id}/restore", "tasks.restore_task", "Restore a deleted task"),
+    Route::change::<RestoreTask>("/api/v1/tasks/{id}/restore", "tasks.restore_task", "Restore a deleted task\nTo the project that it is in, archived or not."),
     Route::change::<MoveTask>("/api/v1/tasks/{id}/move", "tasks.move_task",
         "Move a task to another project\nThat must exist and not be archived."),
     Route::change::<RequestAiReview>("/api/v1/tasks/{id}/ai-review/request", "tasks.request_ai_review", "Ask for a review by an AI"),

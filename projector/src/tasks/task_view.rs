@@ -100,12 +100,13 @@ fn evolve(row: &mut Row, folded: &Folded<'_>, event: &TaskEvent) -> Result<(), E
         TaskEvent::Deleted(_) => row.deleted_at = Some(at),
         TaskEvent::Restored(_) => row.deleted_at = None,
         TaskEvent::Moved(moved) => row.project_id = moved.project_id,
-        TaskEvent::AiReviewRequested(_) => row.review("requested", true, None, at),
+        TaskEvent::AiReviewRequested(_) => row.review("requested", None, at),
         TaskEvent::AiReviewRecorded(recorded) => {
-            let (status, needed) = review(recorded.status);
-            row.review(status, needed, recorded.summary.clone(), at);
+            let status = review_status(recorded.status);
+            row.review(status, recorded.summary.clone(), at);
         }
     }
+    row.review_needed = needs_review(row);
     row.updated_at = at;
     row.version = folded.recorded.version;
     row.position = folded.recorded.position;
@@ -131,7 +132,7 @@ fn evolve_steps(row: &mut Row, folded: &Folded<'_>, event: &TaskEvent) -> Result
     Ok(())
 }
 
-/// Each status has its time; what belongs to the status before goes with it, but when work first began is still true.
+/// Each status has its time; what belongs to the status before goes with it, but when work last began is still true.
 fn evolve_status(row: &mut Row, folded: &Folded<'_>, event: &TaskEvent) {
     let at = folded.recorded.occurred_at;
     row.blocked_at = None;
@@ -160,12 +161,18 @@ fn evolve_status(row: &mut Row, folded: &Folded<'_>, event: &TaskEvent) {
     }
 }
 
-/// As a column holds it, and whether a review is still to be done.
-fn review(status: ReviewStatus) -> (&'static str, bool) {
+/// Whether a review is still to be done. Nobody reviews what was given up.
+fn needs_review(row: &Row) -> bool {
+    let no_verdict = ["requested", "in_progress", "failed"].contains(&row.review_status.as_str());
+    no_verdict && row.status != Status::Cancelled
+}
+
+/// As a column holds it.
+fn review_status(status: ReviewStatus) -> &'static str {
     match status {
-        ReviewStatus::InProgress => ("in_progress", true),
-        ReviewStatus::Approved => ("approved", false),
-        ReviewStatus::ChangesWanted => ("changes_wanted", false),
-        ReviewStatus::Failed => ("failed", true),
+        ReviewStatus::InProgress => "in_progress",
+        ReviewStatus::Approved => "approved",
+        ReviewStatus::ChangesWanted => "changes_wanted",
+        ReviewStatus::Failed => "failed",
     }
 }

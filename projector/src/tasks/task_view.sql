@@ -85,6 +85,11 @@ create index task_view_v{version}_by_due_date
     on views.task_view_v{version} (tenant, due_rank, created_at, task_id)
     where deleted_at is null;
 
+-- What is overdue is counted without a look at the rows.
+create index task_view_v{version}_overdue
+    on views.task_view_v{version} (tenant, due_rank, created_at, task_id)
+    where deleted_at is null and status in ('open', 'in_progress', 'blocked');
+
 create index task_view_v{version}_by_update
     on views.task_view_v{version} (tenant, updated_at, created_at, task_id)
     where deleted_at is null;

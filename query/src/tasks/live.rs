@@ -175,20 +175,26 @@ struct OfProject {
     read: VecDeque<Task>,
     /// Whether the last read may have left rows behind.
     more: bool,
-    /// Whether the tasks are still being sent as they are; deleted ones are not among them.
-    beginning: bool,
+    /// Per partition, up to where it was folded before the first read. What was deleted by then was never sent; what is
+    /// deleted later may have been, even while the tasks are still being sent as they are.
+    began: [Position; PARTITIONS as usize],
 }
 
 impl OfProject {
     fn new(ask: Arc<Ask>, project: Uuid) -> Self {
+        let seen = ask.progress.watch();
+        let mut began = [0; PARTITIONS as usize];
+        for (partition, began) in (0..PARTITIONS).zip(&mut began) {
+            *began = seen.borrow().position(View::Tasks, partition);
+        }
         Self {
-            seen: ask.progress.watch(),
+            seen,
             ask,
             project,
             sent: [0; PARTITIONS as usize],
             read: VecDeque::new(),
             more: true,
-            beginning: true,
+            began,
         }
     }
 
@@ -219,9 +225,12 @@ impl OfProject {
                     *mark = task.position;
                 }
             }
-            let tells = |task: &Task| !self.beginning || task.deleted_at.is_none();
+            let began = |task: &Task| {
+                let at = usize::try_from(task.partition).ok();
+                at.and_then(|at| self.began.get(at)).copied().unwrap_or(0)
+            };
+            let tells = |task: &Task| task.deleted_at.is_none() || task.position > began(task);
             self.read = found.into_iter().filter(tells).collect();
-            self.beginning &= self.more;
         }
     }
 

@@ -97,7 +97,7 @@ pub enum AiReviewProgress {
 /// The review of a task by an AI.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct AiReview {
-    /// Whether one is wanted: from the request until there is a verdict.
+    /// Whether one is wanted: from the request until there is a verdict, but not of a cancelled task.
     needed: bool,
     /// How it stands.
     status: AiReviewStatus,
@@ -176,7 +176,7 @@ pub struct Task {
     created_by: String,
     /// When it was created, in business time.
     created_at: DateTime<Utc>,
-    /// When work on it began, in business time.
+    /// When work on it last began, in business time: a task that was reopened may be started again.
     started_at: Option<DateTime<Utc>>,
     /// When it was blocked, in business time; null while it is not.
     blocked_at: Option<DateTime<Utc>>,

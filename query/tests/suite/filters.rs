@@ -304,6 +304,10 @@ async fn a_filter_that_contradicts_itself_or_is_too_much_is_refused() {
     );
     // In a variable it would be refused with the body.
     for query in [
+        "{ tasks(filter: {overdueAt: \"-9999-01-01T00:00:00Z\"}) { totalCount } }",
+        "{ tasks(filter: {createdAfter: \"-9999-01-01T00:00:00Z\"}) { totalCount } }",
+        "{ assigneeDashboard(assigneeId: \"00000000-0000-0000-0000-000000000001\") {
+            overdue(at: \"-9999-01-01T00:00:00Z\") } }",
         "{ tasks(filter: {key: \"a\\u0000\"}) { totalCount } }",
         "{ task(key: \"a\\u0000\") { title } }",
     ] {

@@ -174,6 +174,47 @@ async fn a_deleted_task_is_sent_once_more_and_then_is_not_there() {
 }
 
 #[tokio::test]
+async fn what_is_deleted_while_the_tasks_are_still_being_sent_is_sent_once_more() {
+    // More than one read takes, and too much for the connection to hold: the service waits for whoever reads.
+    const TASKS: usize = 1_200;
+    let fixture = fixture().await;
+    sqlx::query(
+        "insert into views.task_view
+             (tenant, task_id, project_id, title, description, priority, priority_rank, status, due_rank, labels,
+              metadata, steps, steps_total, steps_completed, comments_total, review_status, review_needed, created_by,
+              created_at, updated_at, version, position, partition)
+         select 'acme', gen_random_uuid(), $1, 'Write', repeat('x', 10000), 'high', 3, 'open', '9999-12-31', '{}', '{}',
+             '[]', 0, 0, 0, 'none', false, 'ada', now(), now(), 1, n, n % 32
+         from generate_series(1, $2) as n",
+    )
+    .bind(id(1))
+    .bind(i32::try_from(TASKS).unwrap())
+    .execute(&fixture.owner)
+    .await
+    .unwrap();
+    fixture.fold_all(i64::try_from(TASKS).unwrap()).await;
+    let query =
+        "subscription($id: ID!) { taskChanged(projectId: $id) { taskId description deletedAt } }";
+    let mut socket = Socket::ready(&fixture).await;
+    socket.subscribe("a", query, json!({"id": id(1)})).await;
+    let first = socket.data().await["taskChanged"]["taskId"].clone();
+    let deleted: i16 = sqlx::query_scalar(
+        "update views.task_view set deleted_at = now(), position = 2000 where task_id = $1 returning partition",
+    )
+    .bind(first.as_str().unwrap().parse::<Uuid>().unwrap())
+    .fetch_one(&fixture.owner)
+    .await
+    .unwrap();
+    fixture.fold("task_view", deleted, 2_000).await;
+    for _ in 1..TASKS {
+        assert_eq!(socket.data().await["taskChanged"]["deletedAt"], json!(null));
+    }
+    let gone = socket.data().await["taskChanged"].clone();
+    assert_eq!(gone["taskId"], first);
+    assert!(gone["deletedAt"].is_string());
+}
+
+#[tokio::test]
 async fn a_subscription_waits_for_its_cursor_or_fails_with_a_code() {
     let fixture = fixture().await;
     fixture.fold_all(1).await;

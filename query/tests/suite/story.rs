@@ -146,6 +146,8 @@ impl Story {
                 ReviewStatus::Approved | ReviewStatus::ChangesWanted => false,
             };
         }
+        // Nobody reviews what was given up; none of these tasks is reopened.
+        task.review_needed &= task.status != "CANCELLED";
     }
 
     /// Tasks of many sorts in five projects of each tenant, always the same.

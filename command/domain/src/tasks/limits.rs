@@ -41,7 +41,7 @@ pub(super) fn check_text(
 ) -> Result<(), Rejection> {
     match text_fault(text, chars_max) {
         Some(fault) => Err(Rejection::Text { field, fault }),
-        None if text.trim().is_empty() => Err(Rejection::Text {
+        None if text.chars().all(is_unseen) => Err(Rejection::Text {
             field,
             fault: TextFault::Blank,
         }),
@@ -121,6 +121,15 @@ pub(super) fn is_metadata_value(value: &Value) -> bool {
         Value::Number(_) | Value::Bool(_) => true,
         Value::Null | Value::Array(_) | Value::Object(_) => false,
     }
+}
+
+/// White space, control characters, and Unicode's format characters that take no place by themselves (of its category Cf:
+/// soft hyphen, zero-width spaces and joiners, marks of direction, the byte order mark).
+fn is_unseen(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
 }
 
 fn text_fault(text: &str, chars_max: usize) -> Option<TextFault> {

@@ -1,5 +1,7 @@
 //! Every "no" of projects and tasks: one variant, one stable code, one sentence.
 
+use uuid::Uuid;
+
 use super::limits::{
     COMMENTS_PER_TASK_MAX, DUE_DATES, HOURS_MAX, KEY_CHARS_MAX, LABELS_PER_TASK_MAX,
     METADATA_KEY_CHARS_MAX, METADATA_KEYS_MAX, METADATA_TEXT_CHARS_MAX, STEPS_PER_TASK_MAX,
@@ -26,8 +28,10 @@ pub enum Rejection {
     TaskDeleted,
     #[error("the task is blocked; unblock it first")]
     TaskBlocked,
-    #[error("another task of this tenant has this key")]
-    KeyTaken,
+    #[error(
+        "task {by} has this key; a deleted task keeps its own until it is restored and gives it back"
+    )]
+    KeyTaken { by: Uuid },
     #[error("a key has 1 to {KEY_CHARS_MAX} letters (a-z, A-Z), digits, `-`, `_` or `.`")]
     KeyMalformed,
     #[error("the task is neither completed nor cancelled, so there is nothing to reopen")]
@@ -48,7 +52,9 @@ pub enum Rejection {
     CommentExists,
     #[error("a task has at most {COMMENTS_PER_TASK_MAX} comments")]
     TooManyComments,
-    #[error("nobody asked for a review of this task by an AI; request one first")]
+    #[error(
+        "no review of this task by an AI is asked for, or it has its verdict; request one first"
+    )]
     ReviewNotRequested,
     #[error("a due date lies from {} to {}", DUE_DATES.0, DUE_DATES.1)]
     DueDateOutOfRange,
@@ -92,7 +98,7 @@ impl Rejection {
             Self::TaskCancelled => "TASK_CANCELLED",
             Self::TaskDeleted => "TASK_DELETED",
             Self::TaskBlocked => "TASK_BLOCKED",
-            Self::KeyTaken => "TASK_KEY_TAKEN",
+            Self::KeyTaken { .. } => "TASK_KEY_TAKEN",
             Self::KeyMalformed => "TASK_KEY_INVALID",
             Self::CommentExists => "COMMENT_EXISTS",
             Self::TooManyComments => "TOO_MANY_COMMENTS",
@@ -127,7 +133,7 @@ impl Rejection {
             | Self::TaskCancelled
             | Self::TaskDeleted
             | Self::TaskBlocked
-            | Self::KeyTaken
+            | Self::KeyTaken { .. }
             | Self::TaskNotClosed
             | Self::CompletedDifferently
             | Self::OpenSteps { .. }
@@ -150,7 +156,7 @@ impl Rejection {
     pub(crate) fn pointer(&self) -> Option<String> {
         match self {
             Self::Text { field, .. } | Self::HoursOutOfRange { field } => Some(format!("/{field}")),
-            Self::KeyMalformed | Self::KeyTaken => Some("/key".to_owned()),
+            Self::KeyMalformed | Self::KeyTaken { .. } => Some("/key".to_owned()),
             Self::DueDateOutOfRange => Some("/dueDate".to_owned()),
             Self::TooManyMetadataKeys { pointer } | Self::MetadataKey { pointer } => {
                 Some((*pointer).to_owned())

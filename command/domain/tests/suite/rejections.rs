@@ -23,7 +23,7 @@ fn table() -> Vec<(tasks::Rejection, &'static str, RejectionKind, Option<&'stati
         (No::TaskCancelled, "TASK_CANCELLED", CONFLICT, None),
         (No::TaskDeleted, "TASK_DELETED", CONFLICT, None),
         (No::TaskBlocked, "TASK_BLOCKED", CONFLICT, None),
-        (No::KeyTaken, "TASK_KEY_TAKEN", CONFLICT, Some("/key")),
+        (No::KeyTaken { by: uuid::Uuid::nil() }, "TASK_KEY_TAKEN", CONFLICT, Some("/key")),
         (No::KeyMalformed, "TASK_KEY_INVALID", INVALID, Some("/key")),
         (No::TaskNotClosed, "TASK_NOT_CLOSED", CONFLICT, None),
         (No::CompletedDifferently, "TASK_COMPLETED_DIFFERENTLY", CONFLICT, None),

@@ -105,15 +105,8 @@ impl Row {
         self.estimated_hundredths = hours.map(Hours::hundredths);
     }
 
-    pub(super) fn review(
-        &mut self,
-        status: &str,
-        needed: bool,
-        summary: Option<String>,
-        at: DateTime<Utc>,
-    ) {
+    pub(super) fn review(&mut self, status: &str, summary: Option<String>, at: DateTime<Utc>) {
         status.clone_into(&mut self.review_status);
-        self.review_needed = needed;
         self.review_summary = summary;
         self.review_at = Some(at);
     }

@@ -5,14 +5,18 @@
 //! looked up by their marks, because containment is not one of them.
 
 use async_graphql::{ID, InputObject, Json};
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use foldline_events::tasks::{Metadata, label_mark, metadata_mark};
 use serde_json::Value;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{TaskPriority, TaskStatus};
-use crate::{error::Error, node::NodeKind, scalars::Day};
+use crate::{
+    error::Error,
+    node::NodeKind,
+    scalars::{Day, known_instant},
+};
 
 /// How many labels and free-form facts one filter may name together.
 pub const MARKS_PER_FILTER_MAX: usize = 20;
@@ -106,6 +110,7 @@ impl FilterInput {
             few(ranks, "priority")
         });
         let project = self.project_id.map(|id| NodeKind::Project.uuid(&id));
+        let overdue_at = self.overdue_at.map(|at| known_instant("overdueAt", at));
         Ok(TaskFilter {
             project: project.transpose()?,
             statuses: statuses.transpose()?,
@@ -116,7 +121,7 @@ impl FilterInput {
             key: self.key,
             due_before: self.due_before.map(|day| day.0),
             due_after: self.due_after.map(|day| day.0),
-            overdue_on: self.overdue_at.map(|at| at.date_naive()),
+            overdue_on: overdue_at.transpose()?.map(|at| at.date_naive()),
             times: times([
                 ("created_at <", "createdBefore", self.created_before),
                 ("created_at >", "createdAfter", self.created_after),
@@ -173,12 +178,9 @@ fn times(
 ) -> Result<Vec<(&'static str, DateTime<Utc>)>, Error> {
     let mut times = Vec::new();
     for (condition, field, at) in given {
-        let Some(at) = at else { continue };
-        // Postgres knows fewer years than we do.
-        if !(1..=9_999).contains(&at.year()) {
-            return Err(bad(format!("{field} must lie in the years 1 to 9999")));
+        if let Some(at) = at {
+            times.push((condition, known_instant(field, at)?));
         }
-        times.push((condition, at));
     }
     Ok(times)
 }

@@ -5,7 +5,7 @@ use foldline_events::{
     Hours,
     tasks::{Metadata, Priority, ReviewStatus},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -62,8 +62,12 @@ pub struct CreateTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 100000)]
     pub estimated_hours: Option<Hours>,
-    /// A UTC day; the task is overdue from the next midnight on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// A UTC day, from 1970-01-01 to 2999-12-31; the task is overdue from the next midnight on.
+    #[serde(
+        default,
+        deserialize_with = "day",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub due_date: Option<NaiveDate>,
     /// A short name that no other task of the tenant has, such as `API-42`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,7 +115,7 @@ pub struct EstimateTask {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetDueDate {
     /// A UTC day, from 1970-01-01 to 2999-12-31; null takes the due date away.
-    #[serde(deserialize_with = "Option::deserialize")]
+    #[serde(deserialize_with = "day")]
     #[schema(required)]
     pub due_date: Option<NaiveDate>,
 }
@@ -364,4 +368,17 @@ impl TaskCommand {
             Self::RecordAiReview(data) => canonical(data),
         }
     }
+}
+
+/// Of a text that is no day, chrono says only that it is none.
+fn day<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NaiveDate>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else {
+        return Ok(None);
+    };
+    // Every day has one spelling.
+    let day = NaiveDate::parse_from_str(&text, "%Y-%m-%d");
+    day.ok()
+        .filter(|day| day.to_string() == text)
+        .map(Some)
+        .ok_or_else(|| D::Error::custom("expected a day as year-month-day, such as 2026-03-01"))
 }

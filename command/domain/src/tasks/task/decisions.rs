@@ -91,8 +91,8 @@ pub(super) fn create(
         return Err(Rejection::TaskExists);
     }
     must_take_tasks(facts.project)?;
-    if command.key.is_some() && facts.key.holder.is_some() {
-        return Err(Rejection::KeyTaken);
+    if let (Some(_), Some(by)) = (&command.key, facts.key.holder) {
+        return Err(Rejection::KeyTaken { by });
     }
     Ok(vec![TaskEvent::Created(TaskCreated {
         project_id: command.project_id,
@@ -154,8 +154,8 @@ impl Task {
         if self.key == key {
             return Ok(None);
         }
-        if key.is_some() && facts.holder.is_some() {
-            return Err(Rejection::KeyTaken);
+        if let (Some(_), Some(by)) = (&key, facts.holder) {
+            return Err(Rejection::KeyTaken { by });
         }
         Ok(Some(TaskEvent::KeySet(TaskKeySet { key })))
     }
@@ -415,13 +415,24 @@ impl Task {
             status,
             summary: summary.clone(),
         };
-        if self.review == Review::None {
-            Err(Rejection::ReviewNotRequested)
-        } else if self.review == recorded {
-            Ok(None)
-        } else {
-            let event = TaskAiReviewRecorded { status, summary };
-            Ok(Some(TaskEvent::AiReviewRecorded(event)))
+        if self.review == recorded {
+            return Ok(None);
+        }
+        match &self.review {
+            // A verdict ends a review: another one has to be asked for.
+            Review::None
+            | Review::Recorded {
+                status: ReviewStatus::Approved | ReviewStatus::ChangesWanted,
+                ..
+            } => Err(Rejection::ReviewNotRequested),
+            Review::Requested
+            | Review::Recorded {
+                status: ReviewStatus::InProgress | ReviewStatus::Failed,
+                ..
+            } => {
+                let event = TaskAiReviewRecorded { status, summary };
+                Ok(Some(TaskEvent::AiReviewRecorded(event)))
+            }
         }
     }
 }

@@ -54,7 +54,9 @@ fn a_task_needs_a_project_that_exists_and_is_not_archived() {
 #[test]
 fn a_task_gets_no_key_that_another_has() {
     let known = no_task().knowing(key_taken());
-    known.when(create()).then_rejected(Rejection::KeyTaken);
+    known
+        .when(create())
+        .then_rejected(Rejection::KeyTaken { by: super::id(9) });
     let without = || CreateTask {
         key: None,
         ..creation()

@@ -33,7 +33,7 @@ fn a_task_gets_no_key_that_another_has() {
     let known = task([]).knowing(key_taken());
     known
         .when(set_key(Some("LM-6")))
-        .then_rejected(Rejection::KeyTaken);
+        .then_rejected(Rejection::KeyTaken { by: super::id(9) });
     known.when(set_key(None)).then(key_set(None));
 }
 

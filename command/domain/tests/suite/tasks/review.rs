@@ -67,6 +67,9 @@ fn a_review_is_recorded_as_it_goes_and_once_each() {
             .then(reviewed(status, summary));
         let known = task([review_requested(), reviewed(status, summary)]);
         known.when(review(status, summary)).then_nothing();
+    }
+    for status in [ReviewStatus::InProgress, ReviewStatus::Failed] {
+        let known = task([review_requested(), reviewed(status, summary)]);
         known
             .when(review(status, None))
             .then(reviewed(status, None));
@@ -75,6 +78,21 @@ fn a_review_is_recorded_as_it_goes_and_once_each() {
                 .when(review(other, summary))
                 .then(reviewed(other, summary));
         }
+    }
+}
+
+#[test]
+fn a_verdict_ends_a_review_and_another_has_to_be_asked_for() {
+    for verdict in [ReviewStatus::Approved, ReviewStatus::ChangesWanted] {
+        let known = task([review_requested(), reviewed(verdict, None)]);
+        for other in RECORDED.into_iter().filter(|other| *other != verdict) {
+            known
+                .when(review(other, None))
+                .then_rejected(Rejection::ReviewNotRequested);
+        }
+        known
+            .when(review(verdict, Some("On second thoughts")))
+            .then_rejected(Rejection::ReviewNotRequested);
     }
 }
 
