@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """How long lists of tasks take, end to end, over whatever a running Foldline holds.
 
-Every filter is asked with every order and direction, each page a number of times over one connection; printed is the
-95th percentile of each, the slowest first. It is an upper bound of what the database takes: HTTP and GraphQL are in it.
+Every filter is asked with every order and direction: the first page, the one after it, and the last; and counted. Lists of
+projects, of one task's history and of its comments follow. Each is asked a number of times over one connection; printed are
+the 95th percentiles, the slowest first, of pages and of counts. They are upper bounds of what the database takes: HTTP and
+GraphQL are in them.
 
     foldline demo --tasks 100000
     benches/lists.py --server http://127.0.0.1:8080 --token "$(foldline token --tenant dev --role viewer)" --times 40
@@ -20,14 +22,21 @@ import urllib.parse
 ORDERS = ["CREATED_AT", "UPDATED_AT", "DUE_DATE", "PRIORITY"]
 DIRECTIONS = ["ASC", "DESC"]
 
-LIST = """query ($filter: TaskFilter, $order: TaskOrder) {
-    tasks(filter: $filter, order: $order, first: 50) {
+LIST = """query ($filter: TaskFilter, $order: TaskOrder, $first: Int, $last: Int, $after: String) {
+    tasks(filter: $filter, order: $order, first: $first, last: $last, after: $after) {
         nodes { id title status priority dueDate labels } pageInfo { hasNextPage endCursor }
     }
 }"""
+COUNT = "query ($filter: TaskFilter) { tasks(filter: $filter, first: 0) { totalCount } }"
+OTHERS = {
+    "projects": "{ projects(first: 50) { nodes { name } } }",
+    "archived projects": "{ projects(first: 50, filter: {archived: true}) { nodes { name } } }",
+    "history of a task": "query ($id: ID!) { taskHistory(id: $id, first: 50) { nodes { summary } } }",
+    "comments of a task": "query ($id: ID!) { task(id: $id) { comments(first: 50) { nodes { text } } } }",
+}
 SAMPLE = """{
     tasks(first: 100, order: {by: UPDATED_AT, direction: DESC}) {
-        nodes { key projectId assigneeId labels metadata dueDate createdAt updatedAt }
+        nodes { taskId key projectId assigneeId labels metadata dueDate createdAt updatedAt }
     }
 }"""
 
@@ -65,12 +74,16 @@ def filters(server):
         "status, several": {"status": ["OPEN", "IN_PROGRESS", "BLOCKED"]},
         "priority": {"priority": ["CRITICAL"]},
         "unassigned": {"unassigned": True},
+        "assigned": {"unassigned": False},
         "overdue": {"overdueAt": middle["updatedAt"]},
         "created before": {"createdBefore": middle["createdAt"]},
         "created after": {"createdAfter": middle["createdAt"]},
+        "updated before": {"updatedBefore": middle["updatedAt"]},
         "updated after": {"updatedAfter": middle["updatedAt"]},
+        "completed before": {"completedBefore": middle["createdAt"]},
         "completed after": {"completedAfter": middle["createdAt"]},
         "AI review needed": {"aiReviewNeeded": True},
+        "AI review not needed": {"aiReviewNeeded": False},
         "deleted": {"deleted": True},
     }
     if assignee := first("assigneeId"):
@@ -96,26 +109,40 @@ def main():
     arguments.add_argument("--server", required=True, help="scheme and authority of the query service")
     arguments.add_argument("--token", required=True)
     arguments.add_argument("--times", type=int, default=40, help="requests per query")
+    arguments.add_argument("--shown", type=int, default=10, help="how many of the slowest are printed")
     given = arguments.parse_args()
     server = Server(given.server, given.token)
 
-    results = []
-    for (name, filter_), by, direction in itertools.product(filters(server).items(), ORDERS, DIRECTIONS):
-        variables = {"filter": filter_, "order": {"by": by, "direction": direction}}
-        server.ask(LIST, variables)
+    def measured(query, variables):
+        server.ask(query, variables)
         took_ms = []
         for _ in range(given.times):
             began = time.perf_counter()
-            server.ask(LIST, variables)
+            server.ask(query, variables)
             took_ms.append((time.perf_counter() - began) * 1000)
-        p95 = statistics.quantiles(took_ms, n=20)[-1]
-        results.append((p95, statistics.median(took_ms), f"{name}, by {by} {direction}"))
-    results.sort(reverse=True)
-    print(f"{len(results)} queries, {given.times} requests each; milliseconds")
-    print("    p95     p50  query")
-    for p95, p50, name in results:
-        print(f"{p95:7.1f} {p50:7.1f}  {name}")
-    print(f"slowest p95 {results[0][0]:.1f} ms; median of the p95 {statistics.median(r[0] for r in results):.1f} ms")
+        return statistics.quantiles(took_ms, n=20)[-1], statistics.median(took_ms)
+
+    pages, counts = [], []
+    chosen = filters(server)
+    for (name, filter_), by, direction in itertools.product(chosen.items(), ORDERS, DIRECTIONS):
+        variables = {"filter": filter_, "order": {"by": by, "direction": direction}}
+        first = {**variables, "first": 50}
+        after = server.ask(LIST, first)["tasks"]["pageInfo"]["endCursor"]
+        for page, asked in ("first", first), ("next", {**first, "after": after}), ("last", {**variables, "last": 50}):
+            pages.append((*measured(LIST, asked), f"{name}, by {by} {direction}, {page} page"))
+    task = server.ask(SAMPLE)["tasks"]["nodes"][0]["taskId"]
+    for name, query in OTHERS.items():
+        pages.append((*measured(query, {"id": task} if "$id" in query else {}), name))
+    for name, filter_ in chosen.items():
+        counts.append((*measured(COUNT, {"filter": filter_}), f"{name}, counted"))
+    for what, results in ("pages", pages), ("counts", counts):
+        results.sort(reverse=True)
+        print(f"{len(results)} {what}, {given.times} requests each; milliseconds")
+        print("    p95     p50  query")
+        for p95, p50, name in results[:given.shown]:
+            print(f"{p95:7.1f} {p50:7.1f}  {name}")
+        print(f"slowest p95 {results[0][0]:.1f} ms; median of the p95 {statistics.median(r[0] for r in results):.1f} ms; "
+              f"median of the p50 {statistics.median(r[1] for r in results):.1f} ms")
 
 
 if __name__ == "__main__":
