@@ -1,0 +1,125 @@
+//! Appends to a log for some seconds: each client waits for its answer before it sends again.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use foldline_events::{Encoded, Tenant};
+use foldline_log::{Append, Expected, Log, NewEvent, Verdict, Write};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::database;
+
+/// As the peers have it.
+const PAYLOAD_BYTES: usize = 200;
+
+#[derive(Args)]
+pub struct LoadArgs {
+    /// A database with a log
+    #[arg(long)]
+    url: String,
+    /// How many appends are under way at a time
+    #[arg(long)]
+    clients: u32,
+    #[arg(long)]
+    seconds: f64,
+}
+
+/// What a load came to; peers print the same.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Came {
+    pub appends: u64,
+    pub seconds: f64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+}
+
+impl Came {
+    pub fn a_second(&self) -> f64 {
+        self.appends as f64 / self.seconds
+    }
+}
+
+pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
+    let log = database::open(&args.url).await?;
+    let came = load(&log, args.clients, args.seconds).await?;
+    println!("{}", serde_json::to_string(&came)?);
+    Ok(())
+}
+
+/// New streams with one event each, expected not to be there, with two tags; every append is acknowledged.
+pub async fn load(log: &Log, clients: u32, seconds: f64) -> anyhow::Result<Came> {
+    // The first append of a process plans the statement.
+    log.append(append()).await?;
+    let began = Instant::now();
+    let until = began + Duration::from_secs_f64(seconds);
+    let clients: Vec<_> = (0..clients)
+        .map(|_| tokio::spawn(client(log.clone(), until)))
+        .collect();
+    let mut took = Vec::new();
+    for client in clients {
+        took.extend(client.await??);
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    took.sort_unstable();
+    let quantile = |part: usize, of: usize| {
+        let took = took.get(took.len() * part / of);
+        took.map_or(0.0, |took| took.as_secs_f64() * 1e3)
+    };
+    Ok(Came {
+        appends: took.len() as u64,
+        seconds,
+        p50_ms: quantile(1, 2),
+        p99_ms: quantile(99, 100),
+    })
+}
+
+async fn client(log: Log, until: Instant) -> anyhow::Result<Vec<Duration>> {
+    let mut took = Vec::new();
+    while Instant::now() < until {
+        let append = append();
+        let began = Instant::now();
+        match log.append(append).await? {
+            Verdict::Appended(_) => took.push(began.elapsed()),
+            other @ (Verdict::Known(_)
+            | Verdict::InputDiffers
+            | Verdict::Conflict { .. }
+            | Verdict::Guarded { .. }) => anyhow::bail!("a new stream was answered {other:?}"),
+        }
+    }
+    Ok(took)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark is an edge")]
+pub fn append() -> Append {
+    let id = Uuid::now_v7();
+    let stream = format!("thing-{}", id.simple());
+    let event = NewEvent {
+        id,
+        encoded: Encoded {
+            event_type: "bench.Happened",
+            schema_version: 1,
+            payload: format!("{{\"text\":\"{}\"}}", "x".repeat(PAYLOAD_BYTES - 11)),
+            tags: vec![
+                format!("thing:{}", id.simple()),
+                format!("group:{}", id.as_u128() % 1_000),
+            ],
+        },
+        occurred_at: chrono::Utc::now(),
+    };
+    Append {
+        tenant: Tenant::parse("bench").expect("a valid tenant"),
+        command_id: id,
+        input_hmac: vec![7; 32],
+        actor: "bench".to_owned(),
+        correlation_id: id,
+        causation_id: id,
+        trace_context: None,
+        writes: vec![Write {
+            stream,
+            expected: Expected::NoStream,
+            events: vec![event],
+        }],
+        guards: vec![],
+    }
+}

@@ -1,0 +1,35 @@
+//! Benchmarks of Foldline, each a ratio in one run on one machine.
+//!
+//! A benchmark measures everything that it compares alternately, several times over, prints a table of the medians and writes
+//! `target/bench/NAME.json`. `make bench-NAME` builds what it needs, starts a PostgreSQL with durable settings, and calls
+//! this. Read [`append`] next; [`report`] says what comes out.
+
+mod append;
+mod database;
+mod load;
+mod report;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Benchmarks of Foldline; `make bench` runs them")]
+struct Args {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    /// Single appends by 1 to 256 clients, beside pgbench's plain inserts and other event stores
+    Append(append::AppendArgs),
+    /// One process's part of a load: appends for some seconds, and prints what it took as JSON
+    Load(load::LoadArgs),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Args::parse().benchmark {
+        Benchmark::Append(args) => append::run(args).await,
+        Benchmark::Load(args) => load::run(args).await,
+    }
+}
