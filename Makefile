@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 # With `make -C …` too, standard output is the program's alone.
 MAKEFLAGS += --no-print-directory
-.PHONY: help up up-kafka test soak setup postgres kafka web fmt goldens
+.PHONY: help up up-kafka test soak bench setup postgres kafka web fmt goldens
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -20,6 +20,12 @@ test: ## All checks and tests, over a real PostgreSQL and a real Kafka
 
 soak: ## The fault and load tests at full size
 	@exec deploy/test.sh soak
+
+bench: ## All benchmarks; `make bench-append` and so on is one
+	@exec deploy/bench.sh all
+
+bench-%:
+	@exec deploy/bench.sh $*
 
 setup: ## Install what is missing on this machine
 	@exec deploy/setup.sh test

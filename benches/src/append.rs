@@ -32,9 +32,6 @@ pub struct AppendArgs {
     /// How often everything is measured
     #[arg(long, default_value_t = 3)]
     runs: usize,
-    /// The pgbench program
-    #[arg(long)]
-    pgbench: PathBuf,
     /// The program of benches/peers; without it they are left out
     #[arg(long)]
     peers: Option<PathBuf>,
@@ -205,6 +202,7 @@ async fn started(
 }
 
 /// One row a transaction, prepared, with a payload as long as ours: the ceiling for whoever commits each append by itself.
+#[expect(clippy::disallowed_methods, reason = "a benchmark is an edge")]
 async fn pgbench(args: &AppendArgs, clients: u32) -> anyhow::Result<Came> {
     const SCRIPT: &str = "insert into plain (stream, payload)
         values (:client_id || '-' || :n, json_build_object('text', repeat('x', 189)));\n";
@@ -218,7 +216,9 @@ async fn pgbench(args: &AppendArgs, clients: u32) -> anyhow::Result<Came> {
         .execute(&mut owner)
         .await?;
     sqlx::Connection::close(owner).await?;
-    let output = Command::new(&args.pgbench)
+    let programs = env::var("TEST_POSTGRES_PROGRAMS").context("TEST_POSTGRES_PROGRAMS is not set")?;
+    let program = Path::new(&programs).join("pgbench");
+    let output = Command::new(&program)
         .args(["--no-vacuum", "--protocol=prepared", "--jobs=1"])
         .arg(format!("--client={clients}"))
         .arg(format!("--time={}", args.seconds.ceil()))
@@ -226,7 +226,7 @@ async fn pgbench(args: &AppendArgs, clients: u32) -> anyhow::Result<Came> {
         .arg(database.url())
         .output()
         .await
-        .with_context(|| format!("cannot run {}", args.pgbench.display()))?;
+        .with_context(|| format!("cannot run {}", program.display()))?;
     std::fs::remove_dir_all(&folder)?;
     anyhow::ensure!(
         output.status.success(),

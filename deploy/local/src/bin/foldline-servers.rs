@@ -3,8 +3,8 @@
 //!
 //! `foldline-servers --postgres 18 --postgres 16 --kafka -- cargo test --workspace`
 //!
-//! The command finds the first PostgreSQL in `TEST_POSTGRES_URL`, a further one of version NN in `TEST_POSTGRESNN_URL`,
-//! and Kafka in `KAFKA_BROKERS`. Where a variable is set already, that server is used and none is started.
+//! The command finds the first PostgreSQL in `TEST_POSTGRES_URL`, the folder of its programs in `TEST_POSTGRES_PROGRAMS`, a
+//! further one of version NN in `TEST_POSTGRESNN_URL`, and Kafka in `KAFKA_BROKERS`. Where a variable is set already, that server is used and none is started.
 
 use std::env;
 use std::error::Error as StdError;
@@ -164,6 +164,11 @@ impl Servers {
                 server.version()
             );
             servers.environment.push((variable, server.url("postgres")));
+            if place == 0 {
+                let programs = server.programs().display().to_string();
+                let variable = "TEST_POSTGRES_PROGRAMS".to_owned();
+                servers.environment.push((variable, programs));
+            }
             servers.postgres.push(server);
         }
         Ok(servers)

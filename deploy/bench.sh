@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# The benchmarks: `bench.sh NAME` runs one, `bench.sh all` every one. Each starts a PostgreSQL of its own with durable
+# settings, prints a table and writes target/bench/NAME.json.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# shellcheck source=deploy/target.sh
+source deploy/target.sh
+
+build() {
+    deploy/setup.sh up
+    deploy/postgres/fetch.sh
+    deploy/web.sh
+    cargo build --release --workspace --bins
+}
+
+# Other stores are built apart: what they need is no concern of ours.
+peers() {
+    cargo build --release --manifest-path benches/peers/Cargo.toml --target-dir "$target/peers"
+}
+
+with_postgres() {
+    "$target/release/foldline-servers" --postgres 18 -- "$@"
+}
+
+append() {
+    peers
+    with_postgres "$target/release/foldline-bench" append --peers "$target/peers/release/foldline-peers"
+}
+
+case "${1:-}" in
+    all | append)
+        build
+        append
+        ;;
+    *)
+        echo "error: usage: bench.sh all|append" >&2
+        exit 1
+        ;;
+esac
