@@ -97,7 +97,11 @@ pub async fn run(args: AppendArgs) -> anyhow::Result<()> {
 
 fn figures(came: &BTreeMap<(u32, Store), Vec<Came>>) -> Vec<Figure> {
     let median = |clients: u32, store: Store| {
-        let runs: Vec<f64> = came.get(&(clients, store))?.iter().map(Came::a_second).collect();
+        let runs: Vec<f64> = came
+            .get(&(clients, store))?
+            .iter()
+            .map(Came::a_second)
+            .collect();
         Some(Figure::new("", "", runs).median)
     };
     let best = |stores: &[Store]| {
@@ -112,12 +116,19 @@ fn figures(came: &BTreeMap<(u32, Store), Vec<Came>>) -> Vec<Figure> {
     let mut figures = Vec::new();
     for ((clients, store), runs) in came {
         let name = format!("{}, {clients} clients", store.name());
-        let mut rate = Figure::new(&name, "appends/s", runs.iter().map(Came::a_second).collect());
+        let mut rate = Figure::new(
+            &name,
+            "appends/s",
+            runs.iter().map(Came::a_second).collect(),
+        );
         if matches!(store, Store::Foldline | Store::FoldlineThrice) {
             let of_peers = peers.iter().filter_map(|peer| median(*clients, *peer));
             match median(*clients, Store::Pgbench) {
                 Some(pgbench) => rate.against("pgbench", pgbench),
-                None => rate.against("pgbench's best", best(&[Store::Pgbench]).unwrap_or(f64::NAN)),
+                None => rate.against(
+                    "pgbench's best",
+                    best(&[Store::Pgbench]).unwrap_or(f64::NAN),
+                ),
             }
             if let Some(peer) = of_peers.max_by(f64::total_cmp) {
                 rate.against("the best peer", peer);
@@ -126,7 +137,10 @@ fn figures(came: &BTreeMap<(u32, Store), Vec<Came>>) -> Vec<Figure> {
             }
         }
         if *store == Store::FoldlineThrice {
-            rate.against("one process", median(*clients, Store::Foldline).unwrap_or(f64::NAN));
+            rate.against(
+                "one process",
+                median(*clients, Store::Foldline).unwrap_or(f64::NAN),
+            );
         }
         figures.push(rate);
         if *store != Store::Pgbench {
@@ -216,7 +230,8 @@ async fn pgbench(args: &AppendArgs, clients: u32) -> anyhow::Result<Came> {
         .execute(&mut owner)
         .await?;
     sqlx::Connection::close(owner).await?;
-    let programs = env::var("TEST_POSTGRES_PROGRAMS").context("TEST_POSTGRES_PROGRAMS is not set")?;
+    let programs =
+        env::var("TEST_POSTGRES_PROGRAMS").context("TEST_POSTGRES_PROGRAMS is not set")?;
     let program = Path::new(&programs).join("pgbench");
     let output = Command::new(&program)
         .args(["--no-vacuum", "--protocol=prepared", "--jobs=1"])

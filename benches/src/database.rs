@@ -40,7 +40,10 @@ impl Database {
     }
 
     pub fn url(&self) -> String {
-        let server = self.server.rsplit_once('/').map_or("", |(server, _)| server);
+        let server = self
+            .server
+            .rsplit_once('/')
+            .map_or("", |(server, _)| server);
         format!("{server}/{}", self.name)
     }
 

@@ -40,7 +40,10 @@ impl Figure {
 
 /// Prints the table, and writes `target/bench/NAME.json`.
 pub fn publish(benchmark: &str, figures: &[Figure]) -> anyhow::Result<()> {
-    println!("\n{:<34} {:>10} {:>10} {:>10}  {:<10} ratios", "", "median", "min", "max", "unit");
+    println!(
+        "\n{:<34} {:>10} {:>10} {:>10}  {:<10} ratios",
+        "", "median", "min", "max", "unit"
+    );
     for figure in figures {
         let ratios: Vec<String> = figure
             .ratios

@@ -114,11 +114,6 @@ impl PostgresServer {
         })
     }
 
-    /// The folder of its programs: psql, and in most installations pgbench, pg_basebackup and the rest.
-    pub fn programs(&self) -> &Path {
-        self.binaries.folder()
-    }
-
     /// Waits until the server ends by itself, and starts it again where it was, each time; ends only when that fails.
     pub async fn keep(&mut self) -> Error {
         let options = PostgresOptions {
