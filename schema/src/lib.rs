@@ -19,7 +19,10 @@ use sqlx::{
 /// How many positions a segment of the log holds, unless said otherwise at the first migration.
 pub const SEGMENT_POSITIONS: i64 = 4_000_000;
 
-const LOG: &[(i64, &str, &str)] = &[(1, "log", include_str!("../log/0001_log.sql"))];
+const LOG: &[(i64, &str, &str)] = &[
+    (1, "log", include_str!("../log/0001_log.sql")),
+    (2, "batches", include_str!("../log/0002_batches.sql")),
+];
 const VIEW: &[(i64, &str, &str)] = &[(1, "view", include_str!("../view/0001_view.sql"))];
 
 #[derive(Debug, thiserror::Error)]

@@ -177,6 +177,9 @@ begin
     from commands c
     join receipts r on r.command = c.command;
 
+    insert into log.batches (last_position, recorded_at)
+    values (head + cardinality(event_ids), command_recorded_at[cardinality(command_recorded_at)]);
+
     return head + cardinality(event_ids);
 end
 $$;

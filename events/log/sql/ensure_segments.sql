@@ -2,7 +2,8 @@
 -- a range of positions of the events and of their tags; its tables are named by the first position it holds.
 --
 -- Each table is made on its own and then attached: that takes a lock which lets appends and reads go on, where
--- `create table … partition of` would stop them.
+-- `create table … partition of` would stop them. It has no check of its range: that would be made ready again by every
+-- append, and an empty table is attached without being looked through.
 create or replace function log.ensure_segments(ahead integer)
 returns integer
 language plpgsql
@@ -31,11 +32,6 @@ begin
             segment := parent || '_' || first_position;
             continue when to_regclass('log.' || segment) is not null;
             execute format('create table log.%I (like log.%I including defaults including constraints)', segment, parent);
-            -- Spares the attach a scan of the table, and the planner of later statements a guess.
-            execute format(
-                'alter table log.%I add constraint %I check (position >= %s and position < %s)',
-                segment, segment || '_range', first_position, first_position + size
-            );
             execute format(
                 'alter table log.%I attach partition log.%I for values from (%s) to (%s)',
                 parent, segment, first_position, first_position + size

@@ -6,23 +6,25 @@
 
 mod columns;
 mod compose;
+mod lone;
+mod writer;
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
-use backon::{ExponentialBuilder, Retryable};
-use foldline_events::Cursor;
-use sqlx::{PgPool, Row, postgres::PgRow};
+use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::{
-    Append, EVENTS_PER_APPEND_MAX, Error, GUARDS_PER_APPEND_MAX, PAYLOAD_BYTES_MAX, Receipt,
+    Append, EVENTS_PER_APPEND_MAX, Error, GUARDS_PER_APPEND_MAX, PAYLOAD_BYTES_MAX,
     TAGS_PER_EVENT_MAX, Verdict, WRITES_PER_APPEND_MAX,
 };
 
-use columns::Columns;
 use compose::compose;
+pub(crate) use writer::{Identity, Writer};
 
 /// How many appends are looked at for one batch, so that composing stays cheap under a flood on one stream.
 const LOOKAHEAD_APPENDS_MAX: usize = 4_096;
@@ -111,8 +113,7 @@ pub(crate) fn check(append: &Append) -> Result<(), Error> {
 
 /// Writes batches until every sender is gone and the queue is empty.
 pub(crate) async fn run(
-    pool: PgPool,
-    epoch: Uuid,
+    mut writer: Writer,
     mut requests: mpsc::Receiver<Request>,
     moved: watch::Sender<u64>,
 ) {
@@ -132,7 +133,7 @@ pub(crate) async fn run(
         }
         let batch = compose(&mut waiting);
         metrics::histogram!("foldline_log_batch_appends").record(size_as_f64(batch.len()));
-        if write(&pool, epoch, batch).await {
+        if write(&mut writer, batch).await {
             moved.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
@@ -144,23 +145,38 @@ fn size_as_f64(size: usize) -> f64 {
 }
 
 /// Writes one batch and answers each of its appends. Returns whether anything was stored.
-async fn write(pool: &PgPool, epoch: Uuid, batch: Vec<Request>) -> bool {
-    let appends: Vec<&Append> = batch.iter().map(|request| &request.append).collect();
-    match persist(pool, epoch, &appends).await {
-        Ok(verdicts) => {
-            let stored = verdicts.iter().any(is_stored);
-            for (request, verdict) in batch.into_iter().zip(verdicts) {
-                // Whoever asked may be gone; the verdict stands all the same.
-                let _ = request.answer.send(Ok(verdict));
+///
+/// Where the database refuses some, it stores none: those are answered, and the others sent again. Each turn answers at
+/// least one append.
+async fn write(writer: &mut Writer, mut batch: Vec<Request>) -> bool {
+    let mut stored = false;
+    while !batch.is_empty() {
+        let appends: Vec<&Append> = batch.iter().map(|request| &request.append).collect();
+        match persist(writer, &appends).await {
+            Ok(verdicts) => {
+                let mut others = Vec::new();
+                for (request, verdict) in batch.into_iter().zip(verdicts) {
+                    match verdict {
+                        Some(verdict) => {
+                            stored |= is_stored(&verdict);
+                            // Whoever asked may be gone; the verdict stands all the same.
+                            let _ = request.answer.send(Ok(verdict));
+                        }
+                        None => others.push(request),
+                    }
+                }
+                batch = others;
             }
-            stored
-        }
-        Err(Error::Refused(_)) if batch.len() > 1 => write_one_by_one(pool, epoch, batch).await,
-        Err(error) => {
-            answer_all(batch, error);
-            false
+            Err(Error::Refused(_)) if batch.len() > 1 => {
+                return write_one_by_one(writer, batch).await || stored;
+            }
+            Err(error) => {
+                answer_all(batch, error);
+                return stored;
+            }
         }
     }
+    stored
 }
 
 /// Known counts, too: it may have been stored by a try of ours that got no answer.
@@ -169,11 +185,14 @@ fn is_stored(verdict: &Verdict) -> bool {
 }
 
 /// One bad append must not spoil the batch it came in.
-async fn write_one_by_one(pool: &PgPool, epoch: Uuid, batch: Vec<Request>) -> bool {
+async fn write_one_by_one(writer: &mut Writer, batch: Vec<Request>) -> bool {
     let mut stored = false;
     for request in batch {
-        let verdict = persist(pool, epoch, &[&request.append]).await;
-        let verdict = verdict.map(|mut verdicts| verdicts.remove(0));
+        let verdict = persist(writer, &[&request.append]).await;
+        let verdict = verdict.map(|mut verdicts| {
+            let only = verdicts.remove(0);
+            only.expect("a lone append is stored or refused")
+        });
         stored |= verdict.as_ref().is_ok_and(is_stored);
         let _ = request.answer.send(verdict);
     }
@@ -199,29 +218,31 @@ fn answer_all(batch: Vec<Request>, error: Error) {
 
 /// Sends a batch to the database, again and again while the database is away: an append whose COMMIT was sent and not
 /// answered is found in the ledger by the next try.
-async fn persist(pool: &PgPool, epoch: Uuid, appends: &[&Append]) -> Result<Vec<Verdict>, Error> {
+async fn persist(writer: &mut Writer, appends: &[&Append]) -> Result<Vec<Option<Verdict>>, Error> {
     let began = Instant::now();
-    let patience = std::time::Duration::from_millis(UNAVAILABLE_AFTER_MS);
-    let backoff = ExponentialBuilder::default()
-        .with_min_delay(std::time::Duration::from_millis(RETRY_PAUSE_MS_MIN))
-        .with_max_delay(std::time::Duration::from_millis(RETRY_PAUSE_MS_MAX))
-        .with_max_times(RETRIES_MAX);
-    let rows = (|| execute(pool, appends))
-        .retry(backoff)
-        .when(|error| is_transient(error) && began.elapsed() < patience)
-        .notify(|error, pause| tracing::warn!(%error, ?pause, "appending again"))
-        .await;
-    match rows {
-        Ok(rows) => rows
-            .iter()
-            .map(|row| verdict(row, epoch))
-            .collect::<Result<_, _>>()
-            .map_err(Error::Refused),
-        Err(source) if is_transient(&source) => Err(Error::Unavailable {
-            waited_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            source,
-        }),
-        Err(source) => Err(Error::Refused(source)),
+    let mut pauses = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(RETRY_PAUSE_MS_MIN))
+        .with_max_delay(Duration::from_millis(RETRY_PAUSE_MS_MAX))
+        .with_max_times(RETRIES_MAX)
+        .build();
+    loop {
+        let error = match writer.write(appends).await {
+            Ok(verdicts) => return Ok(verdicts),
+            Err(error) if is_transient(&error) => error,
+            Err(error) => return Err(Error::Refused(error)),
+        };
+        let waited = began.elapsed();
+        let pause = pauses
+            .next()
+            .filter(|_| waited < Duration::from_millis(UNAVAILABLE_AFTER_MS));
+        let Some(pause) = pause else {
+            return Err(Error::Unavailable {
+                waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+                source: error,
+            });
+        };
+        tracing::warn!(%error, ?pause, "appending again");
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -239,45 +260,9 @@ fn is_transient(error: &sqlx::Error) -> bool {
         None => !matches!(
             error,
             sqlx::Error::Encode(_)
+                | sqlx::Error::Decode(_)
                 | sqlx::Error::ColumnDecode { .. }
                 | sqlx::Error::ColumnNotFound(_)
         ),
-    }
-}
-
-async fn execute(pool: &PgPool, appends: &[&Append]) -> Result<Vec<PgRow>, sqlx::Error> {
-    fail::fail_point!("log_before_append", |_| std::process::abort());
-    let columns = Columns::from(appends);
-    let rows = columns.query().fetch_all(pool).await?;
-    fail::fail_point!("log_after_append", |_| std::process::abort());
-    Ok(rows)
-}
-
-fn verdict(row: &PgRow, epoch: Uuid) -> Result<Verdict, sqlx::Error> {
-    let receipt = || {
-        Ok::<_, sqlx::Error>(Receipt {
-            stream: row.try_get("stream")?,
-            version: row.try_get("version")?,
-            cursor: Cursor {
-                epoch,
-                position: row.try_get("position")?,
-                partition: row.try_get("partition")?,
-            },
-        })
-    };
-    match row.try_get::<&str, _>("verdict")? {
-        "appended" => Ok(Verdict::Appended(receipt()?)),
-        "known" => Ok(Verdict::Known(receipt()?)),
-        "input_differs" => Ok(Verdict::InputDiffers),
-        "conflict" => Ok(Verdict::Conflict {
-            stream: row.try_get("stream")?,
-            version: row.try_get("version")?,
-        }),
-        "guarded" => Ok(Verdict::Guarded {
-            by: row.try_get("position")?,
-        }),
-        other => Err(sqlx::Error::Decode(
-            format!("no such verdict: {other}").into(),
-        )),
     }
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     Append, Error, Receipt, Verdict, Wake,
-    batcher::{self, Request},
+    batcher::{self, Identity, Request, Writer},
     wake,
 };
 
@@ -85,8 +85,8 @@ impl Log {
             .connect_with(options.url.clone().options(role))
             .await
             .map_err(Error::Connect)?;
-        let (cell, epoch) = identity(&pool).await?;
-        let direct = options.direct.unwrap_or(options.url);
+        let (cell, identity) = identity(&pool).await?;
+        let direct = options.direct.unwrap_or_else(|| options.url.clone());
         let direct = direct.options([("role", options.service.role())]);
 
         let (moved_sender, moved) = watch::channel(0);
@@ -94,8 +94,9 @@ impl Log {
         let appends = match options.service {
             Service::Command => {
                 let (sender, receiver) = mpsc::channel(QUEUE_APPENDS_MAX);
-                tokio::spawn(wake::notify_others(pool.clone(), moved.clone()));
-                tokio::spawn(batcher::run(pool.clone(), epoch, receiver, moved_sender));
+                tokio::spawn(wake::notify_others(direct.clone(), moved.clone()));
+                let writer = Writer::new(options.url.clone().options(role), identity);
+                tokio::spawn(batcher::run(writer, receiver, moved_sender));
                 Some(sender)
             }
             Service::Relay | Service::Projector => {
@@ -108,7 +109,7 @@ impl Log {
             pool,
             direct,
             cell,
-            epoch,
+            epoch: identity.epoch,
             appends,
             moved,
             _listening: closed.drop_guard(),
@@ -206,13 +207,17 @@ impl Log {
     }
 }
 
-/// The name of the cell and its epoch, and thereby whether the tables are there at all.
-async fn identity(pool: &PgPool) -> Result<(String, Uuid), Error> {
-    let row = sqlx::query("select name, epoch from log.cell")
+/// The name of the cell and what tells its log from others, and thereby whether the tables are there at all.
+async fn identity(pool: &PgPool) -> Result<(String, Identity), Error> {
+    let row = sqlx::query("select name, epoch, segment_positions from log.cell")
         .fetch_one(pool)
         .await
         .map_err(Error::NotMigrated)?;
-    Ok((row.get("name"), row.get("epoch")))
+    let identity = Identity {
+        epoch: row.get("epoch"),
+        segment_positions: row.get("segment_positions"),
+    };
+    Ok((row.get("name"), identity))
 }
 
 /// All partitions, for whoever takes them all.

@@ -6,7 +6,10 @@
 
 use std::time::Duration;
 
-use sqlx::{PgPool, postgres::PgListener};
+use sqlx::{
+    Connection, PgConnection,
+    postgres::{PgConnectOptions, PgListener},
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +18,9 @@ pub(crate) const CHANNEL: &str = "foldline_log";
 
 /// How long a reader waits for a wake before it looks by itself.
 pub(crate) const POLL_INTERVAL_MS: u64 = 500;
+
+/// How long other processes are not notified again after they were.
+const NOTIFY_INTERVAL_MS: u64 = 5;
 
 /// How long to wait before connecting again after the listening connection was lost.
 const RECONNECT_PAUSE_MS: u64 = 200;
@@ -41,22 +47,40 @@ impl Wake {
     }
 }
 
-/// Tells other processes that the log moved. Ends when the log is dropped.
-pub(crate) async fn notify_others(pool: PgPool, mut moved: watch::Receiver<u64>) {
+/// Tells other processes that the log moved, at once after a pause and else in intervals. Ends when the log is dropped.
+///
+/// On a connection of its own that does not wait for the disk: a notification that is lost with the server is no loss, and
+/// every flush more would delay the appends'.
+pub(crate) async fn notify_others(options: PgConnectOptions, mut moved: watch::Receiver<u64>) {
+    let options = options.options([("synchronous_commit", "off")]);
+    let mut connection = None;
     while moved.changed().await.is_ok() {
-        let told = sqlx::query("select pg_notify($1, '')")
-            .bind(CHANNEL)
-            .execute(&pool)
-            .await;
-        if let Err(error) = told {
+        if let Err(error) = notify(&options, &mut connection).await {
+            connection = None;
             tracing::warn!(%error, "readers in other processes were not woken; they will poll");
         }
+        tokio::time::sleep(Duration::from_millis(NOTIFY_INTERVAL_MS)).await;
     }
+}
+
+async fn notify(
+    options: &PgConnectOptions,
+    connection: &mut Option<PgConnection>,
+) -> Result<(), sqlx::Error> {
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(PgConnection::connect_with(options).await?),
+    };
+    sqlx::query("select pg_notify($1, '')")
+        .bind(CHANNEL)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Hears other processes and passes it on to this one's readers, until `closed`.
 pub(crate) async fn hear_others(
-    options: sqlx::postgres::PgConnectOptions,
+    options: PgConnectOptions,
     moved: watch::Sender<u64>,
     closed: CancellationToken,
 ) {
@@ -73,10 +97,7 @@ pub(crate) async fn hear_others(
     }
 }
 
-async fn listen(
-    options: &sqlx::postgres::PgConnectOptions,
-    moved: &watch::Sender<u64>,
-) -> Result<(), sqlx::Error> {
+async fn listen(options: &PgConnectOptions, moved: &watch::Sender<u64>) -> Result<(), sqlx::Error> {
     let pool = sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)
         .connect_with(options.clone())

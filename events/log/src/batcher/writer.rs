@@ -1,0 +1,90 @@
+//! The connection that batches are written on.
+
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use uuid::Uuid;
+
+use super::{columns::Columns, lone::Lone};
+use crate::{Append, Verdict};
+
+/// How long the database may take to accept a connection, and to answer a batch. The second is above what it gives a
+/// statement itself, so that a dead network is told from a slow server.
+const CONNECT_TIMEOUT_MS: u64 = 2_000;
+const ANSWER_TIMEOUT_MS: u64 = 12_000;
+/// How long the database gives one batch, waiting for the lock included.
+const STATEMENT_TIMEOUT: &str = "10s";
+
+/// What is not the batch's but the log's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity {
+    pub(crate) epoch: Uuid,
+    pub(crate) segment_positions: i64,
+}
+
+/// Writes batches on a connection of its own: readers cannot take it away, and nobody asks before each batch whether it
+/// still works. It is made when it is needed, and given up after any failure.
+pub(crate) struct Writer {
+    options: PgConnectOptions,
+    log: Identity,
+    connection: Option<PgConnection>,
+}
+
+impl Writer {
+    pub(crate) fn new(options: PgConnectOptions, log: Identity) -> Self {
+        Self {
+            options: options.options([("statement_timeout", STATEMENT_TIMEOUT)]),
+            log,
+            connection: None,
+        }
+    }
+
+    /// What became of each append; `None` of those that were neither stored nor refused, because others were refused.
+    pub(super) async fn write(
+        &mut self,
+        appends: &[&Append],
+    ) -> Result<Vec<Option<Verdict>>, sqlx::Error> {
+        fail::fail_point!("log_before_append", |_| std::process::abort());
+        // Whatever ends this early, a caller that is dropped included, leaves no connection with half an answer.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let connecting = PgConnection::connect_with(&self.options);
+                within(CONNECT_TIMEOUT_MS, connecting).await?
+            }
+        };
+        let executing = execute(&mut connection, self.log, appends);
+        let answer = within(ANSWER_TIMEOUT_MS, executing).await;
+        // A statement that failed has not harmed its connection.
+        if matches!(answer, Ok(_) | Err(sqlx::Error::Database(_))) {
+            self.connection = Some(connection);
+        }
+        fail::fail_point!("log_after_append", |_| std::process::abort());
+        answer
+    }
+}
+
+async fn within<T>(
+    timeout_ms: u64,
+    doing: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let timeout = Duration::from_millis(timeout_ms);
+    let late = |_elapsed| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(timeout, doing).await.map_err(late)?
+}
+
+async fn execute(
+    connection: &mut PgConnection,
+    log: Identity,
+    appends: &[&Append],
+) -> Result<Vec<Option<Verdict>>, sqlx::Error> {
+    if let [append] = appends
+        && let Some(lone) = Lone::from(append)
+        && let Some(verdict) = lone.execute(connection, log).await?
+    {
+        return Ok(vec![Some(verdict)]);
+    }
+    let columns = Columns::from(appends.iter().copied());
+    let answer = columns.query(log).fetch_one(connection).await?;
+    columns.verdicts(&answer, log)
+}
