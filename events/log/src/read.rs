@@ -36,6 +36,35 @@ impl Log {
         rows.iter().map(recorded).collect()
     }
 
+    /// The events of a stream before a version, newest first, at most `limit`. `Version::MAX` begins with the last
+    /// one; the version of the last event given goes on before it.
+    pub async fn read_stream_backward(
+        &self,
+        tenant: &Tenant,
+        stream: &str,
+        before: Version,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, Error> {
+        let rows = sqlx::query(
+            "select position, partition, id, tenant, stream, version, type, schema_version, payload::text as payload,
+                 tags, actor, command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at
+             from log.events
+             where tenant = $1
+               and stream = $2
+               and version < $3
+             order by version desc
+             limit $4",
+        )
+        .bind(tenant.as_str())
+        .bind(stream)
+        .bind(before)
+        .bind(limit_as_i64(limit))
+        .fetch_all(&self.inner.pool)
+        .await
+        .map_err(Error::Read)?;
+        rows.iter().map(recorded).collect()
+    }
+
     /// The log after a position, in order, at most `limit` events: gapless, or an error.
     pub async fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, Error> {
         let rows = sqlx::query(
@@ -163,7 +192,7 @@ fn check_gapless(after: Position, events: &[Recorded]) -> Result<(), Error> {
     Ok(())
 }
 
-fn recorded(row: &PgRow) -> Result<Recorded, Error> {
+pub(crate) fn recorded(row: &PgRow) -> Result<Recorded, Error> {
     Ok(Recorded {
         position: row.get("position"),
         partition: row.get("partition"),
