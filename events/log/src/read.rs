@@ -1,6 +1,6 @@
 //! Reading the log back: a stream, the log after a position, one partition's stretch, the head, a position in time.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SubsecRound, Utc};
 use foldline_events::{Partition, Position, Recorded, Tenant, Version};
 use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
@@ -125,10 +125,10 @@ impl Log {
         }))
     }
 
-    /// The last position recorded at or before an instant, 0 when there is none.
+    /// The last position recorded at or before an instant, 0 when there is none. Every instant is valid.
     pub async fn position_at(&self, instant: DateTime<Utc>) -> Result<Position, Error> {
         sqlx::query_scalar("select log.position_at($1)")
-            .bind(instant)
+            .bind(as_kept(instant))
             .fetch_one(&self.inner.pool)
             .await
             .map_err(Error::Read)
@@ -170,6 +170,16 @@ impl Log {
             }),
         }
     }
+}
+
+/// An instant as the log keeps it, in whole microseconds; one that the database does not know becomes the nearest year
+/// that it does.
+fn as_kept(instant: DateTime<Utc>) -> DateTime<Utc> {
+    let year = |year| {
+        let day = NaiveDate::from_ymd_opt(year, 1, 1).expect("every year has a first day");
+        day.and_time(NaiveTime::MIN).and_utc()
+    };
+    instant.trunc_subsecs(6).clamp(year(1), year(9999))
 }
 
 fn limit_as_i64(limit: usize) -> i64 {

@@ -5,7 +5,7 @@
 //! that guards use; everything else is read in order of position, a window at a time. Times become positions first,
 //! because along the log they never decrease.
 
-use chrono::{DateTime, Duration, NaiveDate, NaiveTime, SubsecRound, Utc};
+use chrono::{DateTime, Duration, SubsecRound, Utc};
 use foldline_events::{Cursor, Position, Recorded, Tenant};
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
@@ -174,19 +174,14 @@ pub(crate) fn not_beyond(position: Position, head: Position) -> Result<(), Error
     }
 }
 
-/// The last instant before another that the log can tell from it: it keeps microseconds. Instants that no log holds,
-/// and that the database may not even know, become the nearest that it does.
+/// The last instant before another that the log can tell from it: it keeps microseconds.
 fn just_before(instant: DateTime<Utc>) -> DateTime<Utc> {
-    let year = |year| {
-        let day = NaiveDate::from_ymd_opt(year, 1, 1).expect("every year has a first day");
-        day.and_time(NaiveTime::MIN).and_utc()
-    };
-    let instant = instant.clamp(year(1), year(9999));
     let whole = instant.trunc_subsecs(6);
     if whole < instant {
         whole
     } else {
-        whole - Duration::microseconds(1)
+        let before = whole.checked_sub_signed(Duration::microseconds(1));
+        before.unwrap_or(whole)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reading back: pages, places in time, and the marks by which a restored log is noticed.
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use foldline_events::{Cursor, Recorded, Version};
 use foldline_log::{Delivery, Error, Feed, Mark, Service, Start, feed::PostgresFeed};
 use uuid::Uuid;
@@ -63,6 +63,11 @@ async fn the_position_at_a_time_is_the_last_one_recorded_by_then() {
         assert_eq!(log.position_at(before).await.unwrap(), 0);
         let after = events[119].recorded_at + Duration::hours(1);
         assert_eq!(log.position_at(after).await.unwrap(), 120);
+        assert_eq!(log.position_at(DateTime::<Utc>::MIN_UTC).await.unwrap(), 0);
+        assert_eq!(
+            log.position_at(DateTime::<Utc>::MAX_UTC).await.unwrap(),
+            120
+        );
     }
 }
 

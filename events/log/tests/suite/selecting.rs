@@ -105,7 +105,7 @@ async fn every_selection_gives_what_fulfils_it_in_order_whatever_the_page() {
                 .iter()
                 .map(|at| *at + Duration::nanoseconds(500)),
         );
-        times.extend([DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC]);
+        times.extend([DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC].repeat(20));
         let mut found = 0;
         for _ in 0..300 {
             let selection = any_selection(&mut random, &times);
@@ -126,7 +126,7 @@ async fn every_selection_gives_what_fulfils_it_in_order_whatever_the_page() {
 }
 
 #[tokio::test]
-async fn a_stream_is_walked_forward_and_backward_over_all_its_pages() {
+async fn a_stream_and_the_log_are_walked_over_all_their_pages() {
     let more_than_two_pages = 2 * WALK_PAGE_EVENTS + 1;
     for log in both().await {
         let events = (0..more_than_two_pages).map(|_| event("test.Happened", &[]));
@@ -137,6 +137,11 @@ async fn a_stream_is_walked_forward_and_backward_over_all_its_pages() {
             .map_ok(|event| event.version)
             .try_collect::<Vec<_>>();
         assert_eq!(forward.await.unwrap(), (2..=last).collect::<Vec<_>>());
+        let positions = log.walk(&Selection::default(), 1);
+        let positions = positions
+            .map_ok(|event| event.position)
+            .try_collect::<Vec<_>>();
+        assert_eq!(positions.await.unwrap(), (2..=last).collect::<Vec<_>>());
         let backward = log.walk_stream_backward(&tenant(), "task-1", Version::MAX);
         let backward = backward
             .map_ok(|event| event.version)
