@@ -61,7 +61,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     match log.append(append).await? {
         Verdict::Appended(at) => println!("{} cents at {}", balance + cents, at.cursor),
         // Somebody else was faster: read and decide again.
-        refused => println!("not recorded: {refused:?}"),
+        Verdict::Conflict { version, .. } => println!("the account is at version {version} now"),
+        other @ (Verdict::Known(_) | Verdict::InputDiffers | Verdict::Guarded { .. }) => {
+            unreachable!("the command id is new and nothing is guarded: {other:?}")
+        }
     }
     Ok(())
 }
