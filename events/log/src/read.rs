@@ -188,7 +188,7 @@ fn limit_as_i64(limit: usize) -> i64 {
 
 /// The lock promises that no position is ever missing. A reader that trusts the promise checks it, too: going on
 /// past a gap would lose an event in silence.
-fn check_gapless(after: Position, events: &[Recorded]) -> Result<(), Error> {
+pub(crate) fn check_gapless(after: Position, events: &[Recorded]) -> Result<(), Error> {
     let mut last = after;
     for event in events {
         if event.position != last + 1 {

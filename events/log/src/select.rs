@@ -10,7 +10,10 @@ use foldline_events::{Cursor, Position, Recorded, Tenant};
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
-use crate::{Error, Log, read::recorded};
+use crate::{
+    Error, Log,
+    read::{check_gapless, recorded},
+};
 
 /// How many events a page of a selection holds at most.
 pub const PAGE_EVENTS_MAX: usize = 1_000;
@@ -43,6 +46,16 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Whether every event of a stretch of the log is wanted, so that none may be missing.
+    fn selects_all(&self) -> bool {
+        let of_time = Self {
+            recorded_from: self.recorded_from,
+            recorded_before: self.recorded_before,
+            ..Self::default()
+        };
+        *self == of_time
+    }
+
     /// Whether an event fulfils every condition.
     pub fn selects(&self, event: &Recorded) -> bool {
         let of_tenant = self.tenant.as_ref().is_none_or(|it| *it == event.tenant);
@@ -73,7 +86,8 @@ impl Log {
     /// The next page of a selection after a position: at most `limit` events, from 1 to [`PAGE_EVENTS_MAX`].
     ///
     /// # Errors
-    /// [`Error::BeyondHead`] when the log does not reach to `after`.
+    /// [`Error::BeyondHead`] when the log does not reach to `after`; [`Error::Gap`] when events are missing from it, which
+    /// only a selection of all of them can notice.
     pub async fn read_selected(
         &self,
         selection: &Selection,
@@ -225,7 +239,10 @@ async fn in_order(
     .fetch_all(pool)
     .await
     .map_err(Error::Read)?;
-    let events = rows.iter().map(recorded).collect::<Result<_, _>>()?;
+    let events: Vec<Recorded> = rows.iter().map(recorded).collect::<Result<_, _>>()?;
+    if selection.selects_all() {
+        check_gapless(window.after, &events)?;
+    }
     Ok((events, looked_to))
 }
 

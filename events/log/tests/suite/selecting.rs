@@ -360,3 +360,20 @@ async fn a_walk_reads_no_further_than_its_events_are_taken() {
     let read = read.await;
     assert!((taken..=3 * WALK_PAGE_EVENTS).contains(&read), "{read}");
 }
+
+#[tokio::test]
+async fn whoever_reads_the_whole_log_stops_where_an_event_is_missing() {
+    let database = database().await;
+    let log = open(&database, Service::Command).await;
+    for _ in 0..3 {
+        let one = append("task-1", Expected::Any, vec![event("test.Happened", &[])]);
+        appended(log.append(one).await.unwrap());
+    }
+    let damage = sqlx::raw_sql("delete from log.events where position = 2");
+    damage.execute(&mut owner(&database).await).await.unwrap();
+    let everything = Selection::default();
+    let found = log.read_selected(&everything, 0, 10).await;
+    assert!(matches!(found, Err(Error::Gap { after: 1, found: 3 })));
+    let walked: Result<Vec<Recorded>, Error> = log.walk(&everything, 0).try_collect().await;
+    assert!(matches!(walked, Err(Error::Gap { after: 1, found: 3 })));
+}
