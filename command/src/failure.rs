@@ -106,6 +106,7 @@ fn failed(error: &foldline_log::Error) -> Problem {
         | Error::Gap { .. }
         | Error::AnotherLog { .. }
         | Error::AnotherEpoch { .. }
+        | Error::BeyondHead { .. }
         | Error::Tenant(_)
         | Error::Decode(_)
         | Error::Kafka { .. }

@@ -150,6 +150,7 @@ fn of_log(error: &foldline_log::Error) -> Remedy {
         | Log::Gap { .. }
         | Log::AnotherLog { .. }
         | Log::AnotherEpoch { .. }
+        | Log::BeyondHead { .. }
         | Log::Tenant(_)
         | Log::Decode(_)
         | Log::TopicPartitions { .. }

@@ -44,6 +44,11 @@ pub enum Error {
     AnotherLog { position: Position, expected: Uuid },
     #[error("the log's epoch is {present}, not {expected}: it was restored or replaced")]
     AnotherEpoch { present: Uuid, expected: Uuid },
+    #[error(
+        "the log's head is at position {head}, before {position}: the log was set back, or the position is of another \
+         log"
+    )]
+    BeyondHead { position: Position, head: Position },
     #[error("a recorded tenant id is not valid")]
     Tenant(#[from] foldline_events::tenant::InvalidTenant),
     #[error(transparent)]

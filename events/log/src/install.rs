@@ -7,13 +7,14 @@ use crate::Error;
 /// How many segments are made ahead of the one that the head is in.
 pub(crate) const SEGMENTS_AHEAD: i32 = 2;
 
-const FUNCTIONS: [&str; 6] = [
+const FUNCTIONS: [&str; 7] = [
     include_str!("../sql/ensure_segments.sql"),
     include_str!("../sql/refusals.sql"),
     include_str!("../sql/append.sql"),
     include_str!("../sql/append_one.sql"),
     include_str!("../sql/append_offline.sql"),
     include_str!("../sql/position_at.sql"),
+    include_str!("../sql/tagged.sql"),
 ];
 
 /// Installs the functions and the first segments. Run by the tables' owner; safe to repeat.

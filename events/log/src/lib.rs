@@ -4,27 +4,97 @@
 //! recorded events per partition, from Postgres or from Kafka) and [`relay`] (the log's way to Kafka). It must not
 //! know any context's events beyond their envelope. Read `sql/append.sql` next: every promise about order is kept
 //! there.
+//!
+//! # With events of one's own
+//!
+//! The log takes any event that is encoded as JSON text with a type and tags; `examples/own_context.rs` is a whole
+//! program that reads, folds, decides and appends. [`MemoryLog`] answers the same without a database, for tests, and
+//! [`AnyLog`] holds either:
+//!
+//! ```
+//! use foldline_events::{Encoded, Tenant};
+//! use foldline_log::{Append, Expected, MemoryLog, NewEvent, Selection, Verdict, Write};
+//! use uuid::Uuid;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let log = MemoryLog::new(Uuid::now_v7(), chrono::Utc::now);
+//! let tenant = Tenant::parse("acme")?;
+//! let deposited = Encoded {
+//!     event_type: "bank.Deposited",
+//!     schema_version: 1,
+//!     payload: r#"{"cents":100}"#.to_owned(),
+//!     tags: vec!["account:1".to_owned()],
+//! };
+//! let verdict = log.append(&Append {
+//!     tenant: tenant.clone(),
+//!     command_id: Uuid::now_v7(),
+//!     input_hmac: b"100".to_vec(),
+//!     actor: "ann".to_owned(),
+//!     correlation_id: Uuid::now_v7(),
+//!     causation_id: Uuid::now_v7(),
+//!     trace_context: None,
+//!     writes: vec![Write {
+//!         stream: "account-1".to_owned(),
+//!         expected: Expected::NoStream,
+//!         events: vec![NewEvent {
+//!             id: Uuid::now_v7(),
+//!             encoded: deposited,
+//!             occurred_at: chrono::Utc::now(),
+//!         }],
+//!     }],
+//!     guards: vec![],
+//! })?;
+//! assert!(matches!(verdict, Verdict::Appended(receipt) if receipt.cursor.position == 1));
+//!
+//! let of_account = Selection {
+//!     tenant: Some(tenant),
+//!     tags: vec!["account:1".to_owned()],
+//!     ..Selection::default()
+//! };
+//! let page = log.read_selected(&of_account, 0, 10)?;
+//! assert_eq!((page.events.len(), page.through, page.head), (1, 1, 1));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Shapes, units, errors
+//!
+//! Positions and versions count from 1; 0 is before everything. Times are UTC and kept to the microsecond; lengths are
+//! in bytes, limits in events. Reads are of pages ([`Log::read`], [`Log::read_stream`], [`Log::read_selected`]) or walk
+//! through all pages ([`Log::walk`], [`Log::walk_stream`]) with one of them in memory. A [`Verdict`] is the log's answer
+//! to an append, also when it is a no; an [`Error`] is not: after [`Error::Unavailable`] alone it is unknown whether the
+//! append was recorded, and sending it again with its command id tells.
 
+mod any;
 mod append;
 mod batcher;
 mod error;
 pub mod feed;
 mod install;
 mod kafka;
+mod memory;
 mod offline;
 mod read;
 pub mod relay;
+mod select;
 mod store;
 mod wake;
+mod walk;
 
+pub use any::AnyLog;
 pub use append::{Append, Expected, Guard, NewEvent, Receipt, Verdict, Write};
 pub use error::Error;
 pub use feed::{Delivery, Feed, Mark, Slice, Start};
 pub use install::install;
 pub use kafka::KafkaOptions;
+pub use memory::MemoryLog;
 pub use offline::{Offline, OfflineAppend, OfflineImport};
+pub use select::{
+    PAGE_EVENTS_MAX, Page, Selection, TAGGED_POSITIONS_MAX, TAGS_COMPARED_MAX, WINDOW_POSITIONS_MAX,
+};
 pub use store::{Log, LogOptions, Service};
 pub use wake::Wake;
+pub use walk::{WALK_PAGE_EVENTS, Walk};
 
 /// How many streams one append may write or check.
 pub const WRITES_PER_APPEND_MAX: usize = 16;

@@ -1,6 +1,6 @@
 //! Reading the log back: a stream, the log after a position, one partition's stretch, the head, a position in time.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SubsecRound, Utc};
 use foldline_events::{Partition, Position, Recorded, Tenant, Version};
 use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
@@ -29,6 +29,35 @@ impl Log {
         .bind(tenant.as_str())
         .bind(stream)
         .bind(after)
+        .bind(limit_as_i64(limit))
+        .fetch_all(&self.inner.pool)
+        .await
+        .map_err(Error::Read)?;
+        rows.iter().map(recorded).collect()
+    }
+
+    /// The events of a stream before a version, newest first, at most `limit`. `Version::MAX` begins with the last
+    /// one; the version of the last event given goes on before it.
+    pub async fn read_stream_backward(
+        &self,
+        tenant: &Tenant,
+        stream: &str,
+        before: Version,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, Error> {
+        let rows = sqlx::query(
+            "select position, partition, id, tenant, stream, version, type, schema_version, payload::text as payload,
+                 tags, actor, command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at
+             from log.events
+             where tenant = $1
+               and stream = $2
+               and version < $3
+             order by version desc
+             limit $4",
+        )
+        .bind(tenant.as_str())
+        .bind(stream)
+        .bind(before)
         .bind(limit_as_i64(limit))
         .fetch_all(&self.inner.pool)
         .await
@@ -96,10 +125,10 @@ impl Log {
         }))
     }
 
-    /// The last position recorded at or before an instant, 0 when there is none.
+    /// The last position recorded at or before an instant, 0 when there is none. Every instant is valid.
     pub async fn position_at(&self, instant: DateTime<Utc>) -> Result<Position, Error> {
         sqlx::query_scalar("select log.position_at($1)")
-            .bind(instant)
+            .bind(as_kept(instant))
             .fetch_one(&self.inner.pool)
             .await
             .map_err(Error::Read)
@@ -143,13 +172,23 @@ impl Log {
     }
 }
 
+/// An instant as the log keeps it, in whole microseconds; one that the database does not know becomes the nearest year
+/// that it does.
+fn as_kept(instant: DateTime<Utc>) -> DateTime<Utc> {
+    let year = |year| {
+        let day = NaiveDate::from_ymd_opt(year, 1, 1).expect("every year has a first day");
+        day.and_time(NaiveTime::MIN).and_utc()
+    };
+    instant.trunc_subsecs(6).clamp(year(1), year(9999))
+}
+
 fn limit_as_i64(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// The lock promises that no position is ever missing. A reader that trusts the promise checks it, too: going on
 /// past a gap would lose an event in silence.
-fn check_gapless(after: Position, events: &[Recorded]) -> Result<(), Error> {
+pub(crate) fn check_gapless(after: Position, events: &[Recorded]) -> Result<(), Error> {
     let mut last = after;
     for event in events {
         if event.position != last + 1 {
@@ -163,7 +202,7 @@ fn check_gapless(after: Position, events: &[Recorded]) -> Result<(), Error> {
     Ok(())
 }
 
-fn recorded(row: &PgRow) -> Result<Recorded, Error> {
+pub(crate) fn recorded(row: &PgRow) -> Result<Recorded, Error> {
     Ok(Recorded {
         position: row.get("position"),
         partition: row.get("partition"),

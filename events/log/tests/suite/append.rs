@@ -4,7 +4,9 @@ use foldline_events::partition_of;
 use foldline_log::{Error, Expected, Service, Verdict, Write};
 use futures_util::future::join_all;
 
-use crate::store::{SEGMENT_POSITIONS, append, appended, database, event, log, one, open, tenant};
+use crate::store::{
+    SEGMENT_POSITIONS, append, appended, both, database, event, log, one, open, tenant,
+};
 
 /// Two segments more than the migration made.
 const EVENTS: i64 = SEGMENT_POSITIONS * 5;
@@ -34,216 +36,223 @@ async fn positions_are_gapless_from_1_across_segments_that_nobody_made_ahead() {
 
 #[tokio::test]
 async fn an_event_comes_back_as_it_was_appended_byte_for_byte() {
-    let log = log().await;
-    let mut request = append(
-        "task-1",
-        Expected::NoStream,
-        vec![event("test.Happened", &["a:1", "b:2"])],
-    );
-    request.trace_context =
-        Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
-    request.writes[0].events[0].encoded.payload =
-        "{\"b\":1.10,  \"a\":\"\\u00e9\",\"b\":2}".to_owned();
-    let receipt = appended(log.append(request.clone()).await.unwrap());
+    for log in both().await {
+        let mut request = append(
+            "task-1",
+            Expected::NoStream,
+            vec![event("test.Happened", &["a:1", "b:2"])],
+        );
+        request.trace_context =
+            Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
+        request.writes[0].events[0].encoded.payload =
+            "{\"b\":1.10,  \"a\":\"\\u00e9\",\"b\":2}".to_owned();
+        let receipt = appended(log.append(request.clone()).await.unwrap());
 
-    let [event] = &log.read_stream(&tenant(), "task-1", 0, 10).await.unwrap()[..] else {
-        panic!("one event");
-    };
-    let sent = &request.writes[0].events[0];
-    assert_eq!(event.payload, sent.encoded.payload);
-    assert_eq!((event.position, event.version, event.id), (1, 1, sent.id));
-    assert_eq!(
-        (event.tags.as_slice(), event.event_type.as_str()),
-        (&sent.encoded.tags[..], "test.Happened")
-    );
-    assert_eq!(
-        (event.occurred_at, &event.actor),
-        (sent.occurred_at, &request.actor)
-    );
-    assert_eq!(
-        (event.command_id, event.correlation_id),
-        (request.command_id, request.correlation_id)
-    );
-    assert_eq!(
-        (event.causation_id, &event.trace_context),
-        (request.causation_id, &request.trace_context)
-    );
-    assert_eq!(event.partition, partition_of(&tenant(), "task-1"));
-    assert_eq!(receipt.cursor.partition, Some(event.partition));
-    assert_eq!(receipt.cursor.epoch, log.epoch());
+        let [event] = &log.read_stream(&tenant(), "task-1", 0, 10).await.unwrap()[..] else {
+            panic!("one event");
+        };
+        let sent = &request.writes[0].events[0];
+        assert_eq!(event.payload, sent.encoded.payload);
+        assert_eq!((event.position, event.version, event.id), (1, 1, sent.id));
+        assert_eq!(
+            (event.tags.as_slice(), event.event_type.as_str()),
+            (&sent.encoded.tags[..], "test.Happened")
+        );
+        assert_eq!(
+            (event.occurred_at, &event.actor),
+            (sent.occurred_at, &request.actor)
+        );
+        assert_eq!(
+            (event.command_id, event.correlation_id),
+            (request.command_id, request.correlation_id)
+        );
+        assert_eq!(
+            (event.causation_id, &event.trace_context),
+            (request.causation_id, &request.trace_context)
+        );
+        assert_eq!(event.partition, partition_of(&tenant(), "task-1"));
+        assert_eq!(receipt.cursor.partition, Some(event.partition));
+        assert_eq!(receipt.cursor.epoch, log.epoch());
+    }
 }
 
 #[tokio::test]
 async fn of_50_writers_expecting_one_version_exactly_one_wins() {
-    let log = log().await;
-    appended(log.append(one("task-1")).await.unwrap());
-    let rivals = (0..50).map(|_| {
-        log.append(append(
-            "task-1",
-            Expected::Exactly(1),
-            vec![event("test.Happened", &[])],
-        ))
-    });
-    let verdicts: Vec<Verdict> = join_all(rivals)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
-    let won = verdicts
-        .iter()
-        .filter(|verdict| matches!(verdict, Verdict::Appended(_)))
-        .count();
-    let conflict = Verdict::Conflict {
-        stream: "task-1".to_owned(),
-        version: 2,
-    };
-    let lost = verdicts
-        .iter()
-        .filter(|verdict| **verdict == conflict)
-        .count();
-    assert_eq!((won, lost), (1, 49));
+    for log in both().await {
+        appended(log.append(one("task-1")).await.unwrap());
+        let rivals = (0..50).map(|_| {
+            log.append(append(
+                "task-1",
+                Expected::Exactly(1),
+                vec![event("test.Happened", &[])],
+            ))
+        });
+        let verdicts: Vec<Verdict> = join_all(rivals)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        let won = verdicts
+            .iter()
+            .filter(|verdict| matches!(verdict, Verdict::Appended(_)))
+            .count();
+        let conflict = Verdict::Conflict {
+            stream: "task-1".to_owned(),
+            version: 2,
+        };
+        let lost = verdicts
+            .iter()
+            .filter(|verdict| **verdict == conflict)
+            .count();
+        assert_eq!((won, lost), (1, 49));
+    }
 }
 
 #[tokio::test]
 async fn every_expectation_means_what_it_says() {
-    let log = log().await;
-    let new = |expected| append("task-1", expected, vec![event("test.Happened", &[])]);
-    let conflict = |version| Verdict::Conflict {
-        stream: "task-1".to_owned(),
-        version,
-    };
-    assert_eq!(
-        log.append(new(Expected::Exists)).await.unwrap(),
-        conflict(0)
-    );
-    assert_eq!(
-        log.append(new(Expected::Exactly(1))).await.unwrap(),
-        conflict(0)
-    );
-    assert_eq!(
-        appended(log.append(new(Expected::NoStream)).await.unwrap()).version,
-        1
-    );
-    assert_eq!(
-        log.append(new(Expected::NoStream)).await.unwrap(),
-        conflict(1)
-    );
-    assert_eq!(
-        appended(log.append(new(Expected::Exists)).await.unwrap()).version,
-        2
-    );
-    assert_eq!(
-        appended(log.append(new(Expected::Any)).await.unwrap()).version,
-        3
-    );
-    assert_eq!(
-        log.append(new(Expected::Exactly(2))).await.unwrap(),
-        conflict(3)
-    );
-    assert_eq!(
-        appended(log.append(new(Expected::Exactly(3))).await.unwrap()).version,
-        4
-    );
+    for log in both().await {
+        let new = |expected| append("task-1", expected, vec![event("test.Happened", &[])]);
+        let conflict = |version| Verdict::Conflict {
+            stream: "task-1".to_owned(),
+            version,
+        };
+        assert_eq!(
+            log.append(new(Expected::Exists)).await.unwrap(),
+            conflict(0)
+        );
+        assert_eq!(
+            log.append(new(Expected::Exactly(1))).await.unwrap(),
+            conflict(0)
+        );
+        assert_eq!(
+            appended(log.append(new(Expected::NoStream)).await.unwrap()).version,
+            1
+        );
+        assert_eq!(
+            log.append(new(Expected::NoStream)).await.unwrap(),
+            conflict(1)
+        );
+        assert_eq!(
+            appended(log.append(new(Expected::Exists)).await.unwrap()).version,
+            2
+        );
+        assert_eq!(
+            appended(log.append(new(Expected::Any)).await.unwrap()).version,
+            3
+        );
+        assert_eq!(
+            log.append(new(Expected::Exactly(2))).await.unwrap(),
+            conflict(3)
+        );
+        assert_eq!(
+            appended(log.append(new(Expected::Exactly(3))).await.unwrap()).version,
+            4
+        );
+    }
 }
 
 #[tokio::test]
 async fn several_streams_are_appended_to_wholly_or_not_at_all() {
-    let log = log().await;
-    let two_streams = |second: Expected| {
-        let mut request = append("task-1", Expected::Any, vec![event("test.Happened", &[])]);
-        request.writes.push(Write {
-            stream: "task-2".to_owned(),
-            expected: second,
-            events: vec![event("test.Happened", &[]), event("test.Happened", &[])],
-        });
-        request
-    };
-    let refused = log.append(two_streams(Expected::Exists)).await.unwrap();
-    assert_eq!(
-        refused,
-        Verdict::Conflict {
-            stream: "task-2".to_owned(),
-            version: 0
-        }
-    );
-    assert_eq!(log.head().await.unwrap().position, 0);
+    for log in both().await {
+        let two_streams = |second: Expected| {
+            let mut request = append("task-1", Expected::Any, vec![event("test.Happened", &[])]);
+            request.writes.push(Write {
+                stream: "task-2".to_owned(),
+                expected: second,
+                events: vec![event("test.Happened", &[]), event("test.Happened", &[])],
+            });
+            request
+        };
+        let refused = log.append(two_streams(Expected::Exists)).await.unwrap();
+        assert_eq!(
+            refused,
+            Verdict::Conflict {
+                stream: "task-2".to_owned(),
+                version: 0
+            }
+        );
+        assert_eq!(log.head().await.unwrap().position, 0);
 
-    let receipt = appended(log.append(two_streams(Expected::NoStream)).await.unwrap());
-    assert_eq!(
-        (
-            receipt.stream.as_str(),
-            receipt.version,
-            receipt.cursor.position
-        ),
-        ("task-1", 1, 3)
-    );
-    let apart = partition_of(&tenant(), "task-1") != partition_of(&tenant(), "task-2");
-    assert_eq!(receipt.cursor.partition.is_none(), apart);
-    assert_eq!(
-        log.read_stream(&tenant(), "task-2", 0, 10)
-            .await
-            .unwrap()
-            .len(),
-        2
-    );
+        let receipt = appended(log.append(two_streams(Expected::NoStream)).await.unwrap());
+        assert_eq!(
+            (
+                receipt.stream.as_str(),
+                receipt.version,
+                receipt.cursor.position
+            ),
+            ("task-1", 1, 3)
+        );
+        let apart = partition_of(&tenant(), "task-1") != partition_of(&tenant(), "task-2");
+        assert_eq!(receipt.cursor.partition.is_none(), apart);
+        assert_eq!(
+            log.read_stream(&tenant(), "task-2", 0, 10)
+                .await
+                .unwrap()
+                .len(),
+            2
+        );
+    }
 }
 
 #[tokio::test]
 async fn a_stream_can_be_checked_without_being_written() {
-    let log = log().await;
-    let checked = |expected| {
-        let mut request = one("task-1");
-        request.writes.push(Write {
-            stream: "task-2".to_owned(),
-            expected,
-            events: vec![],
-        });
-        request
-    };
-    assert!(matches!(
-        log.append(checked(Expected::Exists)).await.unwrap(),
-        Verdict::Conflict { .. }
-    ));
-    appended(log.append(checked(Expected::NoStream)).await.unwrap());
-    assert_eq!(log.head().await.unwrap().position, 1);
+    for log in both().await {
+        let checked = |expected| {
+            let mut request = one("task-1");
+            request.writes.push(Write {
+                stream: "task-2".to_owned(),
+                expected,
+                events: vec![],
+            });
+            request
+        };
+        assert!(matches!(
+            log.append(checked(Expected::Exists)).await.unwrap(),
+            Verdict::Conflict { .. }
+        ));
+        appended(log.append(checked(Expected::NoStream)).await.unwrap());
+        assert_eq!(log.head().await.unwrap().position, 1);
+    }
 }
 
 #[tokio::test]
 async fn one_bad_append_fails_alone() {
-    let log = log().await;
-    let mut bad = one("task-bad");
-    bad.writes[0].events[0].encoded.payload = "{\"text\":\"\0\"}".to_owned();
-    let bad_json = {
-        let mut bad = one("task-bad-json");
-        bad.writes[0].events[0].encoded.payload = "{".to_owned();
-        bad
-    };
-    let mut all = vec![log.append(bad), log.append(bad_json)];
-    all.extend((0..20).map(|n| log.append(one(&format!("task-{n}")))));
-    let mut verdicts = join_all(all).await.into_iter();
-    assert!(matches!(verdicts.next().unwrap(), Err(Error::Refused(_))));
-    assert!(matches!(verdicts.next().unwrap(), Err(Error::Refused(_))));
-    for verdict in verdicts {
-        appended(verdict.unwrap());
+    for log in both().await {
+        let mut bad = one("task-bad");
+        bad.writes[0].events[0].encoded.payload = "{\"text\":\"\0\"}".to_owned();
+        let bad_json = {
+            let mut bad = one("task-bad-json");
+            bad.writes[0].events[0].encoded.payload = "{".to_owned();
+            bad
+        };
+        let mut all = vec![log.append(bad), log.append(bad_json)];
+        all.extend((0..20).map(|n| log.append(one(&format!("task-{n}")))));
+        let mut verdicts = join_all(all).await.into_iter();
+        assert!(matches!(verdicts.next().unwrap(), Err(Error::Refused(_))));
+        assert!(matches!(verdicts.next().unwrap(), Err(Error::Refused(_))));
+        for verdict in verdicts {
+            appended(verdict.unwrap());
+        }
+        assert_eq!(log.head().await.unwrap().position, 20);
     }
-    assert_eq!(log.head().await.unwrap().position, 20);
 }
 
 #[tokio::test]
 async fn an_append_that_can_never_be_stored_is_refused_before_it_costs_anything() {
-    let log = log().await;
-    let mut no_events = one("task-1");
-    no_events.writes[0].events.clear();
-    let mut twice = one("task-1");
-    twice.writes.push(twice.writes[0].clone());
-    let mut huge = one("task-1");
-    huge.writes[0].events[0].encoded.payload =
-        format!("\"{}\"", "x".repeat(foldline_log::PAYLOAD_BYTES_MAX));
-    for malformed in [no_events, twice, huge] {
-        assert!(matches!(
-            log.append(malformed).await,
-            Err(Error::Malformed(_))
-        ));
+    for log in both().await {
+        let mut no_events = one("task-1");
+        no_events.writes[0].events.clear();
+        let mut twice = one("task-1");
+        twice.writes.push(twice.writes[0].clone());
+        let mut huge = one("task-1");
+        huge.writes[0].events[0].encoded.payload =
+            format!("\"{}\"", "x".repeat(foldline_log::PAYLOAD_BYTES_MAX));
+        for malformed in [no_events, twice, huge] {
+            assert!(matches!(
+                log.append(malformed).await,
+                Err(Error::Malformed(_))
+            ));
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use foldline_log::{Append, EVENTS_PER_APPEND_MAX, Expected, Guard, Service, Verd
 use foldline_schema::testing::TestDatabase;
 use futures_util::future::join_all;
 
-use crate::store::{append, appended, database_with_large_segments, event, log, one, open, owner};
+use crate::store::{
+    append, appended, both, database_with_large_segments, event, log, one, open, owner,
+};
 
 fn guarded(stream: &str, after: i64) -> Append {
     let mut request = one(stream);
@@ -29,32 +31,33 @@ fn archive() -> Append {
 
 #[tokio::test]
 async fn a_guard_sees_only_its_types_its_tags_its_tenant_and_later_positions() {
-    let log = log().await;
-    let renamed = append(
-        "project-1",
-        Expected::Any,
-        vec![event("test.Renamed", &["project:1"])],
-    );
-    appended(log.append(renamed).await.unwrap());
-    let other_tag = append(
-        "project-2",
-        Expected::Any,
-        vec![event("test.Archived", &["project:2"])],
-    );
-    appended(log.append(other_tag).await.unwrap());
-    let mut other_tenant = archive();
-    other_tenant.tenant = Tenant::parse("other").unwrap();
-    appended(log.append(other_tenant).await.unwrap());
-    appended(log.append(guarded("task-1", 0)).await.unwrap());
+    for log in both().await {
+        let renamed = append(
+            "project-1",
+            Expected::Any,
+            vec![event("test.Renamed", &["project:1"])],
+        );
+        appended(log.append(renamed).await.unwrap());
+        let other_tag = append(
+            "project-2",
+            Expected::Any,
+            vec![event("test.Archived", &["project:2"])],
+        );
+        appended(log.append(other_tag).await.unwrap());
+        let mut other_tenant = archive();
+        other_tenant.tenant = Tenant::parse("other").unwrap();
+        appended(log.append(other_tenant).await.unwrap());
+        appended(log.append(guarded("task-1", 0)).await.unwrap());
 
-    let archived = appended(log.append(archive()).await.unwrap())
-        .cursor
-        .position;
-    assert_eq!(
-        log.append(guarded("task-2", archived - 1)).await.unwrap(),
-        Verdict::Guarded { by: archived }
-    );
-    appended(log.append(guarded("task-3", archived)).await.unwrap());
+        let archived = appended(log.append(archive()).await.unwrap())
+            .cursor
+            .position;
+        assert_eq!(
+            log.append(guarded("task-2", archived - 1)).await.unwrap(),
+            Verdict::Guarded { by: archived }
+        );
+        appended(log.append(guarded("task-3", archived)).await.unwrap());
+    }
 }
 
 #[tokio::test]
@@ -127,7 +130,7 @@ async fn what_a_guard_costs_does_not_grow_with_what_it_passes_over() {
 }
 
 /// Waits until nobody is connected any more: what a session counted is seen when it ends.
-async fn ended(database: &TestDatabase) {
+pub async fn ended(database: &TestDatabase) {
     let mut owner = owner(database).await;
     for _ in 0..200 {
         let others: i64 = sqlx::query_scalar(

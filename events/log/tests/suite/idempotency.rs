@@ -4,64 +4,67 @@ use foldline_log::Verdict;
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use crate::store::{appended, log, one, tenant};
+use crate::store::{appended, both, one, tenant};
 
 #[tokio::test]
 async fn the_same_command_again_gets_its_first_answer_and_stores_nothing() {
-    let log = log().await;
-    let first = one("task-1");
-    let receipt = appended(log.append(first.clone()).await.unwrap());
-    appended(log.append(one("task-1")).await.unwrap());
-    assert_eq!(
-        log.append(first.clone()).await.unwrap(),
-        Verdict::Known(receipt.clone())
-    );
-    let known = log
-        .known(&tenant(), first.command_id, &first.input_hmac)
-        .await
-        .unwrap();
-    assert_eq!(known, Some(Verdict::Known(receipt)));
-    assert_eq!(log.head().await.unwrap().position, 2);
+    for log in both().await {
+        let first = one("task-1");
+        let receipt = appended(log.append(first.clone()).await.unwrap());
+        appended(log.append(one("task-1")).await.unwrap());
+        assert_eq!(
+            log.append(first.clone()).await.unwrap(),
+            Verdict::Known(receipt.clone())
+        );
+        let known = log
+            .known(&tenant(), first.command_id, &first.input_hmac)
+            .await
+            .unwrap();
+        assert_eq!(known, Some(Verdict::Known(receipt)));
+        assert_eq!(log.head().await.unwrap().position, 2);
+    }
 }
 
 #[tokio::test]
 async fn the_same_command_id_with_another_input_is_refused() {
-    let log = log().await;
-    let first = one("task-1");
-    appended(log.append(first.clone()).await.unwrap());
-    let mut other = first.clone();
-    other.input_hmac = b"other".to_vec();
-    assert_eq!(
-        log.append(other.clone()).await.unwrap(),
-        Verdict::InputDiffers
-    );
-    let known = log
-        .known(&tenant(), other.command_id, &other.input_hmac)
-        .await
-        .unwrap();
-    assert_eq!(known, Some(Verdict::InputDiffers));
-    assert_eq!(
-        log.known(&tenant(), Uuid::now_v7(), b"input")
+    for log in both().await {
+        let first = one("task-1");
+        appended(log.append(first.clone()).await.unwrap());
+        let mut other = first.clone();
+        other.input_hmac = b"other".to_vec();
+        assert_eq!(
+            log.append(other.clone()).await.unwrap(),
+            Verdict::InputDiffers
+        );
+        let known = log
+            .known(&tenant(), other.command_id, &other.input_hmac)
             .await
-            .unwrap(),
-        None
-    );
-    assert_eq!(log.head().await.unwrap().position, 1);
+            .unwrap();
+        assert_eq!(known, Some(Verdict::InputDiffers));
+        assert_eq!(
+            log.known(&tenant(), Uuid::now_v7(), b"input")
+                .await
+                .unwrap(),
+            None
+        );
+        assert_eq!(log.head().await.unwrap().position, 1);
+    }
 }
 
 #[tokio::test]
 async fn one_command_sent_50_times_at_once_is_stored_once() {
-    let log = log().await;
-    let command = one("task-1");
-    let verdicts = join_all((0..50).map(|_| log.append(command.clone()))).await;
-    let stored = verdicts
-        .iter()
-        .filter(|verdict| matches!(verdict, Ok(Verdict::Appended(_))))
-        .count();
-    let known = verdicts
-        .iter()
-        .filter(|verdict| matches!(verdict, Ok(Verdict::Known(_))))
-        .count();
-    assert_eq!((stored, known), (1, 49));
-    assert_eq!(log.head().await.unwrap().position, 1);
+    for log in both().await {
+        let command = one("task-1");
+        let verdicts = join_all((0..50).map(|_| log.append(command.clone()))).await;
+        let stored = verdicts
+            .iter()
+            .filter(|verdict| matches!(verdict, Ok(Verdict::Appended(_))))
+            .count();
+        let known = verdicts
+            .iter()
+            .filter(|verdict| matches!(verdict, Ok(Verdict::Known(_))))
+            .count();
+        assert_eq!((stored, known), (1, 49));
+        assert_eq!(log.head().await.unwrap().position, 1);
+    }
 }

@@ -1,4 +1,4 @@
-//! The log's rules, over a real Postgres and a real Kafka.
+//! The log's rules, over a real Postgres and a real Kafka. What is the same for the log in memory is said of `both`.
 
 #![expect(
     clippy::disallowed_methods,
@@ -7,10 +7,12 @@
 
 mod append;
 mod guards;
+mod histories;
 mod idempotency;
 mod kafka;
 mod offline;
 mod reading;
 mod rights;
+mod selecting;
 mod store;
 mod tailing;

@@ -1,52 +1,105 @@
 //! Reading back: pages, places in time, and the marks by which a restored log is noticed.
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
+use foldline_events::{Cursor, Recorded, Version};
 use foldline_log::{Delivery, Error, Feed, Mark, Service, Start, feed::PostgresFeed};
 use uuid::Uuid;
 
-use crate::store::{appended, database, log, one, open, tenant};
+use crate::store::{appended, both, database, log, one, open, tenant};
 
 #[tokio::test]
 async fn a_stream_is_read_in_pages() {
-    let log = log().await;
-    for _ in 0..5 {
-        appended(log.append(one("task-1")).await.unwrap());
+    for log in both().await {
+        for _ in 0..5 {
+            appended(log.append(one("task-1")).await.unwrap());
+            appended(log.append(one("task-10")).await.unwrap());
+        }
+        let versions = |page: Vec<Recorded>| -> Vec<Version> {
+            assert!(page.iter().all(|event| event.stream == "task-1"));
+            page.iter().map(|event| event.version).collect()
+        };
+        let page = log.read_stream(&tenant(), "task-1", 2, 2).await.unwrap();
+        assert_eq!(versions(page), [3, 4]);
+        for (before, expected) in [
+            (Version::MAX, vec![5, 4]),
+            (4, vec![3, 2]),
+            (2, vec![1]),
+            (1, vec![]),
+        ] {
+            let page = log
+                .read_stream_backward(&tenant(), "task-1", before, 2)
+                .await
+                .unwrap();
+            assert_eq!(versions(page), expected);
+        }
+        assert!(
+            log.read_stream(&tenant(), "task-2", 0, 2)
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
-    let page = log.read_stream(&tenant(), "task-1", 2, 2).await.unwrap();
-    assert_eq!(
-        page.iter().map(|event| event.version).collect::<Vec<_>>(),
-        [3, 4]
-    );
-    assert!(
-        log.read_stream(&tenant(), "task-2", 0, 2)
-            .await
-            .unwrap()
-            .is_empty()
-    );
 }
 
 #[tokio::test]
 async fn the_position_at_a_time_is_the_last_one_recorded_by_then() {
-    let log = log().await;
-    for _ in 0..120 {
-        appended(log.append(one("task-1")).await.unwrap());
-    }
-    let events = log.read(0, 1_000).await.unwrap();
-    assert!(events.is_sorted_by_key(|event| event.recorded_at));
-    for event in events.iter().step_by(17) {
-        let expected = events
-            .iter()
-            .filter(|other| other.recorded_at <= event.recorded_at)
-            .count();
+    for log in both().await {
+        for _ in 0..120 {
+            appended(log.append(one("task-1")).await.unwrap());
+        }
+        let events = log.read(0, 1_000).await.unwrap();
+        assert!(events.is_sorted_by_key(|event| event.recorded_at));
+        for event in events.iter().step_by(17) {
+            let expected = events
+                .iter()
+                .filter(|other| other.recorded_at <= event.recorded_at)
+                .count();
+            assert_eq!(
+                log.position_at(event.recorded_at).await.unwrap(),
+                expected as i64
+            );
+        }
+        let before = events[0].recorded_at - Duration::microseconds(1);
+        assert_eq!(log.position_at(before).await.unwrap(), 0);
+        let after = events[119].recorded_at + Duration::hours(1);
+        assert_eq!(log.position_at(after).await.unwrap(), 120);
+        assert_eq!(log.position_at(DateTime::<Utc>::MIN_UTC).await.unwrap(), 0);
         assert_eq!(
-            log.position_at(event.recorded_at).await.unwrap(),
-            expected as i64
+            log.position_at(DateTime::<Utc>::MAX_UTC).await.unwrap(),
+            120
         );
     }
-    let before = events[0].recorded_at - Duration::microseconds(1);
-    assert_eq!(log.position_at(before).await.unwrap(), 0);
-    let after = events[119].recorded_at + Duration::hours(1);
-    assert_eq!(log.position_at(after).await.unwrap(), 120);
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_epoch_or_beyond_the_head_is_refused() {
+    for log in both().await {
+        let first = appended(log.append(one("task-1")).await.unwrap()).cursor;
+        let second = appended(log.append(one("task-1")).await.unwrap()).cursor;
+        assert_eq!(log.position_of(&first).await.unwrap(), 1);
+        assert_eq!(log.position_of(&second).await.unwrap(), 2);
+        let foreign = Cursor {
+            epoch: Uuid::now_v7(),
+            ..first
+        };
+        let refused = log.position_of(&foreign).await;
+        assert!(
+            matches!(refused, Err(Error::AnotherEpoch { present, expected })
+                if present == log.epoch() && expected == foreign.epoch)
+        );
+        let beyond = Cursor {
+            position: 3,
+            ..second
+        };
+        let refused = log.position_of(&beyond).await;
+        assert!(matches!(
+            refused,
+            Err(Error::BeyondHead {
+                position: 3,
+                head: 2
+            })
+        ));
+    }
 }
 
 #[tokio::test]
@@ -73,10 +126,11 @@ async fn a_mark_of_another_log_is_noticed() {
 
 #[tokio::test]
 async fn an_empty_log_reads_as_nothing() {
-    let log = log().await;
-    assert_eq!(log.head().await.unwrap(), Mark::START);
-    assert!(log.read(0, 10).await.unwrap().is_empty());
-    assert_eq!(log.position_at(crate::store::at()).await.unwrap(), 0);
+    for log in both().await {
+        assert_eq!(log.head().await.unwrap(), Mark::START);
+        assert!(log.read(0, 10).await.unwrap().is_empty());
+        assert_eq!(log.position_at(crate::store::at()).await.unwrap(), 0);
+    }
 }
 
 #[tokio::test]
@@ -125,4 +179,31 @@ async fn the_postgres_feed_delivers_every_started_partition_from_its_own_start()
     assert_eq!(delivered, expected);
     assert!(slices.iter().all(|slice| slice.through.position == 100));
     assert_eq!(slices.len(), 32);
+}
+
+#[tokio::test]
+async fn a_context_of_ones_own_lives_on_the_log() {
+    let database = database().await;
+    let program = std::env::current_exe().unwrap();
+    let program = program.ancestors().nth(2).unwrap();
+    let program = program.join("examples/own_context");
+    for (cents, answer) in [
+        ("100", "100 cents at "),
+        ("-30", "70 cents at "),
+        ("-71", ""),
+    ] {
+        let output = tokio::process::Command::new(&program)
+            .arg(cents)
+            .env("LOG_URL", &database.url)
+            .output()
+            .await
+            .expect("`make test` builds the examples");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.starts_with(answer), "{cents}: {said}");
+        assert_eq!(output.status.success(), !answer.is_empty());
+    }
+    let log = open(&database, Service::Command).await;
+    let events = log.read_stream(&tenant(), "account-1", 0, 10).await;
+    let payloads = events.unwrap().into_iter().map(|event| event.payload);
+    assert_eq!(payloads.collect::<Vec<_>>(), ["100", "-30"]);
 }

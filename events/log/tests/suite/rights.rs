@@ -95,8 +95,13 @@ async fn appending_in_a_stricter_isolation_is_refused() {
 async fn the_query_service_sees_no_event_of_the_log() {
     let database = database().await;
     let mut owner = owner(&database).await;
-    let refused = as_role(&mut owner, "foldline_query", "select * from log.events")
-        .await
-        .unwrap_err();
-    assert!(refused.contains("permission denied"), "{refused}");
+    for statement in [
+        "select * from log.events",
+        "select * from log.tagged('acme', '{a}', '{}', 0, 10, 10)",
+    ] {
+        let refused = as_role(&mut owner, "foldline_query", statement)
+            .await
+            .unwrap_err();
+        assert!(refused.contains("permission denied"), "{refused}");
+    }
 }

@@ -4,7 +4,10 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use foldline_events::{Encoded, Tenant};
-use foldline_log::{Append, Expected, Log, LogOptions, NewEvent, Receipt, Service, Verdict, Write};
+use foldline_log::{
+    AnyLog, Append, Expected, Log, LogOptions, MemoryLog, NewEvent, Receipt, Service, Verdict,
+    Write,
+};
 use foldline_schema::testing::TestDatabase;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use uuid::Uuid;
@@ -35,6 +38,14 @@ async fn migrate(url: String, segment_positions: i64) {
 /// The command service's log in a fresh database.
 pub async fn log() -> Log {
     open(&database().await, Service::Command).await
+}
+
+/// An empty log of either kind. What a test says of both is the contract that they share.
+pub async fn both() -> [AnyLog; 2] {
+    [
+        AnyLog::Postgres(log().await),
+        AnyLog::Memory(MemoryLog::new(Uuid::now_v7(), Utc::now)),
+    ]
 }
 
 pub async fn open(database: &TestDatabase, service: Service) -> Log {
