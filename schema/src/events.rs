@@ -110,7 +110,11 @@ pub fn check(
     }
     for (name, new) in present {
         if !released.contains_key(name) {
-            let unread = examples(new).find_map(|example| read(name, example).err());
+            let mut examples = examples(new).peekable();
+            let unread = match examples.peek() {
+                None => Some("its file shows no example".to_owned()),
+                Some(_) => examples.find_map(|example| read(name, example).err()),
+            };
             verdict.add(name, present, unread);
         }
     }
@@ -150,7 +154,7 @@ impl Verdict {
     fn add(&mut self, name: &Name, present: &Schemas, unread: Option<String>) {
         if let Some(why) = unread {
             let what = format!(
-                "cannot be read, so it would not be written: {why} (is the program built from these sources?)"
+                "is not known to be read: {why} (is the program built from these sources?)"
             );
             return self.breaks(name, Reader::ThisBuild, "", what);
         }

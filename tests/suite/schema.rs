@@ -30,7 +30,7 @@ impl Repository {
         fs::create_dir_all(repository.schemas()).unwrap();
         for entry in fs::read_dir(SCHEMAS).unwrap() {
             let entry = entry.unwrap();
-            fs::copy(entry.path(), repository.file(&entry.file_name())).unwrap();
+            fs::copy(entry.path(), repository.file(entry.file_name())).unwrap();
         }
         repository.git(&["init", "--quiet"]);
         repository
@@ -234,9 +234,9 @@ fn of_a_version_that_has_a_later_one_only_descriptions_may_change() {
     let changed = "tasks.TaskRenamed version 1 breaks whoever reads by what was released: /examples/0/title is not as it \
         was released: of a version that has a later one only descriptions may change";
     // A version for which nothing was written in the code is no version.
-    let unknown = "tasks.TaskRenamed version 2 breaks this build, reading events recorded before: the payload cannot be \
-        read, so it would not be written: event type tasks.TaskRenamed in schema version 2 is not known to this build; \
-        run a newer one (is the program built from these sources?)";
+    let unknown = "tasks.TaskRenamed version 2 breaks this build, reading events recorded before: the payload is not known \
+        to be read: event type tasks.TaskRenamed in schema version 2 is not known to this build; run a newer one (is the \
+        program built from these sources?)";
     let checked = repository.check(&["--against", "HEAD"]);
     checked.found(1, &[changed, unknown]);
 }

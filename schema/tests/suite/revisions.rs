@@ -108,6 +108,11 @@ fn a_version_before_that_nothing_leads_from_breaks_this_build() {
 fn a_version_that_the_build_does_not_know_is_not_taken_on_trust() {
     let (released, present) = (bills([in_text()]), bills([in_text(), in_cents()]));
     assert_broken(&released, &present, 1, &[(Reader::ThisBuild, "")]);
+    // Nor is one of which there is nothing to be read.
+    let mut silent = in_cents();
+    silent["examples"] = json!([]);
+    let present = bills([in_text(), silent]);
+    assert_broken(&released, &present, 2, &[(Reader::ThisBuild, "")]);
 }
 
 #[test]
