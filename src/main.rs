@@ -9,6 +9,7 @@ mod folder;
 mod import;
 mod migrate;
 mod roles;
+mod schema;
 mod serve;
 mod shutdown;
 mod status;
@@ -58,6 +59,8 @@ enum Task {
     Status(config::StatusArgs),
     /// Recount the dashboards from the tasks, and the like; exit code 0: equal, 1: something differs, 2: not checked.
     Verify(config::VerifyArgs),
+    /// Say whether a change of the event schemas breaks a reader.
+    Schema(schema::SchemaArgs),
 }
 
 #[tokio::main]
@@ -80,6 +83,7 @@ async fn main() -> ExitCode {
         Task::Token(args) => token::run(args),
         Task::Status(args) => return status::run(args).await,
         Task::Verify(args) => return verify::run(args).await,
+        Task::Schema(args) => return schema::run(args).await,
         Task::Import(args) => match import::run(args).await {
             Ok(code) => return code,
             Err(error) => Err(error),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use foldline_command::Handler;
+use foldline_events::upcast;
 use foldline_gate::{Gate, Secret};
 use foldline_log::{
     Feed, Log, LogOptions, Service,
@@ -169,6 +170,7 @@ pub async fn open_projector(
 }
 
 pub async fn run_command(args: CommandArgs) -> anyhow::Result<()> {
+    upcast::check()?;
     let config = args.read()?;
     let shutdown = ending(&args.listen)?;
     let listener = serve::bind(config.listen).await?;
@@ -179,6 +181,7 @@ pub async fn run_command(args: CommandArgs) -> anyhow::Result<()> {
 }
 
 pub async fn run_query(args: QueryArgs) -> anyhow::Result<()> {
+    upcast::check()?;
     let config = args.read()?;
     let shutdown = ending(&args.listen)?;
     let listener = serve::bind(config.listen).await?;
@@ -210,6 +213,7 @@ pub async fn run_query(args: QueryArgs) -> anyhow::Result<()> {
 }
 
 pub async fn run_projector(args: ProjectorArgs) -> anyhow::Result<()> {
+    upcast::check()?;
     let config = args.read()?;
     let shutdown = ending(&args.listen)?;
     let listener = serve::bind(config.listen).await?;

@@ -6,6 +6,7 @@ mod running;
 pub(crate) mod sample;
 
 use anyhow::Context;
+use foldline_events::upcast;
 use foldline_gate::Secret;
 use foldline_log::Service;
 use foldline_query::{Commands, Wakes};
@@ -26,6 +27,7 @@ pub use running::{Announced, Running};
 pub const TENANT: &str = "dev";
 
 pub async fn run(args: UpArgs) -> anyhow::Result<()> {
+    upcast::check()?;
     let config = args.read()?;
     let shutdown = shutdown::on_signal()?;
     let listener = serve::bind(config.listen).await.context("see --port")?;

@@ -12,6 +12,7 @@ mod payload;
 pub mod recorded;
 pub mod tasks;
 pub mod tenant;
+pub mod upcast;
 
 pub use cursor::Cursor;
 pub use hours::Hours;
@@ -54,6 +55,16 @@ pub enum DecodeError {
         event_type: String,
         schema_version: i16,
     },
+    #[error(
+        "payload of {event_type} in schema version {schema_version} cannot be brought to version {to}"
+    )]
+    Upcast {
+        event_type: String,
+        schema_version: i16,
+        to: i16,
+        #[source]
+        source: upcast::Misfit,
+    },
     #[error("payload of {event_type} does not fit its schema version {schema_version}")]
     Payload {
         event_type: String,
@@ -73,7 +84,7 @@ impl Event {
         }
     }
 
-    /// Reads an event back from what the log stored.
+    /// Reads an event back from what the log stored, in whichever version it was recorded.
     pub fn decode(
         event_type: &str,
         schema_version: i16,
@@ -91,10 +102,7 @@ impl Event {
         } else {
             tasks::KeyEvent::decode(&from)?.map(Self::TaskKey)
         };
-        decoded.ok_or_else(|| DecodeError::Unknown {
-            event_type: event_type.to_owned(),
-            schema_version,
-        })
+        decoded.ok_or_else(|| from.unknown())
     }
 }
 
@@ -105,6 +113,8 @@ pub fn examples() -> Vec<Example> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, sample::Index};
+
     use super::*;
 
     #[test]
@@ -121,10 +131,55 @@ mod tests {
     }
 
     #[test]
-    fn an_event_type_of_tomorrow_is_unknown_and_not_misread() {
-        for (event_type, version) in [("tasks.TaskPainted", 1), ("tasks.TaskCreated", 2)] {
+    fn an_event_type_or_version_that_is_not_known_is_unknown_and_not_misread() {
+        for (event_type, version) in [
+            ("tasks.TaskPainted", 1),
+            ("tasks.TaskCreated", 2),
+            ("tasks.TaskCreated", i16::MAX),
+            ("tasks.TaskCreated", 0),
+            ("tasks.TaskCreated", -1),
+            ("", 1),
+        ] {
             let read = Event::decode(event_type, version, "{}");
             assert!(matches!(read, Err(DecodeError::Unknown { .. })));
+        }
+    }
+
+    #[test]
+    fn every_past_version_of_every_event_reaches_the_present_one() {
+        assert_eq!(upcast::check(), Ok(()));
+    }
+
+    /// A type that is known as often as not, and payloads of which some almost fit.
+    fn written() -> impl Strategy<Value = (String, i16, String)> {
+        let event_type = prop_oneof![
+            any::<Index>().prop_map(|of| of.get(&examples()).event_type.to_owned()),
+            any::<String>(),
+        ];
+        let version = prop_oneof![0..4_i16, any::<i16>()];
+        let payload = prop_oneof![
+            any::<Index>().prop_map(|of| of.get(&examples()).payload.clone()),
+            (any::<Index>(), any::<Index>(), any::<char>()).prop_map(|(of, at, put)| {
+                let payload = of.get(&examples()).payload.clone();
+                let mut letters: Vec<char> = payload.chars().collect();
+                *at.get_mut(&mut letters) = put;
+                letters.into_iter().collect()
+            }),
+            any::<Vec<u8>>().prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        ];
+        (event_type, version, payload)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_recorded_is_read_or_refused_by_a_typed_error(of in written()) {
+            let (event_type, version, payload) = of;
+            let known = examples().iter().any(|example| {
+                example.event_type == event_type && (1..=example.schema_version).contains(&version)
+            });
+            let read = Event::decode(&event_type, version, &payload);
+            let unknown = matches!(read, Err(DecodeError::Unknown { .. }));
+            prop_assert_eq!(unknown, !known, "{} {}: {:?}", event_type, version, read);
         }
     }
 }

@@ -2,12 +2,13 @@
 //! `LOG_URL` and `VIEW_URL` may be different servers.
 //!
 //! Beside them lie the contracts with readers: the events' JSON Schemas in `schema/events`, `query.graphql` and
-//! `openapi.json`. They are goldens: generated from the code, and held to it by tests; `schema/tests` says which change
-//! of an event breaks whom.
+//! `openapi.json`. They are goldens: generated from the code, and held to it by tests; [`events`] says which change of an
+//! event breaks whom.
 //!
 //! It must not know what is done with the tables. The log's functions stand in `events/log/sql`, each view's own
 //! tables beside its projection in `projector/src`; `foldline migrate` installs all of them, in that order.
 
+pub mod events;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -227,6 +227,56 @@ fn every_bound_that_the_architecture_names_is_in_its_file() {
     assert_eq!(missing, Vec::<&(String, String)>::new());
 }
 
+/// Of the sources of the language: the structs that are payloads, and those of which there is an example.
+fn payloads_and_examples(source: &str) -> (BTreeSet<&str>, BTreeSet<&str>) {
+    let named_after = |marker: &'static str| {
+        let named = source.split(marker).skip(1);
+        named
+            .filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next())
+            .collect()
+    };
+    (
+        named_after("impl Payload for "),
+        named_after("Example::of(&"),
+    )
+}
+
+/// The examples are the list of all events: their schemas and the chains of their versions are found by it.
+#[test]
+fn every_event_has_its_example() {
+    let language = Path::new(LAYERS[0]);
+    let is_context = |file: &Path| {
+        let within = file.strip_prefix(language).ok();
+        let first = within.and_then(|within| within.components().next());
+        first.is_some_and(|first| {
+            let name = first.as_os_str().to_string_lossy();
+            CONTEXTS.contains(&name.trim_end_matches(".rs"))
+        })
+    };
+    let sources: String = files(&["rs"])
+        .iter()
+        .filter(|file| is_context(file))
+        .map(|file| text(file))
+        .collect();
+    let (payloads, examples) = payloads_and_examples(&sources);
+    assert!(payloads.len() > 30);
+    assert_eq!(payloads, examples);
+}
+
+#[test]
+fn every_role_that_reads_events_first_asks_whether_it_can_read_all_versions() {
+    for (file, role) in [
+        ("src/roles.rs", "run_command(args: CommandArgs)"),
+        ("src/roles.rs", "run_query(args: QueryArgs)"),
+        ("src/roles.rs", "run_projector(args: ProjectorArgs)"),
+        ("src/up.rs", "run(args: UpArgs)"),
+    ] {
+        let first =
+            format!("pub async fn {role} -> anyhow::Result<()> {{\n    upcast::check()?;\n");
+        assert!(text(Path::new(file)).contains(&first), "{role} in {file}");
+    }
+}
+
 #[test]
 fn nothing_is_left_to_be_done_later() {
     // In two parts each, so that this file does not name them.
@@ -328,6 +378,12 @@ fn these_checks_complain_when_they_should() {
     );
     let page = "`a_rule_that_holds`, `evolve`, `foldline_query`, `A_RULE_THAT_SHOUTS`";
     assert_eq!(named_tests(page), ["a_rule_that_holds"]);
+    let source = "impl Payload for A {}\nimpl Payload for B {}\nExample::of(&B {})";
+    let (payloads, examples) = payloads_and_examples(source);
+    assert_eq!(
+        (payloads, examples),
+        (BTreeSet::from(["A", "B"]), BTreeSet::from(["B"]))
+    );
     let manifest = "[dependencies]\nserde.workspace = true\nsqlx = \"1\"\n[dependencies.tokio]\nversion = \"1\"\n\
         [dev-dependencies]\nproptest = \"1\"";
     assert_eq!(beyond(manifest, &["serde"]), ["sqlx", "tokio"]);

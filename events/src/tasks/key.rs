@@ -43,12 +43,12 @@ impl KeyEvent {
         }
     }
 
-    /// `None` for a type or schema version that this build does not know.
+    /// `None` for a type that is none of these.
     pub(crate) fn decode(from: &Written<'_>) -> Result<Option<Self>, DecodeError> {
-        Ok(Some(match (from.event_type, from.schema_version) {
-            (TaskKeyReserved::EVENT_TYPE, 1) => Self::Reserved(from.read()?),
-            (TaskKeyReleased::EVENT_TYPE, 1) => Self::Released(from.read()?),
-            (_, _) => return Ok(None),
+        Ok(Some(match from.event_type {
+            TaskKeyReserved::EVENT_TYPE => Self::Reserved(from.read()?),
+            TaskKeyReleased::EVENT_TYPE => Self::Released(from.read()?),
+            _ => return Ok(None),
         }))
     }
 }

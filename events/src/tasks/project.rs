@@ -87,15 +87,15 @@ impl ProjectEvent {
         }
     }
 
-    /// `None` for a type or schema version that this build does not know.
+    /// `None` for a type that is none of these.
     pub(crate) fn decode(from: &Written<'_>) -> Result<Option<Self>, DecodeError> {
-        Ok(Some(match (from.event_type, from.schema_version) {
-            (ProjectCreated::EVENT_TYPE, 1) => Self::Created(from.read()?),
-            (ProjectRenamed::EVENT_TYPE, 1) => Self::Renamed(from.read()?),
-            (ProjectDescribed::EVENT_TYPE, 1) => Self::Described(from.read()?),
-            (ProjectArchived::EVENT_TYPE, 1) => Self::Archived(from.read()?),
-            (ProjectRestored::EVENT_TYPE, 1) => Self::Restored(from.read()?),
-            (_, _) => return Ok(None),
+        Ok(Some(match from.event_type {
+            ProjectCreated::EVENT_TYPE => Self::Created(from.read()?),
+            ProjectRenamed::EVENT_TYPE => Self::Renamed(from.read()?),
+            ProjectDescribed::EVENT_TYPE => Self::Described(from.read()?),
+            ProjectArchived::EVENT_TYPE => Self::Archived(from.read()?),
+            ProjectRestored::EVENT_TYPE => Self::Restored(from.read()?),
+            _ => return Ok(None),
         }))
     }
 }

@@ -9,17 +9,19 @@ use std::{
 };
 
 use foldline_events::{Event, Example};
+use foldline_schema::events::{Name, Schemas, breaks};
 use serde_json::{Map, Value, json};
-
-use crate::compatibility::breaks;
 
 /// Where they lie.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("events")
 }
 
-fn file_name(event_type: &str, version: i16) -> String {
-    format!("{event_type}.v{version}.json")
+fn name(example: &Example) -> Name {
+    Name {
+        event_type: example.event_type.to_owned(),
+        version: example.schema_version,
+    }
 }
 
 /// The schema of an event type with its name, its version and an example.
@@ -57,16 +59,13 @@ fn text(schema: &Value) -> String {
     text
 }
 
-/// What is committed, by event type and version.
-fn committed() -> BTreeMap<(String, i16), Value> {
+/// What is committed.
+fn committed() -> Schemas {
     let read = |path: PathBuf| {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        let parts = name
-            .strip_suffix(".json")
-            .and_then(|name| name.rsplit_once(".v"));
-        let (event_type, version) = parts.unwrap_or_else(|| panic!("{name} is no event's schema"));
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let name = Name::of_file(file).unwrap_or_else(|| panic!("{file} is no event's schema"));
         let schema = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        ((event_type.to_owned(), version.parse().unwrap()), schema)
+        (name, schema)
     };
     report();
     let files = fs::read_dir(folder()).unwrap();
@@ -94,7 +93,7 @@ fn report() -> &'static Report {
 }
 
 fn compare(example: &Example, writing: bool, report: &mut Report) {
-    let name = file_name(example.event_type, example.schema_version);
+    let name = name(example).file();
     let path = folder().join(&name);
     let present = schema(example);
     let golden = fs::read_to_string(&path).ok();
@@ -119,7 +118,7 @@ fn the_event_schemas_are_the_goldens() {
     let Report { refused, stale } = report();
     assert!(
         refused.is_empty(),
-        "raise SCHEMA_VERSION of the event, and read the version before as well; as it is, this change\n{}",
+        "raise SCHEMA_VERSION of the event, and give the version before an upcaster; as it is, this change\n{}",
         refused.join("\n")
     );
     assert!(
@@ -132,12 +131,15 @@ fn the_event_schemas_are_the_goldens() {
 /// An event type that was ever recorded is read for ever, in every version.
 #[test]
 fn every_golden_has_its_event_type_and_every_version_its_golden() {
-    let committed: BTreeSet<(String, i16)> = committed().into_keys().collect();
+    let committed: BTreeSet<Name> = committed().into_keys().collect();
     let present = foldline_events::examples();
-    let known: BTreeSet<(String, i16)> = present
+    let known: BTreeSet<Name> = present
         .iter()
         .flat_map(|example| {
-            (1..=example.schema_version).map(|version| (example.event_type.to_owned(), version))
+            (1..=example.schema_version).map(|version| Name {
+                version,
+                ..name(example)
+            })
         })
         .collect();
     let removed: Vec<_> = committed.difference(&known).collect();
@@ -151,10 +153,10 @@ fn every_golden_has_its_event_type_and_every_version_its_golden() {
 
 #[test]
 fn what_a_golden_shows_is_still_read() {
-    for ((event_type, version), schema) in committed() {
+    for (name, schema) in committed() {
         for example in schema["examples"].as_array().unwrap() {
-            let read = Event::decode(&event_type, version, &example.to_string());
-            assert!(read.is_ok(), "{event_type} {version}: {read:?}");
+            let read = Event::decode(&name.event_type, name.version, &example.to_string());
+            assert!(read.is_ok(), "{name}: {read:?}");
         }
     }
 }
@@ -168,7 +170,7 @@ fn every_schema_is_one_and_its_examples_fit_it() {
         .map(|example| (example.event_type, schema(example)));
     let goldens = goldens
         .iter()
-        .map(|((event_type, _), golden)| (event_type.as_str(), golden.clone()));
+        .map(|(name, golden)| (name.event_type.as_str(), golden.clone()));
     for (event_type, schema) in present.chain(goldens) {
         jsonschema::meta::validate(&schema).unwrap_or_else(|error| panic!("{event_type}: {error}"));
         let fits = jsonschema::options()

@@ -2,4 +2,4 @@
 
 mod compatibility;
 mod goldens;
-mod shape;
+mod revisions;

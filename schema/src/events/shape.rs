@@ -1,5 +1,5 @@
 //! What a JSON Schema lets through, in a form in which two of them can be compared. It knows as much of the language as
-//! the events' schemas use; what it does not know is compared as it is written.
+//! the events' schemas use; what it does not know makes a shape odd, and the schemas must then be the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,17 +25,17 @@ const SAYING: [&str; 9] = [
 
 /// What may stand in one place.
 #[derive(Debug, Default, PartialEq)]
-pub struct Shape {
-    pub types: BTreeMap<String, Values>,
+pub(super) struct Shape {
+    pub(super) types: BTreeMap<String, Values>,
     /// Any other keyword; each concerns one type.
-    pub keywords: BTreeMap<String, Value>,
+    pub(super) keywords: BTreeMap<String, Value>,
     /// Whether something in it is not known here.
-    pub odd: bool,
+    pub(super) odd: bool,
 }
 
 /// Which values of a type.
 #[derive(Debug, PartialEq)]
-pub enum Values {
+pub(super) enum Values {
     Any,
     /// As JSON text.
     Only(BTreeSet<String>),
@@ -43,14 +43,18 @@ pub enum Values {
 
 impl Shape {
     /// Of a schema that stands somewhere in `root`.
-    pub fn of(root: &Value, schema: &Value) -> Self {
+    pub(super) fn of(root: &Value, schema: &Value) -> Self {
         let mut shape = Self::default();
         shape.or(root, schema, DEPTH_MAX);
+        // A keyword of numbers would hold for one of them alone.
+        shape.odd |= ["integer", "number"]
+            .iter()
+            .all(|name| shape.types.contains_key(*name));
         shape
     }
 
     /// Whether the type is let through; whole numbers are numbers.
-    pub fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.types.contains_key(name) || (name == "integer" && self.types.contains_key("number"))
     }
 
@@ -92,9 +96,9 @@ impl Shape {
                 self.or(root, choice, depth - 1);
             }
         } else if let Some(value) = fields.get("const") {
-            self.or_value(value);
+            self.or_values(std::slice::from_ref(value), &rest("const"));
         } else if let Some(values) = fields.get("enum").and_then(Value::as_array) {
-            values.iter().for_each(|value| self.or_value(value));
+            self.or_values(values, &rest("enum"));
         } else {
             match fields.get("type") {
                 None => self.or_types(TYPES.into_iter()),
@@ -110,6 +114,7 @@ impl Shape {
                 }
             }
             for (name, value) in rest("type") {
+                self.odd |= types_of(&name).is_empty();
                 self.odd |= (self.keywords.get(&name)).is_some_and(|present| *present != value);
                 self.keywords.insert(name, value);
             }
@@ -124,10 +129,25 @@ impl Shape {
         }
     }
 
+    /// Listed values, and what else is said beside the list.
+    fn or_values(&mut self, values: &[Value], beside: &Map<String, Value>) {
+        self.odd |= beside.keys().any(|name| name != "type");
+        let named = beside.get("type").map(|named| match named.as_array() {
+            Some(names) => names.clone(),
+            None => vec![named.clone()],
+        });
+        for value in values {
+            let is_named = |names: &Vec<Value>| names.iter().any(|name| name == type_of(value));
+            self.odd |= !named.as_ref().is_none_or(is_named);
+            self.or_value(value);
+        }
+    }
+
     fn or_value(&mut self, value: &Value) {
         let only = Values::Only(BTreeSet::new());
         match self.types.entry(type_of(value).to_owned()).or_insert(only) {
-            Values::Any => {}
+            // Whether the others are bound by something, this value may not be.
+            Values::Any => self.odd = true,
             Values::Only(values) => {
                 values.insert(value.to_string());
             }
@@ -147,10 +167,11 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// The types that a keyword says something of; every one, when it is not known here.
-pub fn types_of(keyword: &str) -> &'static [&'static str] {
+/// The types that a keyword says something of; none, when it is not known here.
+pub(super) fn types_of(keyword: &str) -> &'static [&'static str] {
     match keyword {
-        "format" | "pattern" | "minLength" | "maxLength" => &["string"],
+        "format" => &["string", "number", "integer"],
+        "pattern" | "minLength" | "maxLength" => &["string"],
         "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => {
             &["number", "integer"]
         }
@@ -158,6 +179,6 @@ pub fn types_of(keyword: &str) -> &'static [&'static str] {
         "properties" | "required" | "additionalProperties" | "minProperties" | "maxProperties" => {
             &["object"]
         }
-        _ => &TYPES,
+        _ => &[],
     }
 }
