@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod folder;
 mod import;
+mod log;
 mod migrate;
 mod roles;
 mod serve;
@@ -58,6 +59,9 @@ enum Task {
     Status(config::StatusArgs),
     /// Recount the dashboards from the tasks, and the like; exit code 0: equal, 1: something differs, 2: not checked.
     Verify(config::VerifyArgs),
+    /// Look after the log itself: compare the topic with it.
+    #[command(subcommand)]
+    Log(log::LogTask),
 }
 
 #[tokio::main]
@@ -80,6 +84,7 @@ async fn main() -> ExitCode {
         Task::Token(args) => token::run(args),
         Task::Status(args) => return status::run(args).await,
         Task::Verify(args) => return verify::run(args).await,
+        Task::Log(task) => return log::run(task).await,
         Task::Import(args) => match import::run(args).await {
             Ok(code) => return code,
             Err(error) => Err(error),

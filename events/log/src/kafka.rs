@@ -5,7 +5,10 @@
 //! position is below a record's predecessor has a hole before it, and reads the hole from the log. Records at or
 //! below what it has are repetitions. `docs/ARCHITECTURE.md` states the rule for consumers of others.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use foldline_events::{PARTITIONS, Partition, Position, Recorded, Tenant};
@@ -14,7 +17,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedMessage, Header, Headers, OwnedHeaders},
+    message::{Header, Headers, OwnedHeaders},
     producer::FutureRecord,
 };
 use uuid::Uuid;
@@ -52,11 +55,18 @@ pub fn topic_of(cell: &str) -> String {
     format!("foldline.{cell}.events")
 }
 
+/// Whether the topic was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Topic {
+    Made,
+    Found,
+}
+
 /// Makes sure that the topic is there and has our partitions.
 ///
 /// # Errors
 /// [`Error::TopicPartitions`] when somebody made it with another count: streams would lie in other partitions.
-pub(crate) async fn ensure_topic(options: &KafkaOptions, topic: &str) -> Result<(), Error> {
+pub(crate) async fn ensure_topic(options: &KafkaOptions, topic: &str) -> Result<Topic, Error> {
     let doing = || format!("creating topic {topic}");
     let admin: AdminClient<DefaultClientContext> =
         options.client().create().map_err(|source| Error::Kafka {
@@ -77,9 +87,11 @@ pub(crate) async fn ensure_topic(options: &KafkaOptions, topic: &str) -> Result<
             doing: doing(),
             source,
         })?;
+    let mut state = Topic::Made;
     for result in made {
         match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Ok(_) => {}
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => state = Topic::Found,
             Err((_, code)) => {
                 let source = KafkaError::AdminOp(code);
                 return Err(Error::Kafka {
@@ -99,7 +111,7 @@ pub(crate) async fn ensure_topic(options: &KafkaOptions, topic: &str) -> Result<
             needed,
         });
     }
-    Ok(())
+    Ok(state)
 }
 
 async fn partition_count(
@@ -209,6 +221,35 @@ impl Outgoing {
         record.timestamp = self.timestamp_ms;
         record
     }
+
+    /// Names what of a record is not as this one would be produced: its key, its payload, its time, its headers.
+    pub(crate) fn differences(&self, found: &impl Message) -> Vec<String> {
+        let mut differing = Vec::new();
+        if found.partition() != i32::from(self.partition) {
+            differing.push("partition".to_owned());
+        }
+        if found.key() != Some(self.key.as_bytes()) {
+            differing.push("key".to_owned());
+        }
+        if found.payload() != Some(self.payload.as_bytes()) {
+            differing.push("payload".to_owned());
+        }
+        if found.timestamp().to_millis() != self.timestamp_ms {
+            differing.push("timestamp".to_owned());
+        }
+        let wanted: BTreeMap<&str, Option<&[u8]>> = pairs(&self.headers);
+        let present = found.headers().map(pairs).unwrap_or_default();
+        let names: BTreeSet<&str> = wanted.keys().chain(present.keys()).copied().collect();
+        let differs = |name: &&str| wanted.get(name) != present.get(name);
+        let headers = names.into_iter().filter(differs);
+        differing.extend(headers.map(|name| format!("header {name}")));
+        differing
+    }
+}
+
+fn pairs(headers: &impl Headers) -> BTreeMap<&str, Option<&[u8]>> {
+    let headers = headers.iter();
+    headers.map(|header| (header.key, header.value)).collect()
 }
 
 fn headers(attributes: &[(&str, String)]) -> OwnedHeaders {
@@ -243,7 +284,7 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    pub(crate) fn read(message: &BorrowedMessage<'_>) -> Result<Self, Error> {
+    pub(crate) fn read(message: &impl Message) -> Result<Self, Error> {
         Self::parse(message).map_err(|problem| Error::ForeignRecord {
             topic: message.topic().to_owned(),
             partition: message.partition(),
@@ -252,7 +293,7 @@ impl Incoming {
         })
     }
 
-    fn parse(message: &BorrowedMessage<'_>) -> Result<Self, String> {
+    fn parse(message: &impl Message) -> Result<Self, String> {
         let attributes = Attributes::of(message)?;
         let partition =
             Partition::try_from(message.partition()).map_err(|error| error.to_string())?;
@@ -283,7 +324,7 @@ impl Incoming {
 struct Attributes<'a>(BTreeMap<&'a str, &'a str>);
 
 impl<'a> Attributes<'a> {
-    fn of(message: &'a BorrowedMessage<'_>) -> Result<Self, String> {
+    fn of(message: &'a impl Message) -> Result<Self, String> {
         let headers = message.headers().ok_or("it has no headers")?;
         let mut attributes = BTreeMap::new();
         for header in headers.iter() {

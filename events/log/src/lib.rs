@@ -7,6 +7,7 @@
 
 mod append;
 mod batcher;
+mod epoch;
 mod error;
 pub mod feed;
 mod install;
@@ -15,9 +16,11 @@ mod offline;
 mod read;
 pub mod relay;
 mod store;
+pub mod topic;
 mod wake;
 
 pub use append::{Append, Expected, Guard, NewEvent, Receipt, Verdict, Write};
+pub use epoch::{NewEpoch, new_epoch};
 pub use error::Error;
 pub use feed::{Delivery, Feed, Mark, Slice, Start};
 pub use install::install;

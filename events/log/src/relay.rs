@@ -6,6 +6,8 @@
 //! is complete and in order, and consumers drop what they have. Nothing reaches Kafka that is not committed here;
 //! commands go on when Kafka is down.
 
+mod history;
+
 use std::{pin::pin, time::Duration};
 
 use foldline_events::{PARTITIONS, Partition, Position, Recorded};
@@ -17,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Error, Log, Mark, Wake,
     install::SEGMENTS_AHEAD,
-    kafka::{Outgoing, ensure_topic, topic_of},
+    kafka::{Outgoing, Topic, ensure_topic, topic_of},
 };
 
 pub use crate::kafka::{KafkaOptions, topic_of as topic};
@@ -38,7 +40,7 @@ const FAILURE_PAUSE_MS: u64 = 500;
 const PURGE_TIMEOUT_MS: u64 = 100;
 
 /// The leader's session lock in the log's database; its number is "rela" in ASCII.
-const LEADER_LOCK: i64 = 1_919_249_505;
+pub(crate) const LEADER_LOCK: i64 = 1_919_249_505;
 
 /// What the relay is doing, for health and metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,9 +66,11 @@ pub async fn run(
         };
         let pause_ms = match ended {
             Ok(()) => FOLLOWER_PAUSE_MS,
-            Err(error @ (Error::AnotherLog { .. } | Error::TopicPartitions { .. })) => {
-                return Err(error);
-            }
+            Err(
+                error @ (Error::AnotherLog { .. }
+                | Error::TopicOfAnotherLog { .. }
+                | Error::TopicPartitions { .. }),
+            ) => return Err(error),
             Err(error) => {
                 let failure = chain(&error);
                 tracing::warn!(error = %failure, "relay session ended; sending again from the mark");
@@ -114,7 +118,10 @@ async fn lead(
         return Ok(());
     }
     let topic = topic_of(log.cell());
-    ensure_topic(kafka, &topic).await?;
+    match ensure_topic(kafka, &topic).await? {
+        Topic::Made => {}
+        Topic::Found => history::compare(log, kafka, &topic).await?,
+    }
     let mut session = Session::begin(log.clone(), kafka, connection, topic, status.clone()).await?;
     status.send_modify(|status| {
         *status = RelayStatus {

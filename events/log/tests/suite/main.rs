@@ -14,3 +14,4 @@ mod reading;
 mod rights;
 mod store;
 mod tailing;
+mod topic;
