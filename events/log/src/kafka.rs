@@ -27,6 +27,10 @@ use crate::{Error, Mark};
 /// The type of the records that say "nothing else up to here" in a partition. They carry no event.
 const WATERMARK_TYPE: &str = "foldline.Watermark";
 
+/// How long clients wait for a topic that the brokers do not know: long enough for a new one to become known to all of
+/// them, short enough for one that was deleted to be made again soon.
+pub(crate) const TOPIC_UNKNOWN_MS_MAX: &str = "2000";
+
 /// How long an administrative request to the brokers may take.
 const ADMIN_TIMEOUT_MS: u64 = 10_000;
 

@@ -12,6 +12,7 @@ mod error;
 pub mod feed;
 mod install;
 mod kafka;
+mod known_bug;
 mod offline;
 mod read;
 pub mod relay;

@@ -11,7 +11,10 @@ mod history;
 use std::{pin::pin, time::Duration};
 
 use foldline_events::{PARTITIONS, Partition, Position, Recorded};
-use rdkafka::producer::{DeliveryFuture, FutureProducer, Producer};
+use rdkafka::{
+    error::KafkaError,
+    producer::{DeliveryFuture, FutureProducer, Producer},
+};
 use sqlx::{Connection, PgConnection, Row};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Error, Log, Mark, Wake,
     install::SEGMENTS_AHEAD,
-    kafka::{Outgoing, Topic, ensure_topic, topic_of},
+    kafka::{Outgoing, TOPIC_UNKNOWN_MS_MAX, Topic, ensure_topic, topic_of},
+    known_bug,
 };
 
 pub use crate::kafka::{KafkaOptions, topic_of as topic};
@@ -30,6 +34,10 @@ const BATCH_EVENTS_MAX: usize = 2_000;
 const WATERMARK_INTERVAL_MS: u64 = 50;
 /// How often the leader looks whether there are segments ahead.
 const ROOM_INTERVAL_MS: u64 = 1_000;
+/// How often the leader looks whether the topic is still the one that it writes to.
+const TOPIC_INTERVAL_MS: u64 = 5_000;
+/// How long the brokers may take to say so.
+const TOPIC_TIMEOUT_MS: u64 = 5_000;
 /// How long Kafka may take to acknowledge before the relay says that it is stuck. It goes on waiting.
 const STUCK_AFTER_MS: u64 = 5_000;
 /// How long a follower waits before it tries to lead again.
@@ -133,6 +141,13 @@ async fn lead(
     session.run().await
 }
 
+/// Where a record came to lie.
+#[derive(Debug, Clone, Copy)]
+struct Delivered {
+    partition: i32,
+    offset: i64,
+}
+
 struct Session {
     log: Log,
     wake: Wake,
@@ -147,6 +162,9 @@ struct Session {
     untold: bool,
     /// When it was last made sure that there are segments ahead.
     room_made_at: Option<Instant>,
+    /// When the topic was last looked at, and a record that it must have.
+    topic_seen_at: Instant,
+    delivered: Option<Delivered>,
     status: watch::Sender<RelayStatus>,
 }
 
@@ -190,6 +208,9 @@ impl Session {
             // Never give a record up while later ones go on: that would leave a gap.
             .set("message.timeout.ms", "0")
             .set("linger.ms", "1")
+            .set("topic.metadata.propagation.max.ms", TOPIC_UNKNOWN_MS_MAX)
+            // Only with the number of partitions that it must have.
+            .set("allow.auto.create.topics", "false")
             .create()
             .map_err(|source| Error::Kafka {
                 doing: "creating the producer".to_owned(),
@@ -207,6 +228,8 @@ impl Session {
             // A wiped topic must show as a hole even when nothing new happens.
             untold: mark != Mark::START,
             room_made_at: None,
+            topic_seen_at: Instant::now(),
+            delivered: None,
             status,
         })
     }
@@ -214,6 +237,7 @@ impl Session {
     async fn run(&mut self) -> Result<(), Error> {
         loop {
             self.make_room().await?;
+            self.look_at_topic().await?;
             let events = self.log.read(self.mark.position, BATCH_EVENTS_MAX).await?;
             if events.is_empty() {
                 self.rest().await?;
@@ -256,6 +280,30 @@ impl Session {
         Ok(())
     }
 
+    /// A topic that was deleted, or deleted and made again, ends the session while nothing happens, too: the next one
+    /// makes it, and tells every partition what it lacks.
+    async fn look_at_topic(&mut self) -> Result<(), Error> {
+        if self.topic_seen_at.elapsed() < Duration::from_millis(TOPIC_INTERVAL_MS) {
+            return Ok(());
+        }
+        let (producer, topic) = (self.producer.clone(), self.topic.clone());
+        let delivered = self.delivered;
+        let looking = tokio::task::spawn_blocking(move || is_there(&producer, &topic, delivered));
+        let is_there = looking.await.expect("asking for metadata does not panic");
+        self.topic_seen_at = Instant::now();
+        match is_there {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::NoTopic {
+                topic: self.topic.clone(),
+            }),
+            // A broker that is away is nothing to end a session for: librdkafka goes on by itself.
+            Err(error) => {
+                tracing::debug!(%error, "looking at the topic");
+                Ok(())
+            }
+        }
+    }
+
     /// Waits for the log to move; tells idle partitions of the last move first, when that is due.
     async fn rest(&mut self) -> Result<(), Error> {
         if !self.untold {
@@ -280,11 +328,15 @@ impl Session {
     /// Produces events in order and waits until every one of them is delivered.
     async fn carry(&mut self, events: &[Recorded]) -> Result<(), Error> {
         fail::fail_point!("relay_before_produce", |_| std::process::abort());
+        let is_never_sent = known_bug::is_on(known_bug::MARK_BEFORE_DELIVERY, &self.topic);
         let mut deliveries = Vec::with_capacity(events.len());
         for event in events {
             let head = &mut self.heads[usize::from(event.partition.unsigned_abs())];
             let record = Outgoing::event(&self.topic, self.log.epoch(), event, *head);
             *head = event.position;
+            if is_never_sent {
+                continue;
+            }
             deliveries.push(self.produce(&record)?);
         }
         self.delivered(deliveries).await?;
@@ -339,7 +391,7 @@ impl Session {
     }
 
     /// Waits until all is acknowledged, however long Kafka is away; says so when it takes long.
-    async fn delivered(&self, deliveries: Vec<DeliveryFuture>) -> Result<(), Error> {
+    async fn delivered(&mut self, deliveries: Vec<DeliveryFuture>) -> Result<(), Error> {
         let count = deliveries.len();
         let began = Instant::now();
         let mut acknowledged = pin!(acknowledged(deliveries));
@@ -347,7 +399,8 @@ impl Session {
         loop {
             if let Ok(ended) = tokio::time::timeout(patience, &mut acknowledged).await {
                 self.status.send_modify(|status| status.failure = None);
-                return ended;
+                self.delivered = ended?.or(self.delivered);
+                return Ok(());
             }
             let seconds = began.elapsed().as_secs();
             tracing::warn!(
@@ -371,19 +424,46 @@ impl Session {
     }
 }
 
-/// Waits for every delivery report; the first failure is the answer.
-async fn acknowledged(deliveries: Vec<DeliveryFuture>) -> Result<(), Error> {
-    for delivery in deliveries {
-        match delivery.await {
-            Ok(Ok(_)) => {}
-            Ok(Err((source, _record))) => return Err(producing(source)),
-            Err(_cancelled) => return Err(producing(rdkafka::error::KafkaError::Canceled)),
-        }
+/// Whether the topic has our partitions, and the record that was delivered to it.
+fn is_there(
+    producer: &FutureProducer,
+    topic: &str,
+    delivered: Option<Delivered>,
+) -> Result<bool, KafkaError> {
+    let timeout = Duration::from_millis(TOPIC_TIMEOUT_MS);
+    let client = producer.client();
+    let metadata = client.fetch_metadata(Some(topic), timeout)?;
+    let known = metadata.topics().iter().find(|known| known.name() == topic);
+    let partitions = known.map_or(0, |known| known.partitions().len());
+    if partitions != usize::from(PARTITIONS.unsigned_abs()) {
+        return Ok(false);
     }
-    Ok(())
+    let Some(delivered) = delivered else {
+        return Ok(true);
+    };
+    let (_, end) = client.fetch_watermarks(topic, delivered.partition, timeout)?;
+    Ok(end > delivered.offset)
 }
 
-fn producing(source: rdkafka::error::KafkaError) -> Error {
+/// Waits for every delivery report; the first failure is the answer, else the last report.
+async fn acknowledged(deliveries: Vec<DeliveryFuture>) -> Result<Option<Delivered>, Error> {
+    let mut last = None;
+    for delivery in deliveries {
+        match delivery.await {
+            Ok(Ok(delivered)) => {
+                last = Some(Delivered {
+                    partition: delivered.partition,
+                    offset: delivered.offset,
+                });
+            }
+            Ok(Err((source, _record))) => return Err(producing(source)),
+            Err(_cancelled) => return Err(producing(KafkaError::Canceled)),
+        }
+    }
+    Ok(last)
+}
+
+fn producing(source: KafkaError) -> Error {
     Error::Kafka {
         doing: "producing".to_owned(),
         source,

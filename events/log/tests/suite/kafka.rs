@@ -118,6 +118,19 @@ pub async fn fold(feed: &mut Feed, through: i64) -> BTreeMap<i16, Vec<i64>> {
     folded
 }
 
+/// As if a second relay started from the beginning while the first was still at work.
+pub async fn resend(database: &TestDatabase) {
+    sqlx::raw_sql(
+        "update log.relay
+         set mark = 0,
+             event_id = '00000000-0000-0000-0000-000000000000',
+             heads = array_fill(0::bigint, array[32])",
+    )
+    .execute(&mut owner(database).await)
+    .await
+    .unwrap();
+}
+
 pub async fn by_partition(log: &Log) -> BTreeMap<i16, Vec<i64>> {
     let mut all: BTreeMap<i16, Vec<i64>> = BTreeMap::new();
     for event in log.read(0, 10_000).await.unwrap() {
@@ -242,11 +255,7 @@ async fn records_sent_twice_by_two_relays_are_delivered_once() {
     let mut relay = Relay::start(&database).await;
     relay.reaches(last).await;
     relay.stop().await;
-    // As if a second relay had started from the beginning while the first was still at work.
-    sqlx::raw_sql("update log.relay set mark = 0, event_id = '00000000-0000-0000-0000-000000000000', heads = array_fill(0::bigint, array[32])")
-        .execute(&mut owner(&database).await)
-        .await
-        .unwrap();
+    resend(&database).await;
     let mut relay = Relay::start(&database).await;
     relay.reaches(last).await;
     let mut feed = feed(&database).await;

@@ -6,9 +6,11 @@
 )]
 
 mod append;
+mod deleted_topic;
 mod guards;
 mod idempotency;
 mod kafka;
+mod known_bugs;
 mod offline;
 mod reading;
 mod rights;

@@ -16,8 +16,8 @@ use rdkafka::{
 };
 
 use crate::{
-    kafka::{PATIENCE, Relay, admin, cell, fill, kafka},
-    store::{open, owner},
+    kafka::{PATIENCE, Relay, admin, cell, fill, kafka, resend},
+    store::open,
 };
 
 const EVERYTHING: Range = Range {
@@ -191,11 +191,7 @@ async fn an_intact_topic_is_the_log_over_any_range() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_is_compared_while_the_relay_goes_on_and_repeats_itself() {
     let (database, log, _) = carried(40).await;
-    // As if a second relay had started from the beginning.
-    sqlx::raw_sql("update log.relay set mark = 0, event_id = '00000000-0000-0000-0000-000000000000', heads = array_fill(0::bigint, array[32])")
-        .execute(&mut owner(&database).await)
-        .await
-        .unwrap();
+    resend(&database).await;
     let mut relay = Relay::start(&database).await;
     relay.reaches(40).await;
     let filling = tokio::spawn(async move { fill(&log, 300).await });
