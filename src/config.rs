@@ -11,7 +11,7 @@ use foldline_gate::Secret;
 use foldline_log::KafkaOptions;
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
-pub use log::{VerifyTopicArgs, VerifyTopicConfig};
+pub use log::{NewEpochArgs, VerifyTopicArgs};
 pub use status::{StatusArgs, StatusConfig};
 pub use verify::{VerifyArgs, VerifyConfig, Verifying};
 

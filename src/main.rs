@@ -59,7 +59,7 @@ enum Task {
     Status(config::StatusArgs),
     /// Recount the dashboards from the tasks, and the like; exit code 0: equal, 1: something differs, 2: not checked.
     Verify(config::VerifyArgs),
-    /// Look after the log itself: compare the topic with it.
+    /// Look after the log itself: compare the topic with it, give it a new epoch after a restore.
     #[command(subcommand)]
     Log(log::LogTask),
 }

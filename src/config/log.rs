@@ -26,6 +26,14 @@ pub struct VerifyTopicArgs {
     pub json: bool,
 }
 
+#[derive(Args, Clone)]
+pub struct NewEpochArgs {
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
 pub struct VerifyTopicConfig {
     pub log: Database,
     pub kafka: KafkaOptions,
@@ -51,5 +59,13 @@ impl VerifyTopicArgs {
                 range: Range { from, to },
             })
         })
+    }
+}
+
+impl NewEpochArgs {
+    pub fn read(&self) -> anyhow::Result<Database> {
+        let mut problems = Problems::default();
+        let log = problems.note(self.log.read(&self.database));
+        problems.report(|| log)
     }
 }

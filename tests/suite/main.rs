@@ -16,6 +16,7 @@ mod load;
 mod one_command;
 mod processes;
 mod recount;
+mod restore;
 mod status;
 mod stored;
 mod verify;

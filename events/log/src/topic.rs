@@ -58,8 +58,6 @@ pub async fn verify(log: &Log, kafka: &KafkaOptions, range: Range) -> Result<Rep
     // After the mark, so that everything up to it lies before the ends.
     let consumer = consumer(kafka)?;
     let bounds = bounds(&consumer, &topic).await?;
-    // After the ends: whatever lies before them was in the log before.
-    let head = log.head().await?.position;
 
     let mut report = Report::new(log, &topic, from, through);
     let mut walks = walks(log, &consumer, &topic, &bounds, range)?;
@@ -83,7 +81,7 @@ pub async fn verify(log: &Log, kafka: &KafkaOptions, range: Range) -> Result<Rep
     }
     for walk in &mut walks {
         if range.to.is_none() {
-            walk.drain(head, &mut early, &mut report).await?;
+            walk.drain(log, &mut early, &mut report).await?;
         }
     }
     Ok(report)

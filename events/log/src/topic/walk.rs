@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::report::{Finding, Report};
 use crate::{
-    Error,
+    Error, Log, Mark,
     kafka::{Incoming, Outgoing},
 };
 
@@ -27,6 +27,9 @@ use crate::{
 const RECORD_SECONDS_MAX: u64 = 30;
 /// How many missing events of a partition are remembered, in case they come later.
 const MISSING_REMEMBERED_MAX: usize = 10_000;
+
+/// How many records beyond the mark are held against the log at a time.
+const BEYOND_MAX: usize = 1_000;
 
 /// One partition of the topic while it is compared.
 pub(super) struct Walk {
@@ -144,22 +147,23 @@ impl Walk {
         Ok(())
     }
 
-    /// Looks at the records beyond what was compared. The log had come to `head` after the last of them was written.
+    /// Looks at the records beyond what was compared: their events must be in the log, wherever the mark is.
     pub(super) async fn drain(
         &mut self,
-        head: Position,
+        log: &Log,
         early: &mut Early,
         report: &mut Report,
     ) -> Result<(), Error> {
+        let mut beyond = Vec::new();
         while let Some(kept) = self.kept(early, report).await? {
-            let position = kept.record.through.position;
-            if position > head {
-                let what = format!("the log ends at position {head}");
-                report.extra.add(|| finding(&kept, what));
+            self.reached = kept.record.through.position;
+            let what = "the log has no such event at this position".to_owned();
+            beyond.push((kept.record.through, finding(&kept, what)));
+            if beyond.len() == BEYOND_MAX {
+                complain_of_strangers(log, &mut beyond, report).await?;
             }
-            self.reached = position;
         }
-        Ok(())
+        complain_of_strangers(log, &mut beyond, report).await
     }
 
     /// Holds a record against the events due. All of `events` up to it are taken out.
@@ -326,6 +330,28 @@ impl Walk {
             }),
         }
     }
+}
+
+async fn complain_of_strangers(
+    log: &Log,
+    beyond: &mut Vec<(Mark, Finding)>,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let positions: Vec<Position> = beyond.iter().map(|(mark, _)| mark.position).collect();
+    let known: BTreeMap<Position, Uuid> =
+        sqlx::query_as("select position, id from log.events where position = any($1)")
+            .bind(positions)
+            .fetch_all(&log.inner.pool)
+            .await
+            .map_err(Error::Read)?
+            .into_iter()
+            .collect();
+    for (mark, finding) in beyond.drain(..) {
+        if known.get(&mark.position) != Some(&mark.event_id) {
+            report.extra.add(|| finding);
+        }
+    }
+    Ok(())
 }
 
 /// The first event, if its position is as wanted.
