@@ -18,7 +18,7 @@ use rdkafka::{
     client::DefaultClientContext,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, Headers, OwnedHeaders},
-    producer::FutureRecord,
+    producer::{DeliveryFuture, FutureProducer, FutureRecord},
 };
 use uuid::Uuid;
 
@@ -136,19 +136,24 @@ async fn partition_count(
     Ok(found.map_or(0, |found| found.partitions().len()))
 }
 
-/// A record as it is produced; owns what [`FutureRecord`] borrows.
-pub(crate) struct Outgoing {
-    topic: String,
+/// A record as it is produced.
+pub(crate) struct Outgoing<'a> {
+    topic: &'a str,
     partition: Partition,
     key: String,
-    payload: String,
+    payload: &'a str,
     headers: OwnedHeaders,
     /// Milliseconds since 1970, so that Kafka's own time look-ups agree with `recordedAt`.
     timestamp_ms: Option<i64>,
 }
 
-impl Outgoing {
-    pub(crate) fn event(topic: &str, epoch: Uuid, event: &Recorded, predecessor: Position) -> Self {
+impl<'a> Outgoing<'a> {
+    pub(crate) fn event(
+        topic: &'a str,
+        epoch: Uuid,
+        event: &'a Recorded,
+        predecessor: Position,
+    ) -> Self {
         let attributes = [
             ("ce_specversion", "1.0".to_owned()),
             ("ce_id", event.id.to_string()),
@@ -177,17 +182,17 @@ impl Outgoing {
             headers = header(headers, "ce_traceparent", trace_context);
         }
         Self {
-            topic: topic.to_owned(),
+            topic,
             partition: event.partition,
             key: format!("{}/{}", event.tenant, event.stream),
-            payload: event.payload.clone(),
+            payload: &event.payload,
             headers,
             timestamp_ms: Some(event.recorded_at.timestamp_millis()),
         }
     }
 
     pub(crate) fn watermark(
-        topic: &str,
+        topic: &'a str,
         epoch: Uuid,
         partition: Partition,
         mark: Mark,
@@ -207,23 +212,26 @@ impl Outgoing {
             ("ce_markid", mark.event_id.to_string()),
         ];
         Self {
-            topic: topic.to_owned(),
+            topic,
             partition,
             key: String::new(),
-            payload: String::new(),
+            payload: "",
             headers: headers(&attributes),
             timestamp_ms: None,
         }
     }
 
-    pub(crate) fn record(&self) -> FutureRecord<'_, str, str> {
-        let mut record = FutureRecord::to(&self.topic)
+    /// Hands it to the producer, which copies it.
+    pub(crate) fn produce(self, producer: &FutureProducer) -> Result<DeliveryFuture, KafkaError> {
+        let mut record: FutureRecord<'_, str, str> = FutureRecord::to(self.topic)
             .partition(i32::from(self.partition))
-            .headers(self.headers.clone())
+            .headers(self.headers)
             .key(self.key.as_str())
-            .payload(self.payload.as_str());
+            .payload(self.payload);
         record.timestamp = self.timestamp_ms;
-        record
+        producer
+            .send_result(record)
+            .map_err(|(source, _record)| source)
     }
 
     /// Names what of a record is not as this one would be produced: its key, its payload, its time, its headers.

@@ -1,7 +1,8 @@
 //! Carries the log to Kafka, completely and in order.
 //!
 //! One leader per log, by a session lock on a direct connection. It reads after its mark, produces, waits for every
-//! delivery report, and only then moves the mark, by compare-and-set on the connection that holds the lock. On any
+//! delivery report, and only then moves the mark, by compare-and-set on the connection that holds the lock. In a backlog
+//! one page is delivered while the next is produced and the one after it is read; the mark follows page by page. On any
 //! error it drops the producer and sends everything from the mark again. Two relays may overlap for a moment: each
 //! is complete and in order, and consumers drop what they have. Nothing reaches Kafka that is not committed here;
 //! commands go on when Kafka is down.
@@ -28,7 +29,7 @@ use crate::{
 
 pub use crate::kafka::{KafkaOptions, topic_of as topic};
 
-/// How many events are produced before their delivery reports are awaited.
+/// How many events a page holds. At most two pages are produced and not delivered, and a third is being read.
 const BATCH_EVENTS_MAX: usize = 2_000;
 /// How often idle partitions are told at most that the log moved.
 const WATERMARK_INTERVAL_MS: u64 = 50;
@@ -141,6 +142,15 @@ async fn lead(
     session.run().await
 }
 
+/// A page on its way to Kafka.
+struct Sent {
+    deliveries: Vec<DeliveryFuture>,
+    events: u64,
+    /// Where the mark and the heads are once it is delivered.
+    mark: Mark,
+    heads: Vec<Position>,
+}
+
 /// Where a record came to lie.
 #[derive(Debug, Clone, Copy)]
 struct Delivered {
@@ -155,8 +165,10 @@ struct Session {
     producer: FutureProducer,
     topic: String,
     mark: Mark,
-    /// The last event's position in each partition, up to the mark: the predecessor of what comes next.
+    /// The last event's position in each partition, up to the mark.
     heads: Vec<Position>,
+    /// The same up to what was produced: the predecessor of what comes next.
+    produced: Vec<Position>,
     /// When the idle partitions were last told, and whether the log has moved since.
     told_at: Option<Instant>,
     untold: bool,
@@ -185,6 +197,11 @@ impl Session {
         topic: String,
         status: watch::Sender<RelayStatus>,
     ) -> Result<Self, Error> {
+        // A move of the mark that a crash of the server takes back costs repetitions, which consumers drop.
+        sqlx::query("set synchronous_commit = off")
+            .execute(&mut connection)
+            .await
+            .map_err(Error::Read)?;
         let row = sqlx::query(
             "insert into log.relay (topic, mark, event_id, heads, moved_at)
              values ($1, 0, $2, array_fill(0::bigint, array[32]), now())
@@ -224,6 +241,7 @@ impl Session {
             topic,
             mark,
             heads: row.get("heads"),
+            produced: row.get("heads"),
             told_at: None,
             // A wiped topic must show as a hole even when nothing new happens.
             untold: mark != Mark::START,
@@ -236,29 +254,54 @@ impl Session {
 
     async fn run(&mut self) -> Result<(), Error> {
         loop {
-            self.make_room().await?;
-            self.look_at_topic().await?;
-            let events = self.log.read(self.mark.position, BATCH_EVENTS_MAX).await?;
-            if events.is_empty() {
+            self.tend().await?;
+            let page = self.log.read(self.mark.position, BATCH_EVENTS_MAX).await?;
+            if page.is_empty() {
                 self.rest().await?;
-                continue;
-            }
-            self.carry(&events).await?;
-            if !self.move_mark(&events).await? {
+            } else if !self.carry(page).await? {
                 tracing::info!(mark = self.mark.position, "another relay moved the mark");
                 return Ok(());
             }
-            self.status
-                .send_modify(|status| status.mark = self.mark.position);
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "a gauge; positions stay below 2^52"
-            )]
-            metrics::gauge!("foldline_relay_mark").set(self.mark.position as f64);
-            metrics::counter!("foldline_relay_events_total").increment(events.len() as u64);
-            if self.untold && self.watermarks_are_due() {
-                self.tell_idle_partitions().await?;
+        }
+    }
+
+    /// What has to be done now and then, in a backlog too.
+    async fn tend(&mut self) -> Result<(), Error> {
+        self.make_room().await?;
+        self.look_at_topic().await?;
+        if self.untold && self.watermarks_are_due() {
+            self.tell_idle_partitions().await?;
+        }
+        Ok(())
+    }
+
+    /// Carries a page, and what follows it for as long as pages are full. Returns false when another relay has moved
+    /// the mark.
+    async fn carry(&mut self, mut page: Vec<Recorded>) -> Result<bool, Error> {
+        let log = self.log.clone();
+        let mut before = None;
+        loop {
+            let sent = self.produce(&page)?;
+            let after = sent.mark.position;
+            let is_full = page.len() == BATCH_EVENTS_MAX;
+            drop(page);
+            let next = async {
+                if is_full {
+                    log.read(after, BATCH_EVENTS_MAX).await
+                } else {
+                    Ok(Vec::new())
+                }
+            };
+            let (confirmed, next) = tokio::join!(self.confirm(before.take()), next);
+            if !confirmed? {
+                return Ok(false);
             }
+            page = next?;
+            if page.is_empty() {
+                return self.confirm(Some(sent)).await;
+            }
+            before = Some(sent);
+            self.tend().await?;
         }
     }
 
@@ -325,50 +368,65 @@ impl Session {
             .is_none_or(|told_at| told_at.elapsed() >= interval)
     }
 
-    /// Produces events in order and waits until every one of them is delivered.
-    async fn carry(&mut self, events: &[Recorded]) -> Result<(), Error> {
+    /// Produces events in order, after whatever was produced before.
+    fn produce(&mut self, events: &[Recorded]) -> Result<Sent, Error> {
         fail::fail_point!("relay_before_produce", |_| std::process::abort());
         let is_never_sent = known_bug::is_on(known_bug::MARK_BEFORE_DELIVERY, &self.topic);
         let mut deliveries = Vec::with_capacity(events.len());
         for event in events {
-            let head = &mut self.heads[usize::from(event.partition.unsigned_abs())];
+            let head = &mut self.produced[usize::from(event.partition.unsigned_abs())];
             let record = Outgoing::event(&self.topic, self.log.epoch(), event, *head);
             *head = event.position;
             if is_never_sent {
                 continue;
             }
-            deliveries.push(self.produce(&record)?);
+            deliveries.push(record.produce(&self.producer).map_err(producing)?);
         }
-        self.delivered(deliveries).await?;
-        fail::fail_point!("relay_before_mark", |_| std::process::abort());
-        Ok(())
+        let last = events.last().expect("only called with events");
+        Ok(Sent {
+            deliveries,
+            events: events.len() as u64,
+            mark: Mark {
+                position: last.position,
+                event_id: last.id,
+            },
+            heads: self.produced.clone(),
+        })
     }
 
-    /// Returns false when another relay has moved it meanwhile.
-    async fn move_mark(&mut self, events: &[Recorded]) -> Result<bool, Error> {
-        let last = events.last().expect("only called with events");
-        let mark = Mark {
-            position: last.position,
-            event_id: last.id,
-        };
+    /// Waits until a page is delivered, and moves the mark. Returns false when another relay has moved it meanwhile.
+    async fn confirm(&mut self, sent: Option<Sent>) -> Result<bool, Error> {
+        let Some(sent) = sent else { return Ok(true) };
+        self.delivered(sent.deliveries).await?;
+        fail::fail_point!("relay_before_mark", |_| std::process::abort());
         let moved = sqlx::query(
             "update log.relay
              set mark = $1, event_id = $2, heads = $3, moved_at = now()
              where topic = $4
                and mark = $5",
         )
-        .bind(mark.position)
-        .bind(mark.event_id)
-        .bind(&self.heads)
+        .bind(sent.mark.position)
+        .bind(sent.mark.event_id)
+        .bind(&sent.heads)
         .bind(&self.topic)
         .bind(self.mark.position)
         .execute(&mut self.connection)
         .await
         .map_err(Error::Read)?;
         fail::fail_point!("relay_after_mark", |_| std::process::abort());
-        self.mark = mark;
-        self.untold = true;
-        Ok(moved.rows_affected() == 1)
+        if moved.rows_affected() == 0 {
+            return Ok(false);
+        }
+        (self.mark, self.heads, self.untold) = (sent.mark, sent.heads, true);
+        self.status
+            .send_modify(|status| status.mark = sent.mark.position);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge; positions stay below 2^52"
+        )]
+        metrics::gauge!("foldline_relay_mark").set(sent.mark.position as f64);
+        metrics::counter!("foldline_relay_events_total").increment(sent.events);
+        Ok(true)
     }
 
     /// Tells every partition that it holds nothing else up to the mark. A new session tells all of them, because the
@@ -382,7 +440,7 @@ impl Session {
             }
             let epoch = self.log.epoch();
             let record = Outgoing::watermark(&self.topic, epoch, partition, self.mark, head);
-            deliveries.push(self.produce(&record)?);
+            deliveries.push(record.produce(&self.producer).map_err(producing)?);
         }
         self.delivered(deliveries).await?;
         self.told_at = Some(Instant::now());
@@ -415,12 +473,6 @@ impl Session {
                 status.failure = Some(failure);
             });
         }
-    }
-
-    fn produce(&self, record: &Outgoing) -> Result<DeliveryFuture, Error> {
-        self.producer
-            .send_result(record.record())
-            .map_err(|(source, _record)| producing(source))
     }
 }
 

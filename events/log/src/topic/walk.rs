@@ -266,9 +266,10 @@ impl Walk {
                         partition,
                         offset: Some(message.offset()),
                         position: None,
-                        what: match error {
-                            Error::ForeignRecord { problem, .. } => problem,
-                            other => other.to_string(),
+                        what: if let Error::ForeignRecord { problem, .. } = error {
+                            problem
+                        } else {
+                            error.to_string()
                         },
                     });
                     continue;

@@ -14,6 +14,7 @@ mod known_bugs;
 mod offline;
 mod reading;
 mod rights;
+mod segments;
 mod store;
 mod tailing;
 mod topic;

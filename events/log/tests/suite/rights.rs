@@ -51,6 +51,40 @@ async fn no_service_can_change_or_remove_what_was_recorded() {
 }
 
 #[tokio::test]
+async fn of_all_tables_of_the_log_a_service_may_write_only_the_relay_s_mark() {
+    let database = database().await;
+    let log = open(&database, foldline_log::Service::Command).await;
+    // So many that segments were made by an append, too.
+    for n in 0..60 {
+        appended(log.append(one(&format!("task-{n}"))).await.unwrap());
+    }
+    let may: Vec<(String, String, String)> = sqlx::query_as(
+        "select r.rolname::text, c.relname::text, p.privilege
+         from pg_class c
+         join pg_namespace n on n.oid = c.relnamespace
+         cross join pg_roles r
+         cross join unnest(array['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'])
+             as p (privilege)
+         where n.nspname = 'log'
+           and c.relkind in ('r', 'p', 'v', 'm', 'f')
+           and r.rolname in ('foldline_command', 'foldline_relay', 'foldline_projector', 'foldline_query')
+           and (has_table_privilege(r.oid, c.oid, p.privilege)
+                or p.privilege in ('INSERT', 'UPDATE', 'REFERENCES')
+                    and has_any_column_privilege(r.oid, c.oid, p.privilege))
+         order by 1, 2, 3",
+    )
+    .fetch_all(&mut owner(&database).await)
+    .await
+    .unwrap();
+    let mark = |privilege: &str| {
+        let texts = ["foldline_relay", "relay", privilege];
+        let [role, table, privilege] = texts.map(str::to_owned);
+        (role, table, privilege)
+    };
+    assert_eq!(may, [mark("INSERT"), mark("UPDATE")]);
+}
+
+#[tokio::test]
 async fn only_the_command_service_may_append() {
     let database = database().await;
     let mut owner = owner(&database).await;
