@@ -215,11 +215,12 @@ impl Archived {
     async fn refusal(&self, arguments: &[&str], views: &TestDatabase) -> String {
         let mut command = self.role(arguments, views);
         command.args(["--listen", "127.0.0.1:0"]);
-        let ended = tokio::task::spawn_blocking(move || command.output());
+        // One that goes on must not outlive the test.
+        let mut command = tokio::process::Command::from(command);
+        let ended = command.kill_on_drop(true).output();
         let output = tokio::time::timeout(crate::processes::PATIENCE, ended)
             .await
             .unwrap_or_else(|_| panic!("{arguments:?} was not refused"))
-            .unwrap()
             .unwrap();
         assert!(!output.status.success(), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
