@@ -28,13 +28,23 @@ append() {
     with_postgres "$target/release/foldline-bench" append --peers "$target/peers/release/foldline-peers"
 }
 
+relay() {
+    deploy/kafka/fetch.sh
+    "$target/release/foldline-servers" --postgres 18 --kafka -- "$target/release/foldline-bench" relay
+}
+
 case "${1:-}" in
-    all | append)
+    all)
         build
         append
+        relay
+        ;;
+    append | relay)
+        build
+        "$1"
         ;;
     *)
-        echo "error: usage: bench.sh all|append" >&2
+        echo "error: usage: bench.sh all|append|relay" >&2
         exit 1
         ;;
 esac

@@ -1,5 +1,6 @@
 //! One struct of settings per role, read once from flags and environment. Every problem is reported, together.
 
+mod log;
 mod status;
 mod verify;
 
@@ -10,6 +11,7 @@ use foldline_gate::Secret;
 use foldline_log::KafkaOptions;
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
+pub use log::{NewEpochArgs, VerifyTopicArgs};
 pub use status::{StatusArgs, StatusConfig};
 pub use verify::{VerifyArgs, VerifyConfig, Verifying};
 

@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod folder;
 mod import;
+mod log;
 mod migrate;
 mod roles;
 mod schema;
@@ -61,6 +62,9 @@ enum Task {
     Verify(config::VerifyArgs),
     /// Say whether a change of the event schemas breaks a reader.
     Schema(schema::SchemaArgs),
+    /// Look after the log itself: compare the topic with it, give it a new epoch after a restore.
+    #[command(subcommand)]
+    Log(log::LogTask),
 }
 
 #[tokio::main]
@@ -84,6 +88,7 @@ async fn main() -> ExitCode {
         Task::Status(args) => return status::run(args).await,
         Task::Verify(args) => return verify::run(args).await,
         Task::Schema(args) => return schema::run(args).await,
+        Task::Log(task) => return log::run(task).await,
         Task::Import(args) => match import::run(args).await {
             Ok(code) => return code,
             Err(error) => Err(error),

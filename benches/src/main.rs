@@ -7,6 +7,7 @@
 mod append;
 mod database;
 mod load;
+mod relay;
 mod report;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +25,10 @@ enum Benchmark {
     Append(append::AppendArgs),
     /// One process's part of a load: appends for some seconds, and prints what it took as JSON
     Load(load::LoadArgs),
+    /// Draining a backlog into Kafka, and following a log that is appended to
+    Relay(relay::RelayArgs),
+    /// One process that relays until it is killed
+    Relaying(relay::RelayingArgs),
 }
 
 #[tokio::main]
@@ -31,5 +36,7 @@ async fn main() -> anyhow::Result<()> {
     match Args::parse().benchmark {
         Benchmark::Append(args) => append::run(args).await,
         Benchmark::Load(args) => load::run(args).await,
+        Benchmark::Relay(args) => relay::run(args).await,
+        Benchmark::Relaying(args) => relay::relaying(args).await,
     }
 }

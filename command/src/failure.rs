@@ -111,6 +111,11 @@ fn failed(error: &foldline_log::Error) -> Problem {
         | Error::Decode(_)
         | Error::Kafka { .. }
         | Error::TopicPartitions { .. }
+        | Error::TopicOfAnotherLog { .. }
+        | Error::NoTopic { .. }
+        | Error::NotCarried { .. }
+        | Error::InUse { .. }
+        | Error::NewEpoch(_)
         | Error::ForeignRecord { .. } => {
             error!(error = chain(error), "a command could not be handled");
             Problem::internal()

@@ -154,6 +154,11 @@ fn of_log(error: &foldline_log::Error) -> Remedy {
         | Log::Tenant(_)
         | Log::Decode(_)
         | Log::TopicPartitions { .. }
+        | Log::TopicOfAnotherLog { .. }
+        | Log::NoTopic { .. }
+        | Log::NotCarried { .. }
+        | Log::InUse { .. }
+        | Log::NewEpoch(_)
         | Log::ForeignRecord { .. } => Remedy::Stop,
     }
 }

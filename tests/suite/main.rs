@@ -16,6 +16,7 @@ mod load;
 mod one_command;
 mod processes;
 mod recount;
+mod restore;
 mod schema;
 mod status;
 mod stored;

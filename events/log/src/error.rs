@@ -37,6 +37,10 @@ pub enum Error {
         "the log after position {after} goes on at {found}: positions must be gapless, so this log is damaged"
     )]
     Gap { after: Position, found: Position },
+    #[error("others are using the log's database: {by}; stop all roles first")]
+    InUse { by: String },
+    #[error("cannot give the log a new epoch")]
+    NewEpoch(#[source] sqlx::Error),
     #[error(
         "position {position} of this log is not the event {expected}: the log was restored or replaced, so what was \
          built from it must be rebuilt"
@@ -65,6 +69,21 @@ pub enum Error {
         found: usize,
         needed: usize,
     },
+    #[error(
+        "{topic}/{partition}@{offset} holds event {found} at position {position}, which is not in this log: the log \
+         was restored or replaced. Stop all roles and run `foldline log new-epoch`"
+    )]
+    TopicOfAnotherLog {
+        topic: String,
+        partition: i32,
+        offset: i64,
+        position: Position,
+        found: Uuid,
+    },
+    #[error("there is no topic {topic}; the relay makes it")]
+    NoTopic { topic: String },
+    #[error("position {position} is not in Kafka yet: the relay has carried the log up to {mark}")]
+    NotCarried { position: Position, mark: Position },
     #[error("a record at {topic}/{partition}@{offset} is not one of ours: {problem}")]
     ForeignRecord {
         topic: String,

@@ -5,7 +5,10 @@
 //! position is below a record's predecessor has a hole before it, and reads the hole from the log. Records at or
 //! below what it has are repetitions. `docs/ARCHITECTURE.md` states the rule for consumers of others.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use foldline_events::{PARTITIONS, Partition, Position, Recorded, Tenant};
@@ -14,8 +17,8 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedMessage, Header, Headers, OwnedHeaders},
-    producer::FutureRecord,
+    message::{Header, Headers, OwnedHeaders},
+    producer::{DeliveryFuture, FutureProducer, FutureRecord},
 };
 use uuid::Uuid;
 
@@ -23,6 +26,10 @@ use crate::{Error, Mark};
 
 /// The type of the records that say "nothing else up to here" in a partition. They carry no event.
 const WATERMARK_TYPE: &str = "foldline.Watermark";
+
+/// How long clients wait for a topic that the brokers do not know: long enough for a new one to become known to all of
+/// them, short enough for one that was deleted to be made again soon.
+pub(crate) const TOPIC_UNKNOWN_MS_MAX: &str = "2000";
 
 /// How long an administrative request to the brokers may take.
 const ADMIN_TIMEOUT_MS: u64 = 10_000;
@@ -52,11 +59,18 @@ pub fn topic_of(cell: &str) -> String {
     format!("foldline.{cell}.events")
 }
 
+/// Whether the topic was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Topic {
+    Made,
+    Found,
+}
+
 /// Makes sure that the topic is there and has our partitions.
 ///
 /// # Errors
 /// [`Error::TopicPartitions`] when somebody made it with another count: streams would lie in other partitions.
-pub(crate) async fn ensure_topic(options: &KafkaOptions, topic: &str) -> Result<(), Error> {
+pub(crate) async fn ensure_topic(options: &KafkaOptions, topic: &str) -> Result<Topic, Error> {
     let doing = || format!("creating topic {topic}");
     let admin: AdminClient<DefaultClientContext> =
         options.client().create().map_err(|source| Error::Kafka {
@@ -77,9 +91,11 @@ pub(crate) async fn ensure_topic(options: &KafkaOptions, topic: &str) -> Result<
             doing: doing(),
             source,
         })?;
+    let mut state = Topic::Made;
     for result in made {
         match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Ok(_) => {}
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => state = Topic::Found,
             Err((_, code)) => {
                 let source = KafkaError::AdminOp(code);
                 return Err(Error::Kafka {
@@ -99,7 +115,7 @@ pub(crate) async fn ensure_topic(options: &KafkaOptions, topic: &str) -> Result<
             needed,
         });
     }
-    Ok(())
+    Ok(state)
 }
 
 async fn partition_count(
@@ -120,19 +136,24 @@ async fn partition_count(
     Ok(found.map_or(0, |found| found.partitions().len()))
 }
 
-/// A record as it is produced; owns what [`FutureRecord`] borrows.
-pub(crate) struct Outgoing {
-    topic: String,
+/// A record as it is produced.
+pub(crate) struct Outgoing<'a> {
+    topic: &'a str,
     partition: Partition,
     key: String,
-    payload: String,
+    payload: &'a str,
     headers: OwnedHeaders,
     /// Milliseconds since 1970, so that Kafka's own time look-ups agree with `recordedAt`.
     timestamp_ms: Option<i64>,
 }
 
-impl Outgoing {
-    pub(crate) fn event(topic: &str, epoch: Uuid, event: &Recorded, predecessor: Position) -> Self {
+impl<'a> Outgoing<'a> {
+    pub(crate) fn event(
+        topic: &'a str,
+        epoch: Uuid,
+        event: &'a Recorded,
+        predecessor: Position,
+    ) -> Self {
         let attributes = [
             ("ce_specversion", "1.0".to_owned()),
             ("ce_id", event.id.to_string()),
@@ -161,17 +182,17 @@ impl Outgoing {
             headers = header(headers, "ce_traceparent", trace_context);
         }
         Self {
-            topic: topic.to_owned(),
+            topic,
             partition: event.partition,
             key: format!("{}/{}", event.tenant, event.stream),
-            payload: event.payload.clone(),
+            payload: &event.payload,
             headers,
             timestamp_ms: Some(event.recorded_at.timestamp_millis()),
         }
     }
 
     pub(crate) fn watermark(
-        topic: &str,
+        topic: &'a str,
         epoch: Uuid,
         partition: Partition,
         mark: Mark,
@@ -191,24 +212,56 @@ impl Outgoing {
             ("ce_markid", mark.event_id.to_string()),
         ];
         Self {
-            topic: topic.to_owned(),
+            topic,
             partition,
             key: String::new(),
-            payload: String::new(),
+            payload: "",
             headers: headers(&attributes),
             timestamp_ms: None,
         }
     }
 
-    pub(crate) fn record(&self) -> FutureRecord<'_, str, str> {
-        let mut record = FutureRecord::to(&self.topic)
+    /// Hands it to the producer, which copies it.
+    pub(crate) fn produce(self, producer: &FutureProducer) -> Result<DeliveryFuture, KafkaError> {
+        let mut record: FutureRecord<'_, str, str> = FutureRecord::to(self.topic)
             .partition(i32::from(self.partition))
-            .headers(self.headers.clone())
+            .headers(self.headers)
             .key(self.key.as_str())
-            .payload(self.payload.as_str());
+            .payload(self.payload);
         record.timestamp = self.timestamp_ms;
-        record
+        producer
+            .send_result(record)
+            .map_err(|(source, _record)| source)
     }
+
+    /// Names what of a record is not as this one would be produced: its key, its payload, its time, its headers.
+    pub(crate) fn differences(&self, found: &impl Message) -> Vec<String> {
+        let mut differing = Vec::new();
+        if found.partition() != i32::from(self.partition) {
+            differing.push("partition".to_owned());
+        }
+        if found.key() != Some(self.key.as_bytes()) {
+            differing.push("key".to_owned());
+        }
+        if found.payload() != Some(self.payload.as_bytes()) {
+            differing.push("payload".to_owned());
+        }
+        if found.timestamp().to_millis() != self.timestamp_ms {
+            differing.push("timestamp".to_owned());
+        }
+        let wanted: BTreeMap<&str, Option<&[u8]>> = pairs(&self.headers);
+        let present = found.headers().map(pairs).unwrap_or_default();
+        let names: BTreeSet<&str> = wanted.keys().chain(present.keys()).copied().collect();
+        let differs = |name: &&str| wanted.get(name) != present.get(name);
+        let headers = names.into_iter().filter(differs);
+        differing.extend(headers.map(|name| format!("header {name}")));
+        differing
+    }
+}
+
+fn pairs(headers: &impl Headers) -> BTreeMap<&str, Option<&[u8]>> {
+    let headers = headers.iter();
+    headers.map(|header| (header.key, header.value)).collect()
 }
 
 fn headers(attributes: &[(&str, String)]) -> OwnedHeaders {
@@ -243,7 +296,7 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    pub(crate) fn read(message: &BorrowedMessage<'_>) -> Result<Self, Error> {
+    pub(crate) fn read(message: &impl Message) -> Result<Self, Error> {
         Self::parse(message).map_err(|problem| Error::ForeignRecord {
             topic: message.topic().to_owned(),
             partition: message.partition(),
@@ -252,7 +305,7 @@ impl Incoming {
         })
     }
 
-    fn parse(message: &BorrowedMessage<'_>) -> Result<Self, String> {
+    fn parse(message: &impl Message) -> Result<Self, String> {
         let attributes = Attributes::of(message)?;
         let partition =
             Partition::try_from(message.partition()).map_err(|error| error.to_string())?;
@@ -283,7 +336,7 @@ impl Incoming {
 struct Attributes<'a>(BTreeMap<&'a str, &'a str>);
 
 impl<'a> Attributes<'a> {
-    fn of(message: &'a BorrowedMessage<'_>) -> Result<Self, String> {
+    fn of(message: &'a impl Message) -> Result<Self, String> {
         let headers = message.headers().ok_or("it has no headers")?;
         let mut attributes = BTreeMap::new();
         for header in headers.iter() {

@@ -68,21 +68,25 @@
 mod any;
 mod append;
 mod batcher;
+mod epoch;
 mod error;
 pub mod feed;
 mod install;
 mod kafka;
+mod known_bug;
 mod memory;
 mod offline;
 mod read;
 pub mod relay;
 mod select;
 mod store;
+pub mod topic;
 mod wake;
 mod walk;
 
 pub use any::AnyLog;
 pub use append::{Append, Expected, Guard, NewEvent, Receipt, Verdict, Write};
+pub use epoch::{NewEpoch, new_epoch};
 pub use error::Error;
 pub use feed::{Delivery, Feed, Mark, Slice, Start};
 pub use install::install;

@@ -1,15 +1,21 @@
 //! Carries the log to Kafka, completely and in order.
 //!
 //! One leader per log, by a session lock on a direct connection. It reads after its mark, produces, waits for every
-//! delivery report, and only then moves the mark, by compare-and-set on the connection that holds the lock. On any
+//! delivery report, and only then moves the mark, by compare-and-set on the connection that holds the lock. In a backlog
+//! one page is delivered while the next is produced and the one after it is read; the mark follows page by page. On any
 //! error it drops the producer and sends everything from the mark again. Two relays may overlap for a moment: each
 //! is complete and in order, and consumers drop what they have. Nothing reaches Kafka that is not committed here;
 //! commands go on when Kafka is down.
 
+mod history;
+
 use std::{pin::pin, time::Duration};
 
 use foldline_events::{PARTITIONS, Partition, Position, Recorded};
-use rdkafka::producer::{DeliveryFuture, FutureProducer, Producer};
+use rdkafka::{
+    error::KafkaError,
+    producer::{DeliveryFuture, FutureProducer, Producer},
+};
 use sqlx::{Connection, PgConnection, Row};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -17,17 +23,22 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Error, Log, Mark, Wake,
     install::SEGMENTS_AHEAD,
-    kafka::{Outgoing, ensure_topic, topic_of},
+    kafka::{Outgoing, TOPIC_UNKNOWN_MS_MAX, Topic, ensure_topic, topic_of},
+    known_bug,
 };
 
 pub use crate::kafka::{KafkaOptions, topic_of as topic};
 
-/// How many events are produced before their delivery reports are awaited.
+/// How many events a page holds. At most two pages are produced and not delivered, and a third is being read.
 const BATCH_EVENTS_MAX: usize = 2_000;
 /// How often idle partitions are told at most that the log moved.
 const WATERMARK_INTERVAL_MS: u64 = 50;
 /// How often the leader looks whether there are segments ahead.
 const ROOM_INTERVAL_MS: u64 = 1_000;
+/// How often the leader looks whether the topic is still the one that it writes to.
+const TOPIC_INTERVAL_MS: u64 = 5_000;
+/// How long the brokers may take to say so.
+const TOPIC_TIMEOUT_MS: u64 = 5_000;
 /// How long Kafka may take to acknowledge before the relay says that it is stuck. It goes on waiting.
 const STUCK_AFTER_MS: u64 = 5_000;
 /// How long a follower waits before it tries to lead again.
@@ -38,7 +49,7 @@ const FAILURE_PAUSE_MS: u64 = 500;
 const PURGE_TIMEOUT_MS: u64 = 100;
 
 /// The leader's session lock in the log's database; its number is "rela" in ASCII.
-const LEADER_LOCK: i64 = 1_919_249_505;
+pub(crate) const LEADER_LOCK: i64 = 1_919_249_505;
 
 /// What the relay is doing, for health and metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,9 +75,11 @@ pub async fn run(
         };
         let pause_ms = match ended {
             Ok(()) => FOLLOWER_PAUSE_MS,
-            Err(error @ (Error::AnotherLog { .. } | Error::TopicPartitions { .. })) => {
-                return Err(error);
-            }
+            Err(
+                error @ (Error::AnotherLog { .. }
+                | Error::TopicOfAnotherLog { .. }
+                | Error::TopicPartitions { .. }),
+            ) => return Err(error),
             Err(error) => {
                 let failure = chain(&error);
                 tracing::warn!(error = %failure, "relay session ended; sending again from the mark");
@@ -114,7 +127,10 @@ async fn lead(
         return Ok(());
     }
     let topic = topic_of(log.cell());
-    ensure_topic(kafka, &topic).await?;
+    match ensure_topic(kafka, &topic).await? {
+        Topic::Made => {}
+        Topic::Found => history::compare(log, kafka, &topic).await?,
+    }
     let mut session = Session::begin(log.clone(), kafka, connection, topic, status.clone()).await?;
     status.send_modify(|status| {
         *status = RelayStatus {
@@ -126,6 +142,22 @@ async fn lead(
     session.run().await
 }
 
+/// A page on its way to Kafka.
+struct Sent {
+    deliveries: Vec<DeliveryFuture>,
+    events: u64,
+    /// Where the mark and the heads are once it is delivered.
+    mark: Mark,
+    heads: Vec<Position>,
+}
+
+/// Where a record came to lie.
+#[derive(Debug, Clone, Copy)]
+struct Delivered {
+    partition: i32,
+    offset: i64,
+}
+
 struct Session {
     log: Log,
     wake: Wake,
@@ -133,13 +165,18 @@ struct Session {
     producer: FutureProducer,
     topic: String,
     mark: Mark,
-    /// The last event's position in each partition, up to the mark: the predecessor of what comes next.
+    /// The last event's position in each partition, up to the mark.
     heads: Vec<Position>,
+    /// The same up to what was produced: the predecessor of what comes next.
+    produced: Vec<Position>,
     /// When the idle partitions were last told, and whether the log has moved since.
     told_at: Option<Instant>,
     untold: bool,
     /// When it was last made sure that there are segments ahead.
     room_made_at: Option<Instant>,
+    /// When the topic was last looked at, and a record that it must have.
+    topic_seen_at: Instant,
+    delivered: Option<Delivered>,
     status: watch::Sender<RelayStatus>,
 }
 
@@ -160,6 +197,11 @@ impl Session {
         topic: String,
         status: watch::Sender<RelayStatus>,
     ) -> Result<Self, Error> {
+        // A move of the mark that a crash of the server takes back costs repetitions, which consumers drop.
+        sqlx::query("set synchronous_commit = off")
+            .execute(&mut connection)
+            .await
+            .map_err(Error::Read)?;
         let row = sqlx::query(
             "insert into log.relay (topic, mark, event_id, heads, moved_at)
              values ($1, 0, $2, array_fill(0::bigint, array[32]), now())
@@ -183,6 +225,9 @@ impl Session {
             // Never give a record up while later ones go on: that would leave a gap.
             .set("message.timeout.ms", "0")
             .set("linger.ms", "1")
+            .set("topic.metadata.propagation.max.ms", TOPIC_UNKNOWN_MS_MAX)
+            // Only with the number of partitions that it must have.
+            .set("allow.auto.create.topics", "false")
             .create()
             .map_err(|source| Error::Kafka {
                 doing: "creating the producer".to_owned(),
@@ -196,38 +241,67 @@ impl Session {
             topic,
             mark,
             heads: row.get("heads"),
+            produced: row.get("heads"),
             told_at: None,
             // A wiped topic must show as a hole even when nothing new happens.
             untold: mark != Mark::START,
             room_made_at: None,
+            topic_seen_at: Instant::now(),
+            delivered: None,
             status,
         })
     }
 
     async fn run(&mut self) -> Result<(), Error> {
         loop {
-            self.make_room().await?;
-            let events = self.log.read(self.mark.position, BATCH_EVENTS_MAX).await?;
-            if events.is_empty() {
+            self.tend().await?;
+            let page = self.log.read(self.mark.position, BATCH_EVENTS_MAX).await?;
+            if page.is_empty() {
                 self.rest().await?;
-                continue;
-            }
-            self.carry(&events).await?;
-            if !self.move_mark(&events).await? {
+            } else if !self.carry(page).await? {
                 tracing::info!(mark = self.mark.position, "another relay moved the mark");
                 return Ok(());
             }
-            self.status
-                .send_modify(|status| status.mark = self.mark.position);
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "a gauge; positions stay below 2^52"
-            )]
-            metrics::gauge!("foldline_relay_mark").set(self.mark.position as f64);
-            metrics::counter!("foldline_relay_events_total").increment(events.len() as u64);
-            if self.untold && self.watermarks_are_due() {
-                self.tell_idle_partitions().await?;
+        }
+    }
+
+    /// What has to be done now and then, in a backlog too.
+    async fn tend(&mut self) -> Result<(), Error> {
+        self.make_room().await?;
+        self.look_at_topic().await?;
+        if self.untold && self.watermarks_are_due() {
+            self.tell_idle_partitions().await?;
+        }
+        Ok(())
+    }
+
+    /// Carries a page, and what follows it for as long as pages are full. Returns false when another relay has moved
+    /// the mark.
+    async fn carry(&mut self, mut page: Vec<Recorded>) -> Result<bool, Error> {
+        let log = self.log.clone();
+        let mut before = None;
+        loop {
+            let sent = self.produce(&page)?;
+            let after = sent.mark.position;
+            let is_full = page.len() == BATCH_EVENTS_MAX;
+            drop(page);
+            let next = async {
+                if is_full {
+                    log.read(after, BATCH_EVENTS_MAX).await
+                } else {
+                    Ok(Vec::new())
+                }
+            };
+            let (confirmed, next) = tokio::join!(self.confirm(before.take()), next);
+            if !confirmed? {
+                return Ok(false);
             }
+            page = next?;
+            if page.is_empty() {
+                return self.confirm(Some(sent)).await;
+            }
+            before = Some(sent);
+            self.tend().await?;
         }
     }
 
@@ -247,6 +321,30 @@ impl Session {
             .await
             .map_err(Error::Read)?;
         Ok(())
+    }
+
+    /// A topic that was deleted, or deleted and made again, ends the session while nothing happens, too: the next one
+    /// makes it, and tells every partition what it lacks.
+    async fn look_at_topic(&mut self) -> Result<(), Error> {
+        if self.topic_seen_at.elapsed() < Duration::from_millis(TOPIC_INTERVAL_MS) {
+            return Ok(());
+        }
+        let (producer, topic) = (self.producer.clone(), self.topic.clone());
+        let delivered = self.delivered;
+        let looking = tokio::task::spawn_blocking(move || is_there(&producer, &topic, delivered));
+        let is_there = looking.await.expect("asking for metadata does not panic");
+        self.topic_seen_at = Instant::now();
+        match is_there {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::NoTopic {
+                topic: self.topic.clone(),
+            }),
+            // A broker that is away is nothing to end a session for: librdkafka goes on by itself.
+            Err(error) => {
+                tracing::debug!(%error, "looking at the topic");
+                Ok(())
+            }
+        }
     }
 
     /// Waits for the log to move; tells idle partitions of the last move first, when that is due.
@@ -270,46 +368,65 @@ impl Session {
             .is_none_or(|told_at| told_at.elapsed() >= interval)
     }
 
-    /// Produces events in order and waits until every one of them is delivered.
-    async fn carry(&mut self, events: &[Recorded]) -> Result<(), Error> {
+    /// Produces events in order, after whatever was produced before.
+    fn produce(&mut self, events: &[Recorded]) -> Result<Sent, Error> {
         fail::fail_point!("relay_before_produce", |_| std::process::abort());
+        let is_never_sent = known_bug::is_on(known_bug::MARK_BEFORE_DELIVERY, &self.topic);
         let mut deliveries = Vec::with_capacity(events.len());
         for event in events {
-            let head = &mut self.heads[usize::from(event.partition.unsigned_abs())];
+            let head = &mut self.produced[usize::from(event.partition.unsigned_abs())];
             let record = Outgoing::event(&self.topic, self.log.epoch(), event, *head);
             *head = event.position;
-            deliveries.push(self.produce(&record)?);
+            if is_never_sent {
+                continue;
+            }
+            deliveries.push(record.produce(&self.producer).map_err(producing)?);
         }
-        self.delivered(deliveries).await?;
-        fail::fail_point!("relay_before_mark", |_| std::process::abort());
-        Ok(())
+        let last = events.last().expect("only called with events");
+        Ok(Sent {
+            deliveries,
+            events: events.len() as u64,
+            mark: Mark {
+                position: last.position,
+                event_id: last.id,
+            },
+            heads: self.produced.clone(),
+        })
     }
 
-    /// Returns false when another relay has moved it meanwhile.
-    async fn move_mark(&mut self, events: &[Recorded]) -> Result<bool, Error> {
-        let last = events.last().expect("only called with events");
-        let mark = Mark {
-            position: last.position,
-            event_id: last.id,
-        };
+    /// Waits until a page is delivered, and moves the mark. Returns false when another relay has moved it meanwhile.
+    async fn confirm(&mut self, sent: Option<Sent>) -> Result<bool, Error> {
+        let Some(sent) = sent else { return Ok(true) };
+        self.delivered(sent.deliveries).await?;
+        fail::fail_point!("relay_before_mark", |_| std::process::abort());
         let moved = sqlx::query(
             "update log.relay
              set mark = $1, event_id = $2, heads = $3, moved_at = now()
              where topic = $4
                and mark = $5",
         )
-        .bind(mark.position)
-        .bind(mark.event_id)
-        .bind(&self.heads)
+        .bind(sent.mark.position)
+        .bind(sent.mark.event_id)
+        .bind(&sent.heads)
         .bind(&self.topic)
         .bind(self.mark.position)
         .execute(&mut self.connection)
         .await
         .map_err(Error::Read)?;
         fail::fail_point!("relay_after_mark", |_| std::process::abort());
-        self.mark = mark;
-        self.untold = true;
-        Ok(moved.rows_affected() == 1)
+        if moved.rows_affected() == 0 {
+            return Ok(false);
+        }
+        (self.mark, self.heads, self.untold) = (sent.mark, sent.heads, true);
+        self.status
+            .send_modify(|status| status.mark = sent.mark.position);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge; positions stay below 2^52"
+        )]
+        metrics::gauge!("foldline_relay_mark").set(sent.mark.position as f64);
+        metrics::counter!("foldline_relay_events_total").increment(sent.events);
+        Ok(true)
     }
 
     /// Tells every partition that it holds nothing else up to the mark. A new session tells all of them, because the
@@ -323,7 +440,7 @@ impl Session {
             }
             let epoch = self.log.epoch();
             let record = Outgoing::watermark(&self.topic, epoch, partition, self.mark, head);
-            deliveries.push(self.produce(&record)?);
+            deliveries.push(record.produce(&self.producer).map_err(producing)?);
         }
         self.delivered(deliveries).await?;
         self.told_at = Some(Instant::now());
@@ -332,7 +449,7 @@ impl Session {
     }
 
     /// Waits until all is acknowledged, however long Kafka is away; says so when it takes long.
-    async fn delivered(&self, deliveries: Vec<DeliveryFuture>) -> Result<(), Error> {
+    async fn delivered(&mut self, deliveries: Vec<DeliveryFuture>) -> Result<(), Error> {
         let count = deliveries.len();
         let began = Instant::now();
         let mut acknowledged = pin!(acknowledged(deliveries));
@@ -340,7 +457,8 @@ impl Session {
         loop {
             if let Ok(ended) = tokio::time::timeout(patience, &mut acknowledged).await {
                 self.status.send_modify(|status| status.failure = None);
-                return ended;
+                self.delivered = ended?.or(self.delivered);
+                return Ok(());
             }
             let seconds = began.elapsed().as_secs();
             tracing::warn!(
@@ -356,27 +474,48 @@ impl Session {
             });
         }
     }
-
-    fn produce(&self, record: &Outgoing) -> Result<DeliveryFuture, Error> {
-        self.producer
-            .send_result(record.record())
-            .map_err(|(source, _record)| producing(source))
-    }
 }
 
-/// Waits for every delivery report; the first failure is the answer.
-async fn acknowledged(deliveries: Vec<DeliveryFuture>) -> Result<(), Error> {
+/// Whether the topic has our partitions, and the record that was delivered to it.
+fn is_there(
+    producer: &FutureProducer,
+    topic: &str,
+    delivered: Option<Delivered>,
+) -> Result<bool, KafkaError> {
+    let timeout = Duration::from_millis(TOPIC_TIMEOUT_MS);
+    let client = producer.client();
+    let metadata = client.fetch_metadata(Some(topic), timeout)?;
+    let known = metadata.topics().iter().find(|known| known.name() == topic);
+    let partitions = known.map_or(0, |known| known.partitions().len());
+    if partitions != usize::from(PARTITIONS.unsigned_abs()) {
+        return Ok(false);
+    }
+    let Some(delivered) = delivered else {
+        return Ok(true);
+    };
+    let (_, end) = client.fetch_watermarks(topic, delivered.partition, timeout)?;
+    Ok(end > delivered.offset)
+}
+
+/// Waits for every delivery report; the first failure is the answer, else the last report.
+async fn acknowledged(deliveries: Vec<DeliveryFuture>) -> Result<Option<Delivered>, Error> {
+    let mut last = None;
     for delivery in deliveries {
         match delivery.await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(delivered)) => {
+                last = Some(Delivered {
+                    partition: delivered.partition,
+                    offset: delivered.offset,
+                });
+            }
             Ok(Err((source, _record))) => return Err(producing(source)),
-            Err(_cancelled) => return Err(producing(rdkafka::error::KafkaError::Canceled)),
+            Err(_cancelled) => return Err(producing(KafkaError::Canceled)),
         }
     }
-    Ok(())
+    Ok(last)
 }
 
-fn producing(source: rdkafka::error::KafkaError) -> Error {
+fn producing(source: KafkaError) -> Error {
     Error::Kafka {
         doing: "producing".to_owned(),
         source,

@@ -13,18 +13,19 @@ use std::{
 use foldline_events::{Partition, Position};
 use futures_util::FutureExt;
 use rdkafka::{
-    ClientContext, Offset,
+    ClientContext, Message, Offset,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer},
     error::KafkaError,
     message::BorrowedMessage,
     topic_partition_list::TopicPartitionList,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{DELIVERY_EVENTS_MAX, Delivery, Mark, Slice, Start};
 use crate::{
     Error, Log,
-    kafka::{Incoming, KafkaOptions, topic_of},
+    kafka::{Incoming, KafkaOptions, TOPIC_UNKNOWN_MS_MAX, topic_of},
+    known_bug,
 };
 
 /// How long a seek may take; it is retried by the next assignment and otherwise only costs reading more.
@@ -32,6 +33,8 @@ const SEEK_TIMEOUT_MS: u64 = 1_000;
 /// How often a seek is tried while the consumer is still getting ready to fetch.
 const SEEK_TRIES_MAX: u32 = 20;
 const SEEK_PAUSE_MS: u64 = 50;
+/// After how long without a record the last one of every partition is read again; see [`KafkaFeed::look_again`].
+const LOOK_AGAIN_MS: u64 = 20_000;
 /// How long to wait after Kafka complained.
 const TROUBLE_PAUSE_MS: u64 = 200;
 
@@ -52,6 +55,10 @@ pub struct KafkaFeed {
     reported: BTreeMap<Partition, u64>,
     /// How far each started partition has been delivered.
     reached: BTreeMap<Partition, Position>,
+    /// The offset that each started partition would read next.
+    next: BTreeMap<Partition, i64>,
+    /// When a record came last, or the last ones were looked at again.
+    heard_at: Instant,
     /// Records taken from Kafka and not delivered yet; at most one delivery's worth.
     taken: VecDeque<Incoming>,
     /// What Kafka complained of last, until a record comes.
@@ -76,6 +83,7 @@ impl KafkaFeed {
             .set("allow.auto.create.topics", "false")
             .set("session.timeout.ms", "10000")
             .set("topic.metadata.refresh.interval.ms", "2000")
+            .set("topic.metadata.propagation.max.ms", TOPIC_UNKNOWN_MS_MAX)
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "100")
             // Bounds what librdkafka fetches ahead of us, in KiB for all partitions.
@@ -91,6 +99,8 @@ impl KafkaFeed {
             consumer,
             reported: BTreeMap::new(),
             reached: BTreeMap::new(),
+            next: BTreeMap::new(),
+            heard_at: Instant::now(),
             taken: VecDeque::new(),
             trouble: None,
         })
@@ -116,9 +126,11 @@ impl KafkaFeed {
         self.log.verify(&marks).await?;
         for start in starts {
             self.reached.insert(start.partition, start.after.position);
+            self.next
+                .insert(start.partition, start.offset.unwrap_or_default());
             self.taken
                 .retain(|record| record.partition != start.partition);
-            self.seek(start).await;
+            self.seek(start.partition, start.offset).await;
         }
         Ok(())
     }
@@ -136,6 +148,7 @@ impl KafkaFeed {
             for partition in &lost {
                 self.reported.remove(partition);
                 self.reached.remove(partition);
+                self.next.remove(partition);
             }
             self.taken
                 .retain(|record| !lost.contains(&record.partition));
@@ -153,15 +166,25 @@ impl KafkaFeed {
     /// Waits for one record or a change of assignment, then takes whatever else is there.
     async fn take(&mut self) -> Result<(), Error> {
         let changed = self.consumer.context().changed();
+        let silent_at = self.heard_at + Duration::from_millis(LOOK_AGAIN_MS);
         let first = tokio::select! {
             () = changed.notified() => return Ok(()),
             first = self.consumer.recv() => first,
+            () = tokio::time::sleep_until(silent_at) => {
+                self.look_again().await;
+                return Ok(());
+            }
         };
+        self.heard_at = Instant::now();
         let mut next = Some(first);
         while let Some(message) = next.take() {
             match message {
                 Ok(message) => {
                     self.trouble = None;
+                    if let Ok(partition) = Partition::try_from(message.partition()) {
+                        let next = self.next.entry(partition);
+                        next.and_modify(|next| *next = message.offset() + 1);
+                    }
                     self.taken.extend(ours(&message));
                 }
                 Err(error) => {
@@ -175,6 +198,15 @@ impl KafkaFeed {
             }
         }
         Ok(())
+    }
+
+    /// In a topic that was deleted and made again under us, the offset that we wait for may be just the end of the new
+    /// one: nothing would come, while the records before it say what we lack. So the last one is read again.
+    async fn look_again(&mut self) {
+        for (partition, next) in self.next.clone() {
+            self.seek(partition, Some(next)).await;
+        }
+        self.heard_at = Instant::now();
     }
 
     /// librdkafka goes on by itself; what it says here is a broker away or a topic not made yet. Once is enough.
@@ -257,23 +289,44 @@ impl KafkaFeed {
             );
             return false;
         }
-        self.reached
-            .get(&record.partition)
-            .is_some_and(|reached| record.through.position > *reached)
+        let is_new = |reached: &Position| {
+            record.through.position > *reached
+                || known_bug::is_on(known_bug::NO_DEDUPE, &self.topic)
+        };
+        self.reached.get(&record.partition).is_some_and(is_new)
+    }
+
+    /// Where to read on: at the last record that was had, not after it. It is dropped as a repetition; but in a topic
+    /// that was made again it is another one, and shows what the consumer lacks even when nothing comes after it.
+    fn offset(&self, partition: Partition, next: Option<i64>) -> Offset {
+        let Some(next) = next else {
+            return Offset::Beginning;
+        };
+        let timeout = Duration::from_millis(SEEK_TIMEOUT_MS);
+        let bounds = || {
+            self.consumer
+                .fetch_watermarks(&self.topic, i32::from(partition), timeout)
+        };
+        match tokio::task::block_in_place(bounds) {
+            Ok((low, high)) if next <= low || next > high => Offset::Beginning,
+            Ok(_) | Err(_) => Offset::Offset((next - 1).max(0)),
+        }
     }
 
     /// Reads on where the consumer's checkpoint says. Failing costs repetitions, which are dropped.
-    async fn seek(&self, start: &Start) {
-        let offset = start.offset.map_or(Offset::Beginning, Offset::Offset);
+    async fn seek(&self, partition: Partition, next: Option<i64>) {
+        let offset = self.offset(partition, next);
         let timeout = Duration::from_millis(SEEK_TIMEOUT_MS);
         for tried in 1..=SEEK_TRIES_MAX {
-            let partition = i32::from(start.partition);
-            let seek = || self.consumer.seek(&self.topic, partition, offset, timeout);
+            let seek = || {
+                let partition = i32::from(partition);
+                self.consumer.seek(&self.topic, partition, offset, timeout)
+            };
             // librdkafka answers from a thread of its own; until then this one is not free for other tasks.
             match tokio::task::block_in_place(seek) {
                 Ok(()) => return,
                 Err(error) if tried == SEEK_TRIES_MAX => {
-                    tracing::warn!(%error, partition = start.partition, "reading on from elsewhere than the checkpoint");
+                    tracing::warn!(%error, partition, "reading on from elsewhere than the checkpoint");
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(SEEK_PAUSE_MS)).await,
             }

@@ -22,9 +22,9 @@ use uuid::Uuid;
 use crate::store::{appended, database, one, open, owner};
 
 /// Generous: recovery on a loaded machine, not speed.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
-fn kafka() -> KafkaOptions {
+pub fn kafka() -> KafkaOptions {
     KafkaOptions {
         brokers: std::env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS is set; run `make test`"),
         properties: BTreeMap::new(),
@@ -32,7 +32,7 @@ fn kafka() -> KafkaOptions {
 }
 
 /// A database whose cell, and so whose topic, nobody else uses.
-async fn cell() -> TestDatabase {
+pub async fn cell() -> TestDatabase {
     let database = database().await;
     let name = format!("t-{}", &Uuid::new_v4().simple().to_string()[..16]);
     sqlx::query("update log.cell set name = $1, epoch = gen_random_uuid()")
@@ -43,14 +43,14 @@ async fn cell() -> TestDatabase {
     database
 }
 
-struct Relay {
+pub struct Relay {
     status: watch::Receiver<RelayStatus>,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), Error>>,
+    pub task: JoinHandle<Result<(), Error>>,
 }
 
 impl Relay {
-    async fn start(database: &TestDatabase) -> Self {
+    pub async fn start(database: &TestDatabase) -> Self {
         let log = open(database, Service::Relay).await;
         let (sender, status) = watch::channel(RelayStatus::default());
         let stop = CancellationToken::new();
@@ -58,7 +58,7 @@ impl Relay {
         Self { status, stop, task }
     }
 
-    async fn reaches(&mut self, position: i64) {
+    pub async fn reaches(&mut self, position: i64) {
         let reached = self.status.wait_for(|status| status.mark >= position);
         tokio::time::timeout(PATIENCE, reached)
             .await
@@ -66,13 +66,13 @@ impl Relay {
             .unwrap();
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
     }
 }
 
-async fn feed(database: &TestDatabase) -> Feed {
+pub async fn feed(database: &TestDatabase) -> Feed {
     let log = open(database, Service::Projector).await;
     let options = KafkaFeedOptions {
         kafka: kafka(),
@@ -82,7 +82,7 @@ async fn feed(database: &TestDatabase) -> Feed {
 }
 
 /// Folds from the start until every partition has reached `through`; returns the positions per partition.
-async fn fold(feed: &mut Feed, through: i64) -> BTreeMap<i16, Vec<i64>> {
+pub async fn fold(feed: &mut Feed, through: i64) -> BTreeMap<i16, Vec<i64>> {
     let mut reached: BTreeMap<i16, i64> = (0..32).map(|partition| (partition, 0)).collect();
     let mut folded: BTreeMap<i16, Vec<i64>> = BTreeMap::new();
     let folding = async {
@@ -118,7 +118,20 @@ async fn fold(feed: &mut Feed, through: i64) -> BTreeMap<i16, Vec<i64>> {
     folded
 }
 
-async fn by_partition(log: &Log) -> BTreeMap<i16, Vec<i64>> {
+/// As if a second relay started from the beginning while the first was still at work.
+pub async fn resend(database: &TestDatabase) {
+    sqlx::raw_sql(
+        "update log.relay
+         set mark = 0,
+             event_id = '00000000-0000-0000-0000-000000000000',
+             heads = array_fill(0::bigint, array[32])",
+    )
+    .execute(&mut owner(database).await)
+    .await
+    .unwrap();
+}
+
+pub async fn by_partition(log: &Log) -> BTreeMap<i16, Vec<i64>> {
     let mut all: BTreeMap<i16, Vec<i64>> = BTreeMap::new();
     for event in log.read(0, 10_000).await.unwrap() {
         all.entry(event.partition).or_default().push(event.position);
@@ -126,7 +139,7 @@ async fn by_partition(log: &Log) -> BTreeMap<i16, Vec<i64>> {
     all
 }
 
-async fn fill(log: &Log, events: usize) -> i64 {
+pub async fn fill(log: &Log, events: usize) -> i64 {
     let mut last = 0;
     for n in 0..events {
         last = appended(log.append(one(&format!("task-{}", n % 13))).await.unwrap())
@@ -136,7 +149,7 @@ async fn fill(log: &Log, events: usize) -> i64 {
     last
 }
 
-fn admin() -> AdminClient<DefaultClientContext> {
+pub fn admin() -> AdminClient<DefaultClientContext> {
     ClientConfig::new()
         .set("bootstrap.servers", kafka().brokers)
         .create()
@@ -242,11 +255,7 @@ async fn records_sent_twice_by_two_relays_are_delivered_once() {
     let mut relay = Relay::start(&database).await;
     relay.reaches(last).await;
     relay.stop().await;
-    // As if a second relay had started from the beginning while the first was still at work.
-    sqlx::raw_sql("update log.relay set mark = 0, event_id = '00000000-0000-0000-0000-000000000000', heads = array_fill(0::bigint, array[32])")
-        .execute(&mut owner(&database).await)
-        .await
-        .unwrap();
+    resend(&database).await;
     let mut relay = Relay::start(&database).await;
     relay.reaches(last).await;
     let mut feed = feed(&database).await;

@@ -6,13 +6,17 @@
 )]
 
 mod append;
+mod deleted_topic;
 mod guards;
 mod histories;
 mod idempotency;
 mod kafka;
+mod known_bugs;
 mod offline;
 mod reading;
 mod rights;
+mod segments;
 mod selecting;
 mod store;
 mod tailing;
+mod topic;

@@ -21,6 +21,24 @@ async fn as_role(
         .map_err(|error| error.to_string())
 }
 
+/// Statements that call a function of the log with nothing but nulls; rights and isolation are looked at before those.
+async fn calls(owner: &mut PgConnection, functions: &[&str]) -> Vec<String> {
+    let calls: Vec<String> = sqlx::query_scalar(
+        "select format('select log.%I(%s)', p.proname, string_agg('null::' || format_type(a.type, null), ', '))
+         from pg_proc p
+         cross join unnest(p.proargtypes) as a (type)
+         where p.pronamespace = 'log'::regnamespace
+           and p.proname = any ($1)
+         group by p.oid, p.proname",
+    )
+    .bind(functions)
+    .fetch_all(owner)
+    .await
+    .unwrap();
+    assert_eq!(calls.len(), functions.len());
+    calls
+}
+
 #[tokio::test]
 async fn no_service_can_change_or_remove_what_was_recorded() {
     let database = database().await;
@@ -33,7 +51,9 @@ async fn no_service_can_change_or_remove_what_was_recorded() {
         "foldline_projector",
         "foldline_query",
     ] {
-        for table in ["events", "events_0", "tags", "streams", "commands"] {
+        for table in [
+            "events", "events_0", "tags", "streams", "commands", "batches",
+        ] {
             for statement in [
                 format!("update log.{table} set tenant = 'other'"),
                 format!("delete from log.{table}"),
@@ -51,13 +71,51 @@ async fn no_service_can_change_or_remove_what_was_recorded() {
 }
 
 #[tokio::test]
+async fn of_all_tables_of_the_log_a_service_may_write_only_the_relay_s_mark() {
+    let database = database().await;
+    let log = open(&database, foldline_log::Service::Command).await;
+    // So many that segments were made by an append, too.
+    for n in 0..60 {
+        appended(log.append(one(&format!("task-{n}"))).await.unwrap());
+    }
+    let may: Vec<(String, String, String)> = sqlx::query_as(
+        "select r.rolname::text, c.relname::text, p.privilege
+         from pg_class c
+         join pg_namespace n on n.oid = c.relnamespace
+         cross join pg_roles r
+         cross join unnest(array['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'])
+             as p (privilege)
+         where n.nspname = 'log'
+           and c.relkind in ('r', 'p', 'v', 'm', 'f')
+           and r.rolname in ('foldline_command', 'foldline_relay', 'foldline_projector', 'foldline_query')
+           and (has_table_privilege(r.oid, c.oid, p.privilege)
+                or p.privilege in ('INSERT', 'UPDATE', 'REFERENCES')
+                    and has_any_column_privilege(r.oid, c.oid, p.privilege))
+         order by 1, 2, 3",
+    )
+    .fetch_all(&mut owner(&database).await)
+    .await
+    .unwrap();
+    let mark = |privilege: &str| {
+        let texts = ["foldline_relay", "relay", privilege];
+        let [role, table, privilege] = texts.map(str::to_owned);
+        (role, table, privilege)
+    };
+    assert_eq!(may, [mark("INSERT"), mark("UPDATE")]);
+}
+
+#[tokio::test]
 async fn only_the_command_service_may_append() {
     let database = database().await;
     let mut owner = owner(&database).await;
-    for role in ["foldline_relay", "foldline_projector", "foldline_query"] {
-        let call = "select log.append('{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}')";
-        let refused = as_role(&mut owner, role, call).await.unwrap_err();
-        assert!(refused.contains("permission denied"), "{role}: {refused}");
+    for call in calls(&mut owner, &["append", "append_one"]).await {
+        for role in ["foldline_relay", "foldline_projector", "foldline_query"] {
+            let refused = as_role(&mut owner, role, &call).await.unwrap_err();
+            assert!(
+                refused.contains("permission denied"),
+                "{role}: {call}: {refused}"
+            );
+        }
     }
 }
 
@@ -71,9 +129,13 @@ async fn no_service_may_say_when_something_was_recorded() {
         "foldline_projector",
         "foldline_query",
     ] {
-        let call = "select log.append_offline(0,'{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}')";
-        let refused = as_role(&mut owner, role, call).await.unwrap_err();
-        assert!(refused.contains("permission denied"), "{role}: {refused}");
+        for call in calls(&mut owner, &["append_offline", "refusals"]).await {
+            let refused = as_role(&mut owner, role, &call).await.unwrap_err();
+            assert!(
+                refused.contains("permission denied"),
+                "{role}: {call}: {refused}"
+            );
+        }
     }
 }
 
@@ -81,14 +143,18 @@ async fn no_service_may_say_when_something_was_recorded() {
 async fn appending_in_a_stricter_isolation_is_refused() {
     let database = database().await;
     let mut owner = owner(&database).await;
-    let call = "begin isolation level repeatable read;
-        select log.append('{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}')";
-    let refused = sqlx::raw_sql(call)
-        .execute(&mut owner)
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(refused.contains("needs read committed"), "{refused}");
+    for call in calls(&mut owner, &["append", "append_one", "append_offline"]).await {
+        let mut transaction = owner
+            .begin_with("begin isolation level repeatable read")
+            .await
+            .unwrap();
+        let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(call))
+            .execute(&mut *transaction)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("needs read committed"), "{refused}");
+    }
 }
 
 #[tokio::test]

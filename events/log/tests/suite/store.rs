@@ -26,7 +26,7 @@ pub async fn database_with_large_segments() -> TestDatabase {
     database
 }
 
-async fn migrate(url: String, segment_positions: i64) {
+pub async fn migrate(url: String, segment_positions: i64) {
     let mut owner = PgConnection::connect(&url).await.unwrap();
     foldline_schema::migrate_log(&mut owner, "test", segment_positions)
         .await

@@ -1,0 +1,51 @@
+//! `foldline log`: what an operator does with a log itself.
+
+mod topic;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Subcommand;
+use foldline_log::NewEpoch;
+use sqlx::{Connection, PgConnection};
+
+use crate::config::{NewEpochArgs, VerifyTopicArgs};
+
+#[derive(Subcommand)]
+pub enum LogTask {
+    /// Compare the topic with the log; exit code 0: the same, 1: something differs, 2: not checked.
+    VerifyTopic(VerifyTopicArgs),
+    /// Give a log that was restored or rewound a new epoch, so that nobody takes it for what it was. Stop all roles first.
+    NewEpoch(NewEpochArgs),
+}
+
+pub async fn run(task: LogTask) -> ExitCode {
+    match task {
+        LogTask::VerifyTopic(args) => topic::run(args).await,
+        LogTask::NewEpoch(args) => match new_epoch(&args).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("foldline: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+async fn new_epoch(args: &NewEpochArgs) -> anyhow::Result<()> {
+    let database = args.read()?;
+    let mut owner = PgConnection::connect_with(&database.direct)
+        .await
+        .context("cannot connect to the log's database")?;
+    let NewEpoch { before, now, head } = foldline_log::new_epoch(&mut owner).await?;
+    owner.close().await.context("cannot close the connection")?;
+    println!("the log, which ends at position {head}, was {before} and is {now} now");
+    println!(
+        "- cursors given out before are refused, and consumers pass older records of the topic over"
+    );
+    println!("- the relay carries all of the log to the topic again");
+    println!(
+        "- views that were folded before belong to the old log: give projectors an empty view database"
+    );
+    Ok(())
+}
