@@ -7,6 +7,7 @@
 mod columns;
 mod compose;
 mod lone;
+mod places;
 mod writer;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use foldline_events::Tenant;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -24,6 +26,7 @@ use crate::{
 };
 
 use compose::compose;
+pub(crate) use places::{Places, QUEUE_APPENDS_MAX};
 pub(crate) use writer::{Identity, Writer};
 
 /// How many appends are looked at for one batch, so that composing stays cheap under a flood on one stream.
@@ -48,6 +51,10 @@ impl Request {
     pub(crate) fn new(append: Append) -> (Self, oneshot::Receiver<Result<Verdict, Error>>) {
         let (answer, receiver) = oneshot::channel();
         (Self { append, answer }, receiver)
+    }
+
+    pub(crate) fn into_tenant(self) -> Tenant {
+        self.append.tenant
     }
 }
 

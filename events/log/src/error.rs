@@ -1,6 +1,6 @@
 //! Everything of the log that can go wrong on our side. A [`crate::Verdict`] is not an error.
 
-use foldline_events::{DecodeError, Position};
+use foldline_events::{DecodeError, Position, Tenant};
 use uuid::Uuid;
 
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +25,10 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
-    #[error("{queue_appends_max} appends are waiting already; try again in a moment")]
-    Overloaded { queue_appends_max: usize },
+    #[error(
+        "too many appends of tenant {tenant} are waiting already, beside those of others; try again in a moment"
+    )]
+    Overloaded { tenant: Tenant },
     #[error("the append was refused by the database and not recorded")]
     Refused(#[source] sqlx::Error),
     #[error("the append is malformed and was not recorded: {0}")]

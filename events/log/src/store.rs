@@ -13,12 +13,9 @@ use uuid::Uuid;
 
 use crate::{
     Append, Error, Receipt, Verdict, Wake,
-    batcher::{self, Identity, Request, Writer},
+    batcher::{self, Identity, Places, QUEUE_APPENDS_MAX, Request, Writer},
     wake,
 };
-
-/// How many appends may wait for the batcher; one more is refused, so that load is felt by the sender, not by memory.
-pub const QUEUE_APPENDS_MAX: usize = 4_096;
 
 /// How long one statement on the log may take. Far above anything normal; it frees a connection from a dead server.
 const STATEMENT_TIMEOUT: &str = "30s";
@@ -68,6 +65,7 @@ pub(crate) struct Inner {
     cell: String,
     epoch: Uuid,
     appends: Option<mpsc::Sender<Request>>,
+    places: Places,
     moved: watch::Receiver<u64>,
     _listening: DropGuard,
 }
@@ -111,6 +109,7 @@ impl Log {
             cell,
             epoch: identity.epoch,
             appends,
+            places: Places::default(),
             moved,
             _listening: closed.drop_guard(),
         };
@@ -143,6 +142,7 @@ impl Log {
             cell: self.inner.cell.clone(),
             epoch: self.inner.epoch,
             appends: None,
+            places: Places::default(),
             moved: writer.inner.moved.clone(),
             _listening: CancellationToken::new().drop_guard(),
         };
@@ -154,7 +154,7 @@ impl Log {
     /// Appends, together with whatever else is waiting. See [`Append`] and [`Verdict`] for what goes in and out.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when too many appends wait already; [`Error::Unavailable`] when the database could not be
+    /// [`Error::Overloaded`] when the tenant has its share of the appends that may wait; [`Error::Unavailable`] when the database could not be
     /// reached for long enough (the append may or may not be stored: the same command id tells); [`Error::Refused`] and
     /// [`Error::Malformed`] for an append that can never go through.
     pub async fn append(&self, append: Append) -> Result<Verdict, Error> {
@@ -162,10 +162,19 @@ impl Log {
         let sender = self.inner.appends.as_ref().ok_or_else(|| {
             Error::Malformed("this handle was opened to read, not to append".to_owned())
         })?;
+        let overloaded = || Error::Overloaded {
+            tenant: append.tenant.clone(),
+        };
+        let _place = self
+            .inner
+            .places
+            .take(&append.tenant)
+            .ok_or_else(overloaded)?;
         let (request, answer) = Request::new(append);
         sender.try_send(request).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::Overloaded {
-                queue_appends_max: QUEUE_APPENDS_MAX,
+            // Only behind appends whose senders did not wait for the answer.
+            mpsc::error::TrySendError::Full(request) => Error::Overloaded {
+                tenant: request.into_tenant(),
             },
             mpsc::error::TrySendError::Closed(_) => Error::Closed,
         })?;

@@ -1,28 +1,39 @@
 //! Which of the waiting appends share the next batch.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
+use foldline_events::Tenant;
 use uuid::Uuid;
 
 use super::Request;
-use crate::Append;
+use crate::{Append, NewEvent};
 
 /// How many appends share a batch at most.
 const BATCH_APPENDS_MAX: usize = 1_000;
+/// How many events share a batch at most; one append may fill it alone.
+const BATCH_EVENTS_MAX: usize = crate::EVENTS_PER_APPEND_MAX;
 /// How many bytes of payload share a batch at most; one append may exceed it alone.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Takes the next batch from those waiting, in their order, leaving behind each append that touches an earlier one,
 /// whether that one is in the batch or was left behind itself.
+///
+/// Where more wait than a batch holds, tenants take turns: one that floods makes others wait for a batch, not for all of its
+/// appends.
 pub(super) fn compose(waiting: &mut VecDeque<Request>) -> Vec<Request> {
+    if waiting.len() > BATCH_APPENDS_MAX {
+        take_turns(waiting);
+    }
     let mut touched = Touched::default();
     let mut batch = Vec::new();
     let mut left = VecDeque::new();
-    let mut bytes = 0;
+    let (mut bytes, mut events) = (0, 0);
     while let Some(request) = waiting.pop_front() {
         let size = payload_bytes(&request.append);
+        let more = events_of(&request.append).count();
         let full = batch.len() >= BATCH_APPENDS_MAX
-            || (bytes + size > BATCH_BYTES_MAX && !batch.is_empty());
+            || (bytes + size > BATCH_BYTES_MAX && !batch.is_empty())
+            || (events + more > BATCH_EVENTS_MAX && !batch.is_empty());
         if full {
             left.push_back(request);
             break;
@@ -31,6 +42,7 @@ pub(super) fn compose(waiting: &mut VecDeque<Request>) -> Vec<Request> {
         touched.add(&request.append);
         if apart {
             bytes += size;
+            events += more;
             batch.push(request);
         } else {
             left.push_back(request);
@@ -41,8 +53,26 @@ pub(super) fn compose(waiting: &mut VecDeque<Request>) -> Vec<Request> {
     batch
 }
 
+/// Puts the first append of each tenant first, then the second of each, and so on. Those of one tenant stay in their order,
+/// and those of different tenants never touch each other.
+fn take_turns(waiting: &mut VecDeque<Request>) {
+    let mut of_tenant: HashMap<Tenant, usize> = HashMap::new();
+    let mut turns: Vec<(usize, Request)> = Vec::with_capacity(waiting.len());
+    for request in waiting.drain(..) {
+        let turn = of_tenant.entry(request.append.tenant.clone()).or_default();
+        *turn += 1;
+        turns.push((*turn, request));
+    }
+    turns.sort_by_key(|(turn, _)| *turn);
+    waiting.extend(turns.into_iter().map(|(_, request)| request));
+}
+
+fn events_of(append: &Append) -> impl Iterator<Item = &NewEvent> {
+    append.writes.iter().flat_map(|write| &write.events)
+}
+
 fn payload_bytes(append: &Append) -> usize {
-    let events = append.writes.iter().flat_map(|write| &write.events);
+    let events = events_of(append);
     events.map(|event| event.encoded.payload.len()).sum()
 }
 
@@ -93,11 +123,11 @@ fn command_key(command_id: Uuid) -> String {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use foldline_events::{Encoded, Tenant};
+    use foldline_events::Encoded;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Expected, Guard, NewEvent, Write};
+    use crate::{Expected, Guard, Write};
 
     /// An append by small numbers, so that they often meet.
     fn append(stream: u8, command: u8, tag: Option<u8>, guard: Option<u8>) -> Append {
@@ -145,6 +175,56 @@ mod tests {
         stream(earlier) == stream(later)
             || earlier.command_id == later.command_id
             || later.guards.iter().any(|guard| tags.contains(&guard.tag))
+    }
+
+    #[test]
+    fn a_flood_of_one_tenant_makes_another_wait_for_one_batch_only() {
+        let of_tenant = |tenant: &str, n: usize| Append {
+            tenant: Tenant::parse(tenant).unwrap(),
+            command_id: Uuid::from_u128(n as u128),
+            writes: vec![Write {
+                stream: n.to_string(),
+                ..append(0, 0, None, None).writes.remove(0)
+            }],
+            ..append(0, 0, None, None)
+        };
+        let flood = (0..3 * BATCH_APPENDS_MAX).map(|n| of_tenant("acme", n));
+        let mut waiting: VecDeque<Request> = flood
+            .chain([of_tenant("umbrella", 0), of_tenant("umbrella", 1)])
+            .map(|append| Request::new(append).0)
+            .collect();
+        let batch = compose(&mut waiting);
+        assert_eq!(batch.len(), BATCH_APPENDS_MAX);
+        let of_other = batch
+            .iter()
+            .filter(|request| request.append.tenant.as_str() == "umbrella");
+        assert_eq!(of_other.count(), 2);
+        let of_flood: Vec<u128> = batch
+            .iter()
+            .filter(|request| request.append.tenant.as_str() == "acme")
+            .map(|request| request.append.command_id.as_u128())
+            .collect();
+        assert!(of_flood.is_sorted(), "a tenant's appends changed places");
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_events_and_one_append_may_fill_it_alone() {
+        let with_events = |n: u8, events: usize| {
+            let mut append = append(n, n, None, None);
+            let event = append.writes[0].events.remove(0);
+            append.writes[0].events = vec![event; events];
+            Request::new(append).0
+        };
+        let sizes = [BATCH_EVENTS_MAX, 1, BATCH_EVENTS_MAX - 1, 1];
+        let mut waiting: VecDeque<Request> = (0..)
+            .zip(sizes)
+            .map(|(n, size)| with_events(n, size))
+            .collect();
+        let mut batches = Vec::new();
+        while !waiting.is_empty() {
+            batches.push(compose(&mut waiting).len());
+        }
+        assert_eq!(batches, [1, 2, 1]);
     }
 
     proptest! {

@@ -7,6 +7,7 @@
 
 mod append;
 mod deleted_topic;
+mod fairness;
 mod guards;
 mod histories;
 mod idempotency;
