@@ -75,7 +75,8 @@ async fn what_is_killed_lags_and_catches_up_when_it_is_started_again() {
     let views = said["views"].as_array().unwrap();
     for view in views {
         assert_eq!(view["completedPrefix"], "5", "{view}");
-        assert!(view["lagSeconds"].as_f64().unwrap() > 1.0, "{view}");
+        // More than one, and rounded when it is said.
+        assert!(view["lagSeconds"].as_f64().unwrap() >= 1.0, "{view}");
     }
     assert_eq!(said["lagging"].as_array().unwrap().len(), 4);
     let patient = status(&url, &url, &["--lag-max", "1000"]).await;
