@@ -87,11 +87,13 @@ fn rejected(rejection: &Rejection, detail: String) -> Problem {
 fn failed(error: &foldline_log::Error) -> Problem {
     use foldline_log::Error;
     match error {
+        Error::Overloaded { .. } => Problem::unavailable(
+            "too many commands of this tenant are waiting already, so this one was not recorded",
+        ),
         Error::Connect(_)
         | Error::NotMigrated(_)
         | Error::Read(_)
         | Error::Unavailable { .. }
-        | Error::Overloaded { .. }
         | Error::Closed => {
             warn!(error = chain(error), "the log cannot be used");
             Problem::unavailable(

@@ -162,8 +162,11 @@ impl Log {
         let sender = self.inner.appends.as_ref().ok_or_else(|| {
             Error::Malformed("this handle was opened to read, not to append".to_owned())
         })?;
-        let overloaded = || Error::Overloaded {
-            tenant: append.tenant.clone(),
+        let overloaded = || {
+            metrics::counter!("foldline_log_appends_turned_away_total").increment(1);
+            Error::Overloaded {
+                tenant: append.tenant.clone(),
+            }
         };
         let _place = self
             .inner

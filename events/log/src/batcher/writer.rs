@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use uuid::Uuid;
 
-use super::{columns::Columns, lone::Lone};
+use super::{columns::Columns, is_transient, lone::Lone};
 use crate::{Append, Verdict};
 
 /// How long the database may take to accept a connection, and to answer a batch. The second is above what it gives a
@@ -55,8 +55,8 @@ impl Writer {
         };
         let executing = execute(&mut connection, self.log, appends);
         let answer = within(ANSWER_TIMEOUT_MS, executing).await;
-        // A statement that failed has not harmed its connection.
-        if matches!(answer, Ok(_) | Err(sqlx::Error::Database(_))) {
+        // A statement that was refused has not harmed its connection.
+        if !answer.as_ref().is_err_and(is_transient) {
             self.connection = Some(connection);
         }
         fail::fail_point!("log_after_append", |_| std::process::abort());
