@@ -28,6 +28,14 @@ append() {
     with_postgres "$target/release/foldline-bench" append --peers "$target/peers/release/foldline-peers"
 }
 
+bulk() {
+    with_postgres "$target/release/foldline-bench" bulk
+}
+
+read_back() {
+    with_postgres "$target/release/foldline-bench" read
+}
+
 relay() {
     deploy/kafka/fetch.sh
     "$target/release/foldline-servers" --postgres 18 --kafka -- "$target/release/foldline-bench" relay
@@ -37,14 +45,20 @@ case "${1:-}" in
     all)
         build
         append
+        bulk
+        read_back
         relay
         ;;
-    append | relay)
+    append | bulk | relay)
         build
         "$1"
         ;;
+    read)
+        build
+        read_back
+        ;;
     *)
-        echo "error: usage: bench.sh all|append|relay" >&2
+        echo "error: usage: bench.sh all|append|bulk|read|relay" >&2
         exit 1
         ;;
 esac

@@ -1,14 +1,19 @@
 //! Databases on the server that `TEST_POSTGRES_URL` names: one for each measurement, dropped after it.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Instant};
 
 use anyhow::Context;
-use foldline_log::{Log, LogOptions, Service};
+use foldline_log::{Log, LogOptions, Offline, OfflineAppend, Service};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 use uuid::Uuid;
 
+use crate::sample;
+
 /// As many as the command service opens (`COMMAND_CONNECTIONS_MAX` in `src/roles.rs`).
 const CONNECTIONS: u32 = 8;
+
+/// How many appends an import hands over at a time.
+const IMPORT_APPENDS: usize = 1_000;
 
 pub struct Database {
     server: String,
@@ -45,6 +50,37 @@ impl Database {
             .rsplit_once('/')
             .map_or("", |(server, _)| server);
         format!("{server}/{}", self.name)
+    }
+
+    /// Imports so many events past the batcher, each on a stream of its own, as [`sample::append`] makes them. Returns the head.
+    pub async fn fill(&self, events: usize) -> anyhow::Result<i64> {
+        let began = Instant::now();
+        let mut offline = Offline::connect(&PgConnectOptions::from_str(&self.url())?).await?;
+        let mut import = offline.begin().await?;
+        let mut left = events;
+        while left > 0 {
+            let appends: Vec<OfflineAppend> = (0..left.min(IMPORT_APPENDS))
+                .map(|_| {
+                    let append = sample::append();
+                    let recorded_at = append.writes[0].events[0].occurred_at;
+                    OfflineAppend {
+                        append,
+                        recorded_at,
+                    }
+                })
+                .collect();
+            left -= appends.len();
+            import.append(&appends).await?;
+        }
+        let head = import.commit().await?;
+        let mut owner = PgConnection::connect(&self.url()).await?;
+        for statement in ["vacuum analyze log.events", "checkpoint"] {
+            sqlx::raw_sql(statement).execute(&mut owner).await?;
+        }
+        owner.close().await?;
+        let seconds = began.elapsed().as_secs_f64();
+        eprintln!("a backlog of {head} events, made in {seconds:.0} s");
+        Ok(head)
     }
 
     /// Gone, and what it wrote is out of the way of the next measurement.

@@ -5,10 +5,13 @@
 //! this. Read [`append`] next; [`report`] says what comes out.
 
 mod append;
+mod bulk;
 mod database;
 mod load;
+mod read;
 mod relay;
 mod report;
+mod sample;
 
 use clap::{Parser, Subcommand};
 
@@ -25,6 +28,10 @@ enum Benchmark {
     Append(append::AppendArgs),
     /// One process's part of a load: appends for some seconds, and prints what it took as JSON
     Load(load::LoadArgs),
+    /// 1,000 appends at once, beside COPY into the same tables
+    Bulk(bulk::BulkArgs),
+    /// A stream loaded and the log replayed, beside COPY to standard output
+    Read(read::ReadArgs),
     /// Draining a backlog into Kafka, and following a log that is appended to
     Relay(relay::RelayArgs),
     /// One process that relays until it is killed
@@ -36,6 +43,8 @@ async fn main() -> anyhow::Result<()> {
     match Args::parse().benchmark {
         Benchmark::Append(args) => append::run(args).await,
         Benchmark::Load(args) => load::run(args).await,
+        Benchmark::Bulk(args) => bulk::run(args).await,
+        Benchmark::Read(args) => read::run(args).await,
         Benchmark::Relay(args) => relay::run(args).await,
         Benchmark::Relaying(args) => relay::relaying(args).await,
     }

@@ -16,7 +16,7 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use foldline_log::{
-    KafkaOptions, Log, LogOptions, Offline, OfflineAppend, Service, Verdict,
+    KafkaOptions, Log, LogOptions, Service, Verdict,
     relay::{self, RelayStatus},
 };
 use rdkafka::{
@@ -36,6 +36,7 @@ use crate::{
     database::{self, Database},
     load,
     report::{self, Figure},
+    sample,
 };
 
 /// What DESIGN asks of a backlog, in events a second.
@@ -44,7 +45,6 @@ const TARGET: f64 = 60_000.0;
 const CLIENTS: u32 = 32;
 /// How long the log is loaded to see what it takes.
 const CAPACITY_SECONDS: f64 = 4.0;
-const IMPORT_APPENDS: usize = 1_000;
 const PARTITIONS: i32 = 32;
 /// How long anything may take before the benchmark gives up.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -100,7 +100,7 @@ pub async fn run(args: RelayArgs) -> anyhow::Result<()> {
             .collect();
         let mut came: Vec<Vec<Drained>> = vec![Vec::new(); programs.len()];
         let database = Database::with_log().await?;
-        let head = fill(&database, args.events).await?;
+        let head = database.fill(args.events).await?;
         for run in 1..=args.runs {
             for ((name, program), came) in programs.iter().zip(&mut came) {
                 let drained = drain(&database, program, head).await?;
@@ -153,36 +153,6 @@ async fn rename_cell(database: &Database) -> anyhow::Result<String> {
         .await?;
     owner.close().await?;
     Ok(cell)
-}
-
-async fn fill(database: &Database, events: usize) -> anyhow::Result<i64> {
-    let began = Instant::now();
-    let mut offline = Offline::connect(&PgConnectOptions::from_str(&database.url())?).await?;
-    let mut import = offline.begin().await?;
-    let mut left = events;
-    while left > 0 {
-        let appends: Vec<OfflineAppend> = (0..left.min(IMPORT_APPENDS))
-            .map(|_| {
-                let append = load::append();
-                let recorded_at = append.writes[0].events[0].occurred_at;
-                OfflineAppend {
-                    append,
-                    recorded_at,
-                }
-            })
-            .collect();
-        left -= appends.len();
-        import.append(&appends).await?;
-    }
-    let head = import.commit().await?;
-    let mut owner = PgConnection::connect(&database.url()).await?;
-    for statement in ["vacuum analyze log.events", "checkpoint"] {
-        sqlx::raw_sql(statement).execute(&mut owner).await?;
-    }
-    owner.close().await?;
-    let seconds = began.elapsed().as_secs_f64();
-    eprintln!("a backlog of {head} events, made in {seconds:.0} s");
-    Ok(head)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -357,7 +327,7 @@ async fn paced(
         if Instant::now() >= until {
             return Ok(());
         }
-        let Verdict::Appended(receipt) = log.append(load::append()).await? else {
+        let Verdict::Appended(receipt) = log.append(sample::append()).await? else {
             anyhow::bail!("a new stream was not appended to");
         };
         let position = receipt.cursor.position;

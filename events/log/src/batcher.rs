@@ -6,6 +6,7 @@
 
 mod columns;
 mod compose;
+mod identity;
 mod lone;
 mod places;
 mod writer;
@@ -26,8 +27,9 @@ use crate::{
 };
 
 use compose::compose;
+pub(crate) use identity::Identity;
 pub(crate) use places::{Places, QUEUE_APPENDS_MAX};
-pub(crate) use writer::{Identity, Writer};
+pub(crate) use writer::Writer;
 
 /// How many appends are looked at for one batch, so that composing stays cheap under a flood on one stream.
 const LOOKAHEAD_APPENDS_MAX: usize = 4_096;

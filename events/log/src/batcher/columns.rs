@@ -8,7 +8,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::{TAG_SEPARATOR, writer::Identity};
+use super::{TAG_SEPARATOR, identity::Identity};
 use crate::{Append, Expected, NewEvent, Receipt, Verdict};
 
 /// A batch as the arrays that `log.append` takes, in the order of its parameters.

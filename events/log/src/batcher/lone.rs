@@ -3,7 +3,7 @@
 use foldline_events::{Cursor, Position, partition_of};
 use sqlx::PgConnection;
 
-use super::writer::Identity;
+use super::identity::Identity;
 use crate::{Append, Expected, NewEvent, Receipt, Verdict, Write};
 
 /// One event for one stream whose version is known.

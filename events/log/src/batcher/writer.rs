@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
-use uuid::Uuid;
-
-use super::{columns::Columns, is_transient, lone::Lone};
+use super::{columns::Columns, identity::Identity, is_transient, lone::Lone};
 use crate::{Append, Verdict};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 /// How long the database may take to accept a connection, and to answer a batch. The second is above what it gives a
 /// statement itself, so that a dead network is told from a slow server.
@@ -14,13 +12,6 @@ const CONNECT_TIMEOUT_MS: u64 = 2_000;
 const ANSWER_TIMEOUT_MS: u64 = 12_000;
 /// How long the database gives one batch, waiting for the lock included.
 const STATEMENT_TIMEOUT: &str = "10s";
-
-/// What is not the batch's but the log's.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Identity {
-    pub(crate) epoch: Uuid,
-    pub(crate) segment_positions: i64,
-}
 
 /// Writes batches on a connection of its own: readers cannot take it away, and nobody asks before each batch whether it
 /// still works. It is made when it is needed, and given up after any failure.

@@ -1,0 +1,132 @@
+//! Reading back: a stream of 1,000 events loaded and folded, and the whole log replayed through a fold, beside `COPY … TO
+//! STDOUT` of the same rows.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use foldline_events::{Position, Recorded};
+use foldline_log::Log;
+use futures_util::TryStreamExt;
+use sqlx::{Connection, PgConnection};
+
+use crate::{
+    database::{self, Database},
+    report::{self, Figure},
+    sample,
+};
+
+const STREAM_EVENTS: usize = 1_000;
+const REPLAY_PAGE_EVENTS: usize = 2_000;
+
+#[derive(Args)]
+pub struct ReadArgs {
+    /// How many events are replayed
+    #[arg(long, default_value_t = 1_000_000)]
+    events: usize,
+    /// How long the stream is loaded again and again
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// How often everything is measured
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+}
+
+/// What a fold comes to here: the payload is looked at, and kept in nothing.
+#[derive(Default)]
+struct Folded {
+    events: usize,
+    bytes: usize,
+    last: Position,
+}
+
+impl Folded {
+    fn evolve(&mut self, event: &Recorded) {
+        self.events += 1;
+        self.bytes += event.payload.len();
+        self.last = event.position;
+    }
+}
+
+pub async fn run(args: ReadArgs) -> anyhow::Result<()> {
+    let database = Database::with_log().await?;
+    let head = database.fill(args.events).await?;
+    let log = database::open(&database.url()).await?;
+    let mut of_stream = sample::append();
+    let event = of_stream.writes[0].events.remove(0);
+    of_stream.writes[0].events = (0..STREAM_EVENTS).map(|_| event.clone()).collect();
+    log.append(of_stream.clone()).await?;
+    let stream = &of_stream.writes[0].stream;
+
+    let (mut loaded, mut replayed, mut copied) = (Vec::new(), Vec::new(), Vec::new());
+    for run in 0..args.runs {
+        copied.push(copy(&database, head).await?);
+        replayed.push(replay(&log, head).await?);
+        loaded.push(load_stream(&log, &of_stream.tenant, stream, args.seconds).await?);
+        eprintln!(
+            "run {}: stream {:.0}, replay {:.0}, COPY {:.0} events a second",
+            run + 1,
+            loaded[run],
+            replayed[run],
+            copied[run]
+        );
+    }
+    drop(log);
+    database.drop().await?;
+    let copied = Figure::new("COPY to standard output", "events/s", copied);
+    let mut replayed = Figure::new("the log replayed", "events/s", replayed);
+    replayed.against("COPY", copied.median);
+    let loaded = Figure::new("a stream of 1,000 events", "events/s", loaded);
+    report::publish("read", &[loaded, replayed, copied])
+}
+
+async fn load_stream(
+    log: &Log,
+    tenant: &foldline_events::Tenant,
+    stream: &str,
+    seconds: f64,
+) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    let until = began + Duration::from_secs_f64(seconds);
+    let mut events = 0;
+    while Instant::now() < until {
+        let mut folded = Folded::default();
+        for event in log.read_stream(tenant, stream, 0, STREAM_EVENTS).await? {
+            folded.evolve(&event);
+        }
+        anyhow::ensure!(folded.events == STREAM_EVENTS, "the stream is cut");
+        events += folded.events;
+    }
+    Ok(events as f64 / began.elapsed().as_secs_f64())
+}
+
+async fn replay(log: &Log, head: Position) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    let mut folded = Folded::default();
+    while folded.last < head {
+        let page = log.read(folded.last, REPLAY_PAGE_EVENTS).await?;
+        anyhow::ensure!(!page.is_empty(), "the log ends at {}", folded.last);
+        for event in &page {
+            folded.evolve(event);
+        }
+    }
+    Ok(folded.events as f64 / began.elapsed().as_secs_f64())
+}
+
+async fn copy(database: &Database, head: Position) -> anyhow::Result<f64> {
+    let mut owner = PgConnection::connect(&database.url()).await?;
+    let began = Instant::now();
+    let mut rows = owner
+        .copy_out_raw("copy (select * from log.events) to stdout")
+        .await
+        .context("copying")?;
+    let mut bytes = 0;
+    while let Some(chunk) = rows.try_next().await? {
+        bytes += chunk.len();
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    anyhow::ensure!(bytes > 0, "nothing was copied");
+    drop(rows);
+    owner.close().await?;
+    Ok(head as f64 / seconds)
+}

@@ -1,0 +1,43 @@
+//! The append that every benchmark sends.
+
+use foldline_events::{Encoded, Tenant};
+use foldline_log::{Append, Expected, NewEvent, Write};
+use uuid::Uuid;
+
+/// As the peers have it.
+const PAYLOAD_BYTES: usize = 200;
+
+/// One event on a stream that is new, with two tags: one of its own, and one that every thousandth shares.
+#[expect(clippy::disallowed_methods, reason = "a benchmark is an edge")]
+pub fn append() -> Append {
+    let id = Uuid::now_v7();
+    let stream = format!("thing-{}", id.simple());
+    let event = NewEvent {
+        id,
+        encoded: Encoded {
+            event_type: "bench.Happened",
+            schema_version: 1,
+            payload: format!("{{\"text\":\"{}\"}}", "x".repeat(PAYLOAD_BYTES - 11)),
+            tags: vec![
+                format!("thing:{}", id.simple()),
+                format!("group:{}", id.as_u128() % 1_000),
+            ],
+        },
+        occurred_at: chrono::Utc::now(),
+    };
+    Append {
+        tenant: Tenant::parse("bench").expect("a valid tenant"),
+        command_id: id,
+        input_hmac: vec![7; 32],
+        actor: "bench".to_owned(),
+        correlation_id: id,
+        causation_id: id,
+        trace_context: None,
+        writes: vec![Write {
+            stream,
+            expected: Expected::NoStream,
+            events: vec![event],
+        }],
+        guards: vec![],
+    }
+}
