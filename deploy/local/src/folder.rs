@@ -4,12 +4,17 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::libc::O_NOFOLLOW;
 
 use crate::Error;
 
 const LOCK: &str = "foldline.lock";
+
+/// How often, and after what pauses, a lock that this process itself seems to hold is tried for.
+const LOCK_TRIES_MAX: u32 = 50;
+const LOCK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// A log above this is set aside at the next start; one earlier log is kept.
 const LOG_BYTES_MAX: u64 = 16 << 20;
@@ -69,27 +74,43 @@ fn lock(data: &Path) -> Result<File, Error> {
             .truncate(false),
     )
     .map_err(Error::folder("write", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let read = file.read_to_string(&mut pid);
-            let pid = if read.is_ok() && !pid.is_empty() {
-                pid
-            } else {
-                "of another foldline".to_owned()
-            };
-            return Err(Error::FolderInUse {
-                data: data.to_owned(),
-                pid,
-            });
+    let mut tries = 1;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {
+                let pid = holder(&mut file);
+                // A child that another thread is starting right now has our open files until it becomes another program.
+                if pid != std::process::id().to_string() || tries == LOCK_TRIES_MAX {
+                    return Err(Error::FolderInUse {
+                        data: data.to_owned(),
+                        pid,
+                    });
+                }
+                tries += 1;
+                std::thread::sleep(LOCK_AGAIN_AFTER);
+            }
+            Err(TryLockError::Error(source)) => return Err(Error::folder("lock", path)(source)),
         }
-        Err(TryLockError::Error(source)) => return Err(Error::folder("lock", path)(source)),
     }
-    file.set_len(0)
+    file.rewind()
+        .and_then(|()| file.set_len(0))
         .and_then(|()| write!(file, "{}", std::process::id()))
         .map_err(Error::folder("write", &path))?;
     Ok(file)
+}
+
+/// Whose process it says it is.
+fn holder(file: &mut File) -> String {
+    let mut pid = String::new();
+    let read = file
+        .rewind()
+        .and_then(|()| file.read_to_string(&mut pid).map(drop));
+    if read.is_ok() && !pid.is_empty() {
+        pid
+    } else {
+        "of another foldline".to_owned()
+    }
 }
 
 /// Only its owner may read it, and nobody may have put a link in its place: root writes here too.
