@@ -34,6 +34,9 @@ pub(crate) use writer::Writer;
 /// How many appends are looked at for one batch, so that composing stays cheap under a flood on one stream.
 const LOOKAHEAD_APPENDS_MAX: usize = 4_096;
 
+/// A batch does not wait for more appends once the tasks that were ready have brought none this often.
+const GATHER_IN_VAIN_MAX: usize = 2;
+
 /// A batch whose outcome is unknown is sent again this often; the ledger of command ids makes that harmless.
 const RETRIES_MAX: usize = 8;
 /// No further try begins after this long: whoever waits is told to come back.
@@ -127,6 +130,8 @@ pub(crate) async fn run(
     moved: watch::Sender<u64>,
 ) {
     let mut waiting = VecDeque::new();
+    // Whoever is answered often asks again at once: as many as this time may come next time.
+    let mut expected = 0;
     loop {
         if waiting.is_empty() {
             match requests.recv().await {
@@ -134,17 +139,43 @@ pub(crate) async fn run(
                 None => return,
             }
         }
+        gather(&mut requests, &mut waiting, expected).await;
+        let batch = compose(&mut waiting);
+        expected = batch.len() + waiting.len();
+        metrics::histogram!("foldline_log_batch_appends").record(size_as_f64(batch.len()));
+        if write(&mut writer, batch).await {
+            moved.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+}
+
+/// Takes what has come, and lets as many as are expected come before the batch goes: without it those that were answered
+/// last would just miss it, and half of all callers would wait for the other half, batch after batch. No time is waited:
+/// the tasks that are ready run, and again as long as that brings something.
+async fn gather(
+    requests: &mut mpsc::Receiver<Request>,
+    waiting: &mut VecDeque<Request>,
+    expected: usize,
+) {
+    let expected = expected.min(LOOKAHEAD_APPENDS_MAX);
+    let mut in_vain = 0;
+    loop {
+        let before = waiting.len();
         while waiting.len() < LOOKAHEAD_APPENDS_MAX {
             match requests.try_recv() {
                 Ok(request) => waiting.push_back(request),
                 Err(_) => break,
             }
         }
-        let batch = compose(&mut waiting);
-        metrics::histogram!("foldline_log_batch_appends").record(size_as_f64(batch.len()));
-        if write(&mut writer, batch).await {
-            moved.send_modify(|count| *count = count.wrapping_add(1));
+        in_vain = if waiting.len() == before {
+            in_vain + 1
+        } else {
+            0
+        };
+        if waiting.len() >= expected || in_vain >= GATHER_IN_VAIN_MAX {
+            return;
         }
+        tokio::task::yield_now().await;
     }
 }
 
