@@ -31,6 +31,9 @@ impl<'a> Lone<'a> {
         {
             return None;
         }
+        if append.guards.iter().any(|guard| guard.tags.len() > 1) {
+            return None;
+        }
         let expected = match write.expected {
             Expected::Any | Expected::Exists => return None,
             Expected::NoStream => 0,
@@ -53,7 +56,7 @@ impl<'a> Lone<'a> {
         let (append, encoded) = (self.append, &self.event.encoded);
         let guards = append.guards.iter().flat_map(|guard| {
             let types = guard.event_types.iter();
-            types.map(move |event_type| (guard.tag.as_str(), event_type.as_str(), guard.after))
+            types.map(move |event_type| (guard.tags[0].as_str(), event_type.as_str(), guard.after))
         });
         let (mut guard_tags, mut guard_types, mut guard_after) = (vec![], vec![], vec![]);
         for (tag, event_type, after) in guards {
