@@ -7,7 +7,7 @@ use crate::Error;
 /// How many segments are made ahead of the one that the head is in.
 pub(crate) const SEGMENTS_AHEAD: i32 = 2;
 
-const FUNCTIONS: [&str; 8] = [
+const FUNCTIONS: [&str; 9] = [
     include_str!("../sql/ensure_segments.sql"),
     include_str!("../sql/newest_tagged.sql"),
     include_str!("../sql/refusals.sql"),
@@ -15,6 +15,7 @@ const FUNCTIONS: [&str; 8] = [
     include_str!("../sql/append_one.sql"),
     include_str!("../sql/append_offline.sql"),
     include_str!("../sql/position_at.sql"),
+    include_str!("../sql/read_stream.sql"),
     include_str!("../sql/tagged.sql"),
 ];
 

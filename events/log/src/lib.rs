@@ -171,7 +171,8 @@ pub use kafka::KafkaOptions;
 pub use memory::MemoryLog;
 pub use offline::{Offline, OfflineAppend, OfflineImport};
 pub use select::{
-    PAGE_EVENTS_MAX, Page, Selection, TAGGED_POSITIONS_MAX, TAGS_COMPARED_MAX, WINDOW_POSITIONS_MAX,
+    PAGE_EVENTS_MAX, Page, Selection, TAGGED_POSITIONS_MAX, TAGGED_SEGMENTS_MAX, TAGS_COMPARED_MAX,
+    WINDOW_POSITIONS_MAX,
 };
 pub use store::{Log, LogOptions, Service};
 pub use wake::Wake;

@@ -31,9 +31,6 @@ impl<'a> Lone<'a> {
         {
             return None;
         }
-        if append.guards.iter().any(|guard| guard.tags.len() > 1) {
-            return None;
-        }
         let expected = match write.expected {
             Expected::Any | Expected::Exists => return None,
             Expected::NoStream => 0,
@@ -54,6 +51,8 @@ impl<'a> Lone<'a> {
         log: Identity,
     ) -> Result<Option<Verdict>, sqlx::Error> {
         let (append, encoded) = (self.append, &self.event.encoded);
+        // Of a guard with several tags the first is enough: while no event carries it, none carries them all; and when one
+        // does, the general way looks at the others.
         let guards = append.guards.iter().flat_map(|guard| {
             let types = guard.event_types.iter();
             types.map(move |event_type| (guard.tags[0].as_str(), event_type.as_str(), guard.after))
