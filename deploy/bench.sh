@@ -36,6 +36,10 @@ read_back() {
     with_postgres "$target/release/foldline-bench" read
 }
 
+tags() {
+    with_postgres "$target/release/foldline-bench" tags
+}
+
 relay() {
     deploy/kafka/fetch.sh
     "$target/release/foldline-servers" --postgres 18 --kafka -- "$target/release/foldline-bench" relay
@@ -47,9 +51,10 @@ case "${1:-}" in
         append
         bulk
         read_back
+        tags
         relay
         ;;
-    append | bulk | relay)
+    append | bulk | tags | relay)
         build
         "$1"
         ;;
@@ -58,7 +63,7 @@ case "${1:-}" in
         read_back
         ;;
     *)
-        echo "error: usage: bench.sh all|append|bulk|read|relay" >&2
+        echo "error: usage: bench.sh all|append|bulk|read|tags|relay" >&2
         exit 1
         ;;
 esac

@@ -12,6 +12,7 @@ mod read;
 mod relay;
 mod report;
 mod sample;
+mod tags;
 
 use clap::{Parser, Subcommand};
 
@@ -32,6 +33,8 @@ enum Benchmark {
     Bulk(bulk::BulkArgs),
     /// A stream loaded and the log replayed, beside COPY to standard output
     Read(read::ReadArgs),
+    /// Tags in a B-tree beside tags in a GIN index: appending, guards, pages
+    Tags(tags::TagsArgs),
     /// Draining a backlog into Kafka, and following a log that is appended to
     Relay(relay::RelayArgs),
     /// One process that relays until it is killed
@@ -45,6 +48,7 @@ async fn main() -> anyhow::Result<()> {
         Benchmark::Load(args) => load::run(args).await,
         Benchmark::Bulk(args) => bulk::run(args).await,
         Benchmark::Read(args) => read::run(args).await,
+        Benchmark::Tags(args) => tags::run(args).await,
         Benchmark::Relay(args) => relay::run(args).await,
         Benchmark::Relaying(args) => relay::relaying(args).await,
     }

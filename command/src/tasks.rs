@@ -112,7 +112,7 @@ impl Aggregate for Task {
         };
         let project = handler.projects.load(&stream, reading).await?;
         let guards = project.iter().map(|project| Guard {
-            tag: project_tag(project_id),
+            tags: vec![project_tag(project_id)],
             event_types: vec!["tasks.ProjectArchived".to_owned()],
             after: project.position,
         });

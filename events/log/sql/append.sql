@@ -12,7 +12,9 @@
 -- their positions; an offset is an event's place in that order, from 1. What the caller knows as well is not worked out
 -- here, because everybody waits for the lock.
 --
--- Expected versions: null is any, -1 is "exists", 0 is "no stream yet".
+-- Expected versions: null is any, -1 is "exists", 0 is "no stream yet". A guard has one element for each of its types: its
+-- first tag in `guard_tags`, and where it has several, the others in `guard_other_tags`, separated by chr(31). That array
+-- may be shorter than the others, and a process of the build before, which knows no such guards, does not send it.
 --
 -- Answers with the head before the batch and the versions that the writes found, from which the caller knows every
 -- receipt; or with `refused_…`, in which case nothing was stored.
@@ -56,6 +58,7 @@ create or replace function log.append(
     tag_tenants text[],
     tag_tags text[],
     tag_types text[],
+    guard_other_tags text[] default null,
     out head bigint,
     out versions bigint[],
     out refused_appends integer[],
@@ -129,6 +132,19 @@ begin
                 limit 1
             )
         );
+        -- Of a guard with several tags, that was the first alone.
+        if suspect and cardinality(guard_other_tags) > 0 then
+            suspect := exists (
+                select
+                from (
+                    select unnest(guard_tenants) as tenant, unnest(guard_tags) as tag, unnest(guard_types) as type,
+                        unnest(guard_after) as after, unnest(guard_other_tags) as other_tags
+                ) as g
+                where log.newest_tagged(
+                    g.tenant, array_prepend(g.tag, string_to_array(g.other_tags, chr(31))), g.type, g.after
+                ) is not null
+            );
+        end if;
     end if;
 
     if suspect then
@@ -138,7 +154,7 @@ begin
             refused_partitions
         from log.refusals(
             append_tenants, append_command_ids, append_input_hmacs, write_appends, write_streams, write_expected,
-            versions, guard_appends, guard_tenants, guard_tags, guard_types, guard_after
+            versions, guard_appends, guard_tenants, guard_tags, guard_types, guard_after, guard_other_tags
         ) as v;
         if refused_appends is not null then
             return;

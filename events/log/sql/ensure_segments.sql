@@ -23,7 +23,7 @@ begin
     perform pg_advisory_xact_lock(1936025453);
 
     select c.segment_positions into strict size from log.cell c;
-    select e.position into head from log.events e order by e.position desc limit 1;
+    select b.last_position into head from log.batches b order by b.last_position desc limit 1;
     head := coalesce(head, 0);
 
     for n in 0 .. ahead loop

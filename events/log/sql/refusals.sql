@@ -12,7 +12,8 @@ create or replace function log.refusals(
     guard_tenants text[],
     guard_tags text[],
     guard_types text[],
-    guard_after bigint[]
+    guard_after bigint[],
+    guard_other_tags text[] default null
 )
 returns table (
     append integer,
@@ -42,19 +43,27 @@ as $$
     ),
     guarded as (
         select g.append, max(t.position) as position
-        from unnest(guard_appends, guard_tenants, guard_tags, guard_types, guard_after)
-            as g (append, tenant, tag, type, after)
+        from unnest(guard_appends, guard_tenants, guard_tags, guard_types, guard_after, guard_other_tags)
+            as g (append, tenant, tag, type, after, other_tags)
         -- One entry of the index for each: as a plain join, all events with the tag would be read, of whatever type.
         cross join lateral (
-            select t.position
-            from log.tags t
-            where t.tenant = g.tenant
-                and t.tag = g.tag
-                and t.type = g.type
-                and t.position > g.after
-            order by t.position desc
-            limit 1
+            select case
+                when g.other_tags is null then (
+                    select t.position
+                    from log.tags t
+                    where t.tenant = g.tenant
+                        and t.tag = g.tag
+                        and t.type = g.type
+                        and t.position > g.after
+                    order by t.position desc
+                    limit 1
+                )
+                else log.newest_tagged(
+                    g.tenant, array_prepend(g.tag, string_to_array(g.other_tags, chr(31))), g.type, g.after
+                )
+            end as position
         ) t
+        where t.position is not null
         group by g.append
     )
     select a.append,

@@ -1,7 +1,7 @@
 -- For each tag the first positions, at most `positions_max`, of a tenant's events that carry it, between two positions
 -- and of some types (an empty array means all). What it reads grows with `positions_max` and the number of types, not
 -- with how many events carry the tag: the index is ordered by tenant, tag, type and position, so the types of a tag
--- are found one by one, and of each only the first entries are read.
+-- are found one by one, and of each only the first entries are read. Segments without any of those positions stay closed.
 --
 -- It is how services without a right to the tags' table read it; they may read every event anyway.
 create or replace function log.tagged(
@@ -21,7 +21,17 @@ set search_path = pg_catalog, log, pg_temp
 set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
+declare
+    size bigint;
+    -- The segments that those positions are in, from their first position to their last: looking for the types in whole
+    -- segments reads no entry that is then left out.
+    segments_from bigint;
+    segments_through bigint;
 begin
+    select c.segment_positions into strict size from log.cell c;
+    segments_from := (after_position + 1) / size * size;
+    segments_through := (through_position / size + 1) * size - 1;
+
     return query
     with recursive kinds as (
         select wanted.tag, (
@@ -29,6 +39,8 @@ begin
             from log.tags t
             where t.tenant = of_tenant
                 and t.tag = wanted.tag
+                and t.position >= segments_from
+                and t.position <= segments_through
             order by t.type
             limit 1
         ) as type
@@ -40,6 +52,8 @@ begin
             where t.tenant = of_tenant
                 and t.tag = kinds.tag
                 and t.type > kinds.type
+                and t.position >= segments_from
+                and t.position <= segments_through
             order by t.type
             limit 1
         )

@@ -54,12 +54,25 @@ pub struct NewEvent {
     pub occurred_at: DateTime<Utc>,
 }
 
-/// "No event of one of these types with this tag after that position", in the append's tenant.
+/// "No event of one of these types with all of these tags after that position", in the append's tenant.
+///
+/// Several guards of an append are each to hold: together they are the items of a query whose events must not have come
+/// since it was read. How a decision is loaded, made and guarded so is shown [above](crate#deciding-on-tags).
+///
+/// A guard names its types. Whoever decides on events folds those whose types it knows, and one that excluded every type
+/// would have to look for all types that the tag ever had, under the lock of the log.
+///
+/// With one tag it costs one look into an index for each type. With several, at most [`crate::GUARD_SEEKS_MAX`] for each
+/// type, and no more of each tag than there are later events with the rarest. Where that many say neither yes nor no, the
+/// append is answered [`Verdict::Guarded`] to be safe: load again and guard the later position. That takes a position from
+/// long ago and tags that are seldom on the same event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guard {
-    pub tag: String,
-    /// At least one.
+    /// 1 to [`crate::GUARD_TAGS_MAX`]. It is cheapest when the first is on few of the later events.
+    pub tags: Vec<String>,
+    /// 1 to [`crate::GUARD_TYPES_MAX`].
     pub event_types: Vec<String>,
+    /// Where what the decision was made on was read: the head of the log then, [`crate::Page::head`] of its last page.
     pub after: Position,
 }
 
@@ -74,7 +87,7 @@ pub enum Verdict {
     InputDiffers,
     /// A stream was not at the version expected; nothing was stored.
     Conflict { stream: String, version: Version },
-    /// An event that a guard excludes is in the log; nothing was stored.
+    /// An event that a guard excludes is in the log, and none after `by`; nothing was stored.
     Guarded { by: Position },
 }
 

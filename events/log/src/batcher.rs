@@ -22,8 +22,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::{
-    Append, EVENTS_PER_APPEND_MAX, Error, GUARDS_PER_APPEND_MAX, PAYLOAD_BYTES_MAX,
-    TAGS_PER_EVENT_MAX, Verdict, WRITES_PER_APPEND_MAX,
+    Append, EVENTS_PER_APPEND_MAX, Error, GUARD_TAGS_MAX, GUARD_TYPES_MAX, GUARDS_PER_APPEND_MAX,
+    Guard, PAYLOAD_BYTES_MAX, TAGS_PER_EVENT_MAX, Verdict, WRITES_PER_APPEND_MAX,
 };
 
 use compose::compose;
@@ -91,13 +91,7 @@ pub(crate) fn check(append: &Append) -> Result<(), Error> {
             return malformed(format!("stream {} is written twice", write.stream));
         }
     }
-    if append
-        .guards
-        .iter()
-        .any(|guard| guard.event_types.is_empty())
-    {
-        return malformed("a guard names no event types".to_owned());
-    }
+    append.guards.iter().try_for_each(check_guard)?;
     for event in events {
         let encoded = &event.encoded;
         if encoded.payload.len() > PAYLOAD_BYTES_MAX {
@@ -112,13 +106,32 @@ pub(crate) fn check(append: &Append) -> Result<(), Error> {
                 encoded.tags.len()
             ));
         }
-        if encoded
-            .tags
-            .iter()
-            .any(|tag| tag.is_empty() || tag.contains([TAG_SEPARATOR, ' ']))
-        {
-            return malformed("a tag is empty or holds a space or a separator".to_owned());
+        check_tags(&encoded.tags)?;
+    }
+    Ok(())
+}
+
+fn check_guard(guard: &Guard) -> Result<(), Error> {
+    for (count, max, what) in [
+        (guard.event_types.len(), GUARD_TYPES_MAX, "event types"),
+        (guard.tags.len(), GUARD_TAGS_MAX, "tags"),
+    ] {
+        if !(1..=max).contains(&count) {
+            return Err(Error::Malformed(format!(
+                "a guard has {count} {what}, not 1 to {max}"
+            )));
         }
+    }
+    check_tags(&guard.tags)
+}
+
+fn check_tags(tags: &[String]) -> Result<(), Error> {
+    if tags
+        .iter()
+        .any(|tag| tag.is_empty() || tag.contains([TAG_SEPARATOR, ' ']))
+    {
+        let what = "a tag is empty or holds a space or a separator";
+        return Err(Error::Malformed(what.to_owned()));
     }
     Ok(())
 }

@@ -57,6 +57,83 @@
 //! # }
 //! ```
 //!
+//! # Deciding on tags
+//!
+//! A rule about events of several streams needs no stream of its own (a *dynamic consistency boundary*, as dcb.events
+//! describes it): load by types and tags, decide, and append only if nothing that matches came since. One [`Selection`] and
+//! one [`Guard`] are one item of such a query; several guards are several items. Here a course has one seat left, and two
+//! students who ask for it at once have both been told of it:
+//!
+//! ```
+//! use foldline_events::{Encoded, Position, Recorded, Tenant};
+//! use foldline_log::{Append, Error, Expected, Guard, MemoryLog, NewEvent, PAGE_EVENTS_MAX, Selection, Verdict, Write};
+//! use uuid::Uuid;
+//!
+//! /// What is selected, and the position that it was read at.
+//! fn load(log: &MemoryLog, selection: &Selection) -> Result<(Vec<Recorded>, Position), Error> {
+//!     let (mut events, mut after) = (vec![], 0);
+//!     loop {
+//!         let page = log.read_selected(selection, after, PAGE_EVENTS_MAX)?;
+//!         events.extend(page.events);
+//!         if page.through == page.head {
+//!             return Ok((events, page.head));
+//!         }
+//!         after = page.through;
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Error> {
+//! # let log = MemoryLog::new(Uuid::now_v7(), chrono::Utc::now);
+//! # let tenant = Tenant::parse("acme")?;
+//! let seats = Selection {
+//!     tenant: Some(tenant.clone()),
+//!     types: vec!["school.Enrolled".to_owned()],
+//!     tags: vec!["term:2024-1".to_owned(), "course:7".to_owned()],
+//!     ..Selection::default()
+//! };
+//! let enrol = |student: &str, after: Position| Append {
+//! #   tenant: tenant.clone(),
+//! #   command_id: Uuid::now_v7(),
+//! #   input_hmac: vec![],
+//! #   actor: student.to_owned(),
+//! #   correlation_id: Uuid::now_v7(),
+//! #   causation_id: Uuid::now_v7(),
+//! #   trace_context: None,
+//!     writes: vec![Write {
+//!         stream: format!("student-{student}"),
+//!         expected: Expected::Any,
+//!         events: vec![NewEvent {
+//! #           id: Uuid::now_v7(),
+//!             encoded: Encoded {
+//!                 event_type: "school.Enrolled",
+//!                 tags: [seats.tags.clone(), vec![format!("student:{student}")]].concat(),
+//! #               schema_version: 1,
+//! #               payload: "{}".to_owned(),
+//!                 // …
+//!             },
+//! #           occurred_at: chrono::Utc::now(),
+//!             // …
+//!         }],
+//!     }],
+//!     guards: vec![Guard {
+//!         tags: seats.tags.clone(),
+//!         event_types: seats.types.clone(),
+//!         after,
+//!     }],
+//!     // …
+//! };
+//!
+//! let (enrolled, of_ann) = load(&log, &seats)?;
+//! let (_, of_ben) = load(&log, &seats)?;
+//! assert!(enrolled.is_empty());
+//! assert!(matches!(log.append(&enrol("ann", of_ann))?, Verdict::Appended(_)));
+//! // Ben's decision was made on what is no longer so: load, and decide anew.
+//! assert_eq!(log.append(&enrol("ben", of_ben))?, Verdict::Guarded { by: 1 });
+//! assert_eq!(load(&log, &seats)?.0.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Shapes, units, errors
 //!
 //! Positions and versions count from 1; 0 is before everything. Times are UTC and kept to the microsecond; lengths are
@@ -94,7 +171,8 @@ pub use kafka::KafkaOptions;
 pub use memory::MemoryLog;
 pub use offline::{Offline, OfflineAppend, OfflineImport};
 pub use select::{
-    PAGE_EVENTS_MAX, Page, Selection, TAGGED_POSITIONS_MAX, TAGS_COMPARED_MAX, WINDOW_POSITIONS_MAX,
+    PAGE_EVENTS_MAX, Page, Selection, TAGGED_POSITIONS_MAX, TAGGED_SEGMENTS_MAX, TAGS_COMPARED_MAX,
+    WINDOW_POSITIONS_MAX,
 };
 pub use store::{Log, LogOptions, Service};
 pub use wake::Wake;
@@ -104,6 +182,12 @@ pub use walk::{WALK_PAGE_EVENTS, Walk};
 pub const WRITES_PER_APPEND_MAX: usize = 16;
 /// How many guards one append may carry.
 pub const GUARDS_PER_APPEND_MAX: usize = 16;
+/// How many tags one guard may have: as many as an event.
+pub const GUARD_TAGS_MAX: usize = TAGS_PER_EVENT_MAX;
+/// How many event types one guard may name.
+pub const GUARD_TYPES_MAX: usize = 64;
+/// How many entries of the tags' index are read for one type of a guard with several tags.
+pub const GUARD_SEEKS_MAX: usize = 1_000;
 /// How many events one append may record.
 pub const EVENTS_PER_APPEND_MAX: usize = 1_000;
 /// How long a payload may be, in bytes of JSON.

@@ -15,8 +15,8 @@ use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use crate::{
-    Append, Error, Expected, Guard, Mark, PAGE_EVENTS_MAX, Page, Receipt, Selection, Verdict,
-    Write, batcher,
+    Append, Error, Expected, GUARD_SEEKS_MAX, Guard, Mark, PAGE_EVENTS_MAX, Page, Receipt,
+    Selection, Verdict, Write, batcher,
     select::{not_beyond, of_epoch},
 };
 
@@ -230,14 +230,31 @@ impl Kept {
     }
 
     fn guarded(&self, append: &Append) -> Option<Verdict> {
-        let excluded = |guard: &Guard| {
-            let later = self.after(guard.after).iter().rev();
-            let mut of_tenant = later.filter(|event| event.tenant == append.tenant);
-            of_tenant.find(|event| excludes(guard, event))
-        };
-        let by = append.guards.iter().filter_map(excluded);
-        let by = by.map(|event| event.position).max()?;
-        Some(Verdict::Guarded { by })
+        let by = append.guards.iter().flat_map(|guard| {
+            let types = guard.event_types.iter();
+            types.filter_map(|event_type| self.newest_tagged(&append.tenant, guard, event_type))
+        });
+        Some(Verdict::Guarded { by: by.max()? })
+    }
+
+    /// As `sql/newest_tagged.sql` says it, up to giving up where that gives up.
+    fn newest_tagged(&self, tenant: &Tenant, guard: &Guard, event_type: &str) -> Option<Position> {
+        let later = self.after(guard.after).iter();
+        let mut of_type = later
+            .filter(|event| event.tenant == *tenant && event.event_type == event_type)
+            .rev()
+            .peekable();
+        let (mut last, mut agreeing) = (Position::MAX, 0);
+        for tag in guard.tags.iter().cycle().take(GUARD_SEEKS_MAX) {
+            while of_type.next_if(|event| !event.tags.contains(tag)).is_some() {}
+            let named = of_type.peek()?.position;
+            agreeing = if named == last { agreeing + 1 } else { 1 };
+            last = named;
+            if agreeing == guard.tags.len() {
+                break;
+            }
+        }
+        Some(last)
     }
 
     fn receipt(&self, epoch: Uuid, append: &Append) -> Receipt {
@@ -326,16 +343,11 @@ impl Kept {
     }
 }
 
-/// Whether an event of the append's tenant, after the guard's position, is one that the guard excludes.
-fn excludes(guard: &Guard, event: &Recorded) -> bool {
-    guard.event_types.contains(&event.event_type) && event.tags.contains(&guard.tag)
-}
-
 /// The database takes no text with NUL, wherever it stands.
 fn no_nul(append: &Append) -> Result<(), Error> {
     let guards = append.guards.iter().flat_map(|guard| {
-        let tag = std::iter::once(guard.tag.as_str());
-        tag.chain(guard.event_types.iter().map(String::as_str))
+        let texts = guard.tags.iter().chain(&guard.event_types);
+        texts.map(String::as_str)
     });
     let streams = append.writes.iter().map(|write| write.stream.as_str());
     let events = append.writes.iter().flat_map(|write| &write.events);

@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use crate::{Error, Log, Mark};
 
+/// How many positions are looked at at once for the events of one partition: some more than a delivery of them needs.
+const PARTITION_WINDOW_POSITIONS: i64 = 100_000;
+
 impl Log {
     /// The events of a stream after a version, oldest first, at most `limit`. An unknown stream has none.
     pub async fn read_stream(
@@ -16,24 +19,8 @@ impl Log {
         after: Version,
         limit: usize,
     ) -> Result<Vec<Recorded>, Error> {
-        let rows = sqlx::query(
-            "select position, partition, id, tenant, stream, version, type, schema_version, payload::text as payload,
-                 tags, actor, command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at
-             from log.events
-             where tenant = $1
-               and stream = $2
-               and version > $3
-             order by version
-             limit $4",
-        )
-        .bind(tenant.as_str())
-        .bind(stream)
-        .bind(after)
-        .bind(limit_as_i64(limit))
-        .fetch_all(&self.inner.pool)
-        .await
-        .map_err(Error::Read)?;
-        rows.iter().map(recorded).collect()
+        let after = Some(after.max(0));
+        self.stream(tenant, stream, (after, None), limit).await
     }
 
     /// The events of a stream before a version, newest first, at most `limit`. `Version::MAX` begins with the last
@@ -45,44 +32,103 @@ impl Log {
         before: Version,
         limit: usize,
     ) -> Result<Vec<Recorded>, Error> {
+        let before = Some(before.max(1));
+        let mut events = self.stream(tenant, stream, (None, before), limit).await?;
+        events.reverse();
+        Ok(events)
+    }
+
+    /// See `sql/read_stream.sql`.
+    async fn stream(
+        &self,
+        tenant: &Tenant,
+        stream: &str,
+        (after, before): (Option<Version>, Option<Version>),
+        limit: usize,
+    ) -> Result<Vec<Recorded>, Error> {
         let rows = sqlx::query(
-            "select position, partition, id, tenant, stream, version, type, schema_version, payload::text as payload,
-                 tags, actor, command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at
-             from log.events
-             where tenant = $1
-               and stream = $2
-               and version < $3
-             order by version desc
-             limit $4",
+            "select position, partition, id, tenant, stream, version, type, schema_version, payload, tags, actor,
+                 command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at
+             from log.read_stream($1, $2, $3, $4, $5, $6)",
         )
         .bind(tenant.as_str())
         .bind(stream)
+        .bind(after)
         .bind(before)
         .bind(limit_as_i64(limit))
+        .bind(self.inner.segment_positions)
         .fetch_all(&self.inner.pool)
         .await
         .map_err(Error::Read)?;
         rows.iter().map(recorded).collect()
     }
 
-    /// The log after a position, in order, at most `limit` events: gapless, or an error.
+    /// The log after a position, in order, at most `limit` events: gapless, or an error. Fewer are the end of the log.
+    ///
+    /// # Errors
+    /// [`Error::Gap`] when an event is missing.
     pub async fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, Error> {
+        let after = after.max(0);
+        let through = after.saturating_add(limit_as_i64(limit));
+        let (mut events, mut head) = self.page(after, through).await?;
+        if events.is_empty() && limit > 0 {
+            head = self.head_position().await?;
+            if head > after {
+                // It came in between, or is missing. What is up to the head is seen by whoever looks after it.
+                (events, _) = self.page(after, through).await?;
+            }
+        }
+        check_gapless(after, &events)?;
+        let last = events.last().map_or(after, |event| event.position);
+        if last < through.min(head) {
+            return Err(self.gap_after(last, head).await);
+        }
+        Ok(events)
+    }
+
+    /// The events after a position and up to another, and the head as it is then; 0 when there are none.
+    ///
+    /// The upper bound is what keeps the segments after it closed: positions are gapless, so it is known how far a page
+    /// reaches.
+    async fn page(
+        &self,
+        after: Position,
+        through: Position,
+    ) -> Result<(Vec<Recorded>, Position), Error> {
         let rows = sqlx::query(
             "select position, partition, id, tenant, stream, version, type, schema_version, payload::text as payload,
-                 tags, actor, command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at
+                 tags, actor, command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at,
+                 (select b.last_position from log.batches b order by b.last_position desc limit 1) as head
              from log.events
              where position > $1
-             order by position
-             limit $2",
+               and position <= $2
+             order by position",
         )
         .bind(after)
-        .bind(limit_as_i64(limit))
+        .bind(through)
         .fetch_all(&self.inner.pool)
         .await
         .map_err(Error::Read)?;
-        let events: Vec<Recorded> = rows.iter().map(recorded).collect::<Result<_, _>>()?;
-        check_gapless(after, &events)?;
-        Ok(events)
+        let head: Option<Position> = rows.first().and_then(|row| row.get("head"));
+        let events = rows.iter().map(recorded).collect::<Result<_, _>>()?;
+        Ok((events, head.unwrap_or(0)))
+    }
+
+    /// What is to be said when the log does not go on after a position, although the head is further.
+    async fn gap_after(&self, after: Position, head: Position) -> Error {
+        let next = sqlx::query_scalar(
+            "select position from log.events where position > $1 order by position limit 1",
+        )
+        .bind(after)
+        .fetch_optional(&self.inner.pool)
+        .await;
+        match next {
+            Ok(next) => Error::Gap {
+                after,
+                found: next.unwrap_or(head + 1),
+            },
+            Err(error) => Error::Read(error),
+        }
     }
 
     /// The events of one partition after a position and up to another, in order, at most `limit`.
@@ -93,36 +139,68 @@ impl Log {
         through: Position,
         limit: usize,
     ) -> Result<Vec<Recorded>, Error> {
-        let rows = sqlx::query(
-            "select position, partition, id, tenant, stream, version, type, schema_version, payload::text as payload,
-                 tags, actor, command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at
-             from log.events
-             where position > $1
-               and position <= $2
-               and partition = $3
-             order by position
-             limit $4",
-        )
-        .bind(after)
-        .bind(through)
-        .bind(partition)
-        .bind(limit_as_i64(limit))
-        .fetch_all(&self.inner.pool)
-        .await
-        .map_err(Error::Read)?;
-        rows.iter().map(recorded).collect()
+        let (mut after, mut through) = (after.max(0), through);
+        if through.saturating_sub(after) > PARTITION_WINDOW_POSITIONS {
+            through = through.min(self.head_position().await?);
+        }
+        let mut events = Vec::new();
+        while after < through && events.len() < limit {
+            let window = through.min(after.saturating_add(PARTITION_WINDOW_POSITIONS));
+            let rows = sqlx::query(
+                "select position, partition, id, tenant, stream, version, type, schema_version,
+                     payload::text as payload, tags, actor, command_id, correlation_id, causation_id, trace_context,
+                     occurred_at, recorded_at
+                 from log.events
+                 where position > $1
+                   and position <= $2
+                   and partition = $3
+                 order by position
+                 limit $4",
+            )
+            .bind(after)
+            .bind(window)
+            .bind(partition)
+            .bind(limit_as_i64(limit - events.len()))
+            .fetch_all(&self.inner.pool)
+            .await
+            .map_err(Error::Read)?;
+            for row in &rows {
+                events.push(recorded(row)?);
+            }
+            after = window;
+        }
+        Ok(events)
     }
 
     /// The last event's place, [`Mark::START`] for an empty log.
+    ///
+    /// # Errors
+    /// [`Error::Gap`] when that event is missing.
     pub async fn head(&self) -> Result<Mark, Error> {
-        let row = sqlx::query("select position, id from log.events order by position desc limit 1")
+        let position = self.head_position().await?;
+        if position == 0 {
+            return Ok(Mark::START);
+        }
+        let event_id = sqlx::query_scalar("select id from log.events where position = $1")
+            .bind(position)
             .fetch_optional(&self.inner.pool)
             .await
             .map_err(Error::Read)?;
-        Ok(row.map_or(Mark::START, |row| Mark {
-            position: row.get("position"),
-            event_id: row.get("id"),
-        }))
+        match event_id {
+            Some(event_id) => Ok(Mark { position, event_id }),
+            None => Err(self.gap_after(position - 1, position).await),
+        }
+    }
+
+    /// Where the log ends, 0 when it is empty.
+    pub(crate) async fn head_position(&self) -> Result<Position, Error> {
+        let head: Option<Position> = sqlx::query_scalar(
+            "select last_position from log.batches order by last_position desc limit 1",
+        )
+        .fetch_optional(&self.inner.pool)
+        .await
+        .map_err(Error::Read)?;
+        Ok(head.unwrap_or(0))
     }
 
     /// The last position recorded at or before an instant, 0 when there is none. Every instant is valid.

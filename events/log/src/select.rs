@@ -21,12 +21,15 @@ pub const PAGE_EVENTS_MAX: usize = 1_000;
 pub const WINDOW_POSITIONS_MAX: usize = 10_000;
 /// How many events that carry a tag one page looks at.
 pub const TAGGED_POSITIONS_MAX: usize = 1_000;
+/// How many segments' indexes of tags one page looks into: each costs a little, whether the tag is in it or not.
+pub const TAGGED_SEGMENTS_MAX: i64 = 4;
 /// How many of a selection's tags are compared to find the rarest; the others are only looked for in its events.
 pub const TAGS_COMPARED_MAX: usize = 16;
 
 /// Which events of the log are wanted: those that fulfil every condition given. The default wants all of them.
 ///
-/// Every combination is valid. The cheapest has a tenant and tags: it reads the events that carry the rarest of them.
+/// Every combination is valid. The cheapest has a tenant and tags: it reads the events that carry the rarest of them, in at
+/// most [`TAGGED_SEGMENTS_MAX`] segments of the log a page.
 /// Tags without a tenant, a stream's prefix, types alone and a tenant alone are looked for in order of position, at
 /// most [`WINDOW_POSITIONS_MAX`] positions a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,7 +98,7 @@ impl Log {
         limit: usize,
     ) -> Result<Page, Error> {
         let limit = limit.clamp(1, PAGE_EVENTS_MAX);
-        let head = self.head().await?.position;
+        let head = self.head_position().await?;
         not_beyond(after, head)?;
         let window = self.window(selection, after, head).await?;
         let (events, looked_to) = if window.is_empty() {
@@ -103,6 +106,7 @@ impl Log {
         } else {
             match &selection.tenant {
                 Some(tenant) if !selection.tags.is_empty() => {
+                    let window = window.in_segments(self.inner.segment_positions);
                     tagged(&self.inner.pool, selection, tenant, window, limit).await?
                 }
                 Some(_) | None => in_order(&self.inner.pool, selection, window, limit).await?,
@@ -134,7 +138,7 @@ impl Log {
     /// [`Error::BeyondHead`] for one that this log does not reach to.
     pub async fn position_of(&self, cursor: &Cursor) -> Result<Position, Error> {
         of_epoch(cursor, self.epoch())?;
-        not_beyond(cursor.position, self.head().await?.position)?;
+        not_beyond(cursor.position, self.head_position().await?)?;
         Ok(cursor.position)
     }
 
@@ -166,6 +170,16 @@ struct Window {
 impl Window {
     fn is_empty(self) -> bool {
         self.after >= self.through
+    }
+
+    /// What of it is in the first [`TAGGED_SEGMENTS_MAX`] segments that it reaches into.
+    fn in_segments(self, segment_positions: i64) -> Self {
+        let next = (self.after + 1) / segment_positions + TAGGED_SEGMENTS_MAX;
+        let last = next.saturating_mul(segment_positions) - 1;
+        Self {
+            through: self.through.min(last),
+            ..self
+        }
     }
 }
 
@@ -280,6 +294,8 @@ async fn tagged(
              tags, actor, command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at
          from log.events
          where position = any ($1)
+           and position > $5
+           and position <= $6
            and tags @> $2::text[]
            and ($3::text is null or starts_with(stream, $3))
          order by position
@@ -289,6 +305,8 @@ async fn tagged(
     .bind(&selection.tags)
     .bind(selection.stream_prefix.as_deref())
     .bind(as_i64(limit))
+    .bind(window.after)
+    .bind(window.through)
     .fetch_all(pool)
     .await
     .map_err(Error::Read)?;

@@ -64,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) direct: PgConnectOptions,
     cell: String,
     epoch: Uuid,
+    pub(crate) segment_positions: i64,
     appends: Option<mpsc::Sender<Request>>,
     places: Places,
     moved: watch::Receiver<u64>,
@@ -77,10 +78,12 @@ impl Log {
             ("role", options.service.role()),
             ("statement_timeout", STATEMENT_TIMEOUT),
         ];
+        // A plan that is kept has every segment in it, which all would be locked by each read.
+        let planning = [("plan_cache_mode", "force_custom_plan")];
         let pool = PgPoolOptions::new()
             .max_connections(options.connections_max)
             .acquire_timeout(Duration::from_millis(ACQUIRE_TIMEOUT_MS))
-            .connect_with(options.url.clone().options(role))
+            .connect_with(options.url.clone().options(role).options(planning))
             .await
             .map_err(Error::Connect)?;
         let (cell, identity) = identity(&pool).await?;
@@ -108,6 +111,7 @@ impl Log {
             direct,
             cell,
             epoch: identity.epoch,
+            segment_positions: identity.segment_positions,
             appends,
             places: Places::default(),
             moved,
@@ -141,6 +145,7 @@ impl Log {
             direct: self.inner.direct.clone(),
             cell: self.inner.cell.clone(),
             epoch: self.inner.epoch,
+            segment_positions: self.inner.segment_positions,
             appends: None,
             places: Places::default(),
             moved: writer.inner.moved.clone(),

@@ -52,6 +52,8 @@ pub(super) struct Columns<'a> {
     tag_tenants: Vec<&'a str>,
     tag_tags: Vec<&'a str>,
     tag_types: Vec<&'a str>,
+    /// Up to the last guard with several tags: `None` for those with one.
+    guard_other_tags: Vec<Option<String>>,
 }
 
 impl<'a> Columns<'a> {
@@ -67,10 +69,18 @@ impl<'a> Columns<'a> {
         let tenant = append.tenant.as_str();
         let append_number = number(self.append_tenants.len() + 1);
         for guard in &append.guards {
+            let (tag, others) = guard
+                .tags
+                .split_first()
+                .expect("a guard has a tag: it was checked");
             for event_type in &guard.event_types {
+                if !others.is_empty() {
+                    self.guard_other_tags.resize(self.guard_tags.len(), None);
+                    self.guard_other_tags.push(Some(joined(others)));
+                }
                 self.guard_appends.push(append_number);
                 self.guard_tenants.push(tenant);
-                self.guard_tags.push(&guard.tag);
+                self.guard_tags.push(tag);
                 self.guard_types.push(event_type);
                 self.guard_after.push(guard.after);
             }
@@ -126,8 +136,7 @@ impl<'a> Columns<'a> {
         self.event_types.push(encoded.event_type);
         self.event_schema_versions.push(encoded.schema_version);
         self.event_payloads.push(&encoded.payload);
-        self.event_tags
-            .push(encoded.tags.join(TAG_SEPARATOR.encode_utf8(&mut [0; 4])));
+        self.event_tags.push(joined(&encoded.tags));
         self.event_actors.push(&append.actor);
         self.event_command_ids.push(append.command_id);
         self.event_correlation_ids.push(append.correlation_id);
@@ -151,7 +160,7 @@ impl<'a> Columns<'a> {
                  refused_positions, refused_partitions
              from log.append(
                  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-                 $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39
+                 $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40
              )",
         )
         .bind(log.segment_positions)
@@ -193,6 +202,7 @@ impl<'a> Columns<'a> {
         .bind(&self.tag_tenants)
         .bind(&self.tag_tags)
         .bind(&self.tag_types)
+        .bind(&self.guard_other_tags)
     }
 
     /// What the database's answer says of each append; `None` of those that were neither stored nor refused, because
@@ -268,6 +278,10 @@ impl<'a> Columns<'a> {
         }
         Ok(all)
     }
+}
+
+fn joined(tags: &[String]) -> String {
+    tags.join(TAG_SEPARATOR.encode_utf8(&mut [0; 4]))
 }
 
 /// Arrays in the database are numbered from 1; batches are far too small to overflow.

@@ -51,9 +51,11 @@ impl<'a> Lone<'a> {
         log: Identity,
     ) -> Result<Option<Verdict>, sqlx::Error> {
         let (append, encoded) = (self.append, &self.event.encoded);
+        // Of a guard with several tags the first is enough: while no event carries it, none carries them all; and when one
+        // does, the general way looks at the others.
         let guards = append.guards.iter().flat_map(|guard| {
             let types = guard.event_types.iter();
-            types.map(move |event_type| (guard.tag.as_str(), event_type.as_str(), guard.after))
+            types.map(move |event_type| (guard.tags[0].as_str(), event_type.as_str(), guard.after))
         });
         let (mut guard_tags, mut guard_types, mut guard_after) = (vec![], vec![], vec![]);
         for (tag, event_type, after) in guards {

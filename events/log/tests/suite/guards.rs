@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use foldline_events::Tenant;
-use foldline_log::{Append, EVENTS_PER_APPEND_MAX, Expected, Guard, Service, Verdict};
+use foldline_events::{Position, Tenant};
+use foldline_log::{
+    Append, EVENTS_PER_APPEND_MAX, Error, Expected, GUARD_SEEKS_MAX, GUARD_TAGS_MAX,
+    GUARD_TYPES_MAX, Guard, Service, Verdict,
+};
 use foldline_schema::testing::TestDatabase;
 use futures_util::future::join_all;
 
@@ -11,10 +14,21 @@ use crate::store::{
     append, appended, both, database_with_large_segments, event, log, one, open, owner,
 };
 
+fn by_tags(stream: &str, tags: &[&str], event_types: &[&str], after: Position) -> Append {
+    let owned = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
+    let mut request = one(stream);
+    request.guards.push(Guard {
+        tags: owned(tags),
+        event_types: owned(event_types),
+        after,
+    });
+    request
+}
+
 fn guarded(stream: &str, after: i64) -> Append {
     let mut request = one(stream);
     request.guards.push(Guard {
-        tag: "project:1".to_owned(),
+        tags: vec!["project:1".to_owned()],
         event_types: vec!["test.Archived".to_owned(), "test.Deleted".to_owned()],
         after,
     });
@@ -84,6 +98,86 @@ async fn nothing_guarded_follows_what_its_guard_excludes_however_they_race() {
     }
 }
 
+#[tokio::test]
+async fn a_guard_with_several_tags_sees_only_events_that_carry_all_of_them() {
+    const TAGS: [&str; 3] = ["term:1", "course:1", "student:1"];
+    let enrolled = |tags: &[&str]| {
+        let events = vec![event("test.Enrolled", tags)];
+        append("course-1", Expected::Any, events)
+    };
+    for log in both().await {
+        for tags in [&TAGS[..2], &TAGS[1..], &["term:1", "course:2", "student:1"]] {
+            appended(log.append(enrolled(tags)).await.unwrap());
+        }
+        let apart = TAGS.map(|tag| event("test.Enrolled", &[tag]));
+        appended(
+            log.append(append("course-1", Expected::Any, apart.into()))
+                .await
+                .unwrap(),
+        );
+        let of_other_type = append(
+            "course-1",
+            Expected::Any,
+            vec![event("test.Left", &TAGS), event("test.Enrolled", &[])],
+        );
+        appended(log.append(of_other_type).await.unwrap());
+        let mut of_other_tenant = enrolled(&TAGS);
+        of_other_tenant.tenant = Tenant::parse("other").unwrap();
+        appended(log.append(of_other_tenant).await.unwrap());
+        let types = ["test.Enrolled", "test.Expelled"];
+        let guarded = |after| by_tags("task-1", &TAGS, &types, after);
+        appended(log.append(guarded(0)).await.unwrap());
+
+        let all = enrolled(&["student:1", "other:1", "term:1", "course:1"]);
+        let by = appended(log.append(all).await.unwrap()).cursor.position;
+        appended(log.append(enrolled(&TAGS[1..])).await.unwrap());
+        for after in [0, by - 1] {
+            let found = log.append(guarded(after)).await.unwrap();
+            assert_eq!(found, Verdict::Guarded { by });
+        }
+        appended(log.append(guarded(by)).await.unwrap());
+        // Each of several guards is to hold, and the newest of what they exclude is named.
+        let mut both_guards = guarded(by);
+        both_guards.guards.insert(0, guarded(0).guards.remove(0));
+        let found = log.append(both_guards).await.unwrap();
+        assert_eq!(found, Verdict::Guarded { by });
+    }
+}
+
+#[tokio::test]
+async fn a_guard_names_some_tags_and_types_and_not_too_many() {
+    let many = |max: usize| (0..=max).map(|n| n.to_string()).collect::<Vec<_>>();
+    for log in both().await {
+        let as_many_as_may_be = Guard {
+            tags: many(GUARD_TAGS_MAX - 1),
+            event_types: many(GUARD_TYPES_MAX - 1),
+            after: 0,
+        };
+        let with = |tags: Vec<String>, event_types: Vec<String>| Guard {
+            tags,
+            event_types,
+            after: 0,
+        };
+        let type_of = || vec!["test.Happened".to_owned()];
+        for malformed in [
+            with(vec![], type_of()),
+            with(many(GUARD_TAGS_MAX), type_of()),
+            with(vec!["a:1\u{1f}b:1".to_owned()], type_of()),
+            with(vec!["a:1".to_owned(), String::new()], type_of()),
+            with(vec!["a:1".to_owned()], vec![]),
+            with(vec!["a:1".to_owned()], many(GUARD_TYPES_MAX)),
+        ] {
+            let mut request = one("task-1");
+            request.guards.push(malformed.clone());
+            let found = log.append(request).await;
+            assert!(matches!(found, Err(Error::Malformed(_))), "{malformed:?}");
+        }
+        let mut request = one("task-1");
+        request.guards.push(as_many_as_may_be);
+        appended(log.append(request).await.unwrap());
+    }
+}
+
 /// How many entries of the tags' indexes were read, by whoever has ended.
 async fn tags_read(database: &TestDatabase) -> i64 {
     sqlx::query_scalar(
@@ -127,6 +221,71 @@ async fn what_a_guard_costs_does_not_grow_with_what_it_passes_over() {
     ended(&database).await;
     let read = tags_read(&database).await - before;
     assert!(read <= 10 * GUARDED, "{read} entries were read");
+}
+
+#[tokio::test]
+async fn of_several_tags_the_rarest_leads_whichever_it_is() {
+    const COMMON: usize = 20_000;
+    const RARE: usize = 10;
+    const GUARDED: usize = 20;
+    let database = database_with_large_segments().await;
+    let log = open(&database, Service::Command).await;
+    for n in 0..COMMON / EVENTS_PER_APPEND_MAX {
+        let of_rare = n % (COMMON / EVENTS_PER_APPEND_MAX / RARE) == 0;
+        let events = (0..EVENTS_PER_APPEND_MAX).map(|index| match index {
+            500 if of_rare => event("test.Happened", &["rare:1"]),
+            _ => event("test.Happened", &["common:1", "common:2"]),
+        });
+        let many = append(&format!("other-{n}"), Expected::Any, events.collect());
+        appended(log.append(many).await.unwrap());
+    }
+    drop(log);
+    sqlx::raw_sql("analyze")
+        .execute(&mut owner(&database).await)
+        .await
+        .unwrap();
+    for place in 0..3 {
+        ended(&database).await;
+        let mut tags = vec!["common:1", "common:2"];
+        tags.insert(place, "rare:1");
+        let before = tags_read(&database).await;
+        let log = open(&database, Service::Command).await;
+        for n in 0..GUARDED {
+            let stream = format!("task-{place}-{n}");
+            let guarded = by_tags(&stream, &tags, &["test.Happened"], 0);
+            appended(log.append(guarded).await.unwrap());
+        }
+        drop(log);
+        ended(&database).await;
+        let read = tags_read(&database).await - before;
+        let of_each = i64::try_from(GUARDED * (RARE + 1) * 4).unwrap();
+        assert!(read <= of_each, "{read} entries were read with {tags:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_guard_whose_tags_have_not_agreed_within_its_bound_is_answered_as_if_they_had() {
+    // Each pair is an entry of the one tag after an entry of the other.
+    let pairs = |count: usize| {
+        let pair = ["a:1", "b:1"].map(|tag| event("test.Happened", &[tag]));
+        vec![pair; count].concat()
+    };
+    for log in both().await {
+        let within = append("task-1", Expected::Any, pairs(GUARD_SEEKS_MAX / 2 - 1));
+        appended(log.append(within).await.unwrap());
+        let guarded = |after| by_tags("task-2", &["a:1", "b:1"], &["test.Happened"], after);
+        appended(log.append(guarded(0)).await.unwrap());
+        let beyond = append("task-1", Expected::Any, pairs(2));
+        let end = appended(log.append(beyond).await.unwrap()).cursor.position;
+        // What is newer than the position named is not excluded: whoever loads anew gets further.
+        let by = match log.append(guarded(0)).await.unwrap() {
+            Verdict::Guarded { by } => by,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(by, 2);
+        appended(log.append(guarded(by)).await.unwrap());
+        appended(log.append(guarded(end)).await.unwrap());
+    }
 }
 
 /// Waits until nobody is connected any more: what a session counted is seen when it ends.

@@ -5,7 +5,7 @@
 //! how they interleave is the machine's doing.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -44,8 +44,8 @@ struct Step {
     writes: Vec<(u8, Expectation)>,
     event_type: usize,
     tags: HashSet<u8>,
-    /// A tag, and how many of the types.
-    guards: Vec<(u8, usize, After)>,
+    /// The tags, and how many of the types.
+    guards: Vec<(BTreeSet<u8>, usize, After)>,
     defect: Option<Defect>,
 }
 
@@ -94,6 +94,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Expectation::Seen(1)),
     ];
     let after = prop_oneof![1 => Just(After::Start), 3 => Just(After::Seen)];
+    let guarded = prop::collection::btree_set(0_u8..3, 1..=3);
     let defect = prop_oneof![
         Just(Defect::Nul),
         Just(Defect::NotJson),
@@ -103,8 +104,8 @@ fn step() -> impl Strategy<Value = Step> {
         command,
         prop::collection::vec((0_u8..6, expectation), 1..3),
         0..TYPES.len(),
-        prop::collection::hash_set(0_u8..3, 0..3),
-        prop::collection::vec((0_u8..3, 1..=TYPES.len(), after), 0..3),
+        prop::collection::hash_set(0_u8..3, 0..=3),
+        prop::collection::vec((guarded, 1..=TYPES.len(), after), 0..3),
         prop::option::weighted(0.05, defect),
     )
         .prop_map(|(command, writes, event_type, tags, guards, defect)| Step {
@@ -160,8 +161,8 @@ async fn append_of(step: &Step, log: &Log, before: Position, sent: &Sent) -> App
     }
     let mut append = append("", Expected::Any, vec![]);
     append.writes = writes;
-    let guards = step.guards.iter().map(|(tag, types, after)| Guard {
-        tag: format!("tag:{tag}"),
+    let guards = step.guards.iter().map(|(tags, types, after)| Guard {
+        tags: tags.iter().map(|tag| format!("tag:{tag}")).collect(),
         event_types: TYPES[..*types].iter().map(|it| (*it).to_owned()).collect(),
         after: match after {
             After::Start => 0,

@@ -6,11 +6,13 @@
 )]
 
 mod append;
+mod boundary;
 mod deleted_topic;
 mod fairness;
 mod guards;
 mod histories;
 mod idempotency;
+mod install;
 mod kafka;
 mod known_bugs;
 mod offline;

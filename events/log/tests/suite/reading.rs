@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Duration, Utc};
 use foldline_events::{Cursor, Recorded, Version};
-use foldline_log::{Delivery, Error, Feed, Mark, Service, Start, feed::PostgresFeed};
+use foldline_log::{Delivery, Error, Expected, Feed, Mark, Service, Start, feed::PostgresFeed};
 use uuid::Uuid;
 
-use crate::store::{appended, both, database, log, one, open, tenant};
+use crate::store::{append, appended, both, database, event, log, one, open, owner, tenant};
 
 #[tokio::test]
 async fn a_stream_is_read_in_pages() {
@@ -206,4 +206,46 @@ async fn a_context_of_ones_own_lives_on_the_log() {
     let events = log.read_stream(&tenant(), "account-1", 0, 10).await;
     let payloads = events.unwrap().into_iter().map(|event| event.payload);
     assert_eq!(payloads.collect::<Vec<_>>(), ["100", "-30"]);
+}
+
+#[tokio::test]
+async fn an_event_that_is_missing_at_the_end_of_a_page_is_noticed() {
+    let database = database().await;
+    let log = open(&database, Service::Command).await;
+    let events = (0..30).map(|_| event("test.Happened", &[])).collect();
+    let many = append("task-1", Expected::Any, events);
+    appended(log.append(many).await.unwrap());
+    let damage = "delete from log.events where position between 11 and 20 or position > 25";
+    let mut owner = owner(&database).await;
+    sqlx::raw_sql(damage).execute(&mut owner).await.unwrap();
+
+    assert_eq!(log.read(0, 10).await.unwrap().len(), 10);
+    // Before the gap, at its edge, within it; and at the end of the log, where nothing comes after it.
+    for (read_after, after, found) in [
+        (5, 10, 21),
+        (10, 10, 21),
+        (12, 12, 21),
+        (20, 25, 31),
+        (27, 27, 31),
+    ] {
+        for limit in [10, 100] {
+            let read = log.read(read_after, limit).await;
+            let is_gap = matches!(
+                read,
+                Err(Error::Gap { after: at, found: next }) if (at, next) == (after, found)
+            );
+            assert!(is_gap, "after {read_after}, by {limit}: {read:?}");
+        }
+    }
+    let head = log.head().await;
+    assert!(
+        matches!(
+            head,
+            Err(Error::Gap {
+                after: 29,
+                found: 31
+            })
+        ),
+        "{head:?}"
+    );
 }

@@ -1,13 +1,18 @@
-//! Hundreds of segments slow nothing: an append and the read of a page at the head touch the segments that they concern,
-//! and no other. Counted by the database, not timed.
+//! Hundreds of segments slow nothing: an append and a read touch the segments that they concern, and no other. Counted by
+//! the database, or shown by locking all others; not timed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
-use foldline_log::{Expected, Log, Service};
+use chrono::{DateTime, Utc};
+use foldline_events::{Position, Version, partition_of};
+use foldline_log::{Expected, Log, Selection, Service, TAGGED_SEGMENTS_MAX};
 use foldline_schema::testing::TestDatabase;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::store::{append, appended, event, migrate, one, open, owner};
+use crate::{
+    guards::ended,
+    store::{append, appended, event, migrate, one, open, owner, tenant},
+};
 
 const SEGMENT_POSITIONS: i64 = 5;
 const EVENTS: i64 = 1_500;
@@ -61,6 +66,202 @@ async fn touched(database: &TestDatabase, something: impl AsyncFnOnce(&Log)) -> 
     firsts.sort_unstable();
     firsts.dedup();
     firsts
+}
+
+/// How long reads may take that wait for no lock. Far above what they take.
+const READ_SECONDS_MAX: u64 = 10;
+/// More often than the database plans a statement anew before it may keep a plan.
+const READS: usize = 12;
+
+/// Reads while every segment but those that hold these positions is locked, so that whatever opens another, even to plan, waits
+/// for ever. What does is complained of.
+async fn opens_only(
+    database: &TestDatabase,
+    complaints: &mut Vec<String>,
+    (what, positions): (&str, RangeInclusive<Position>),
+    read: impl AsyncFn(&Log),
+) {
+    let mut owner = owner(database).await;
+    let others: Vec<String> = sqlx::query_scalar(
+        "select 'log.' || relname
+         from pg_class
+         where relnamespace = 'log'::regnamespace
+           and relname ~ '^(events|tags)_[0-9]+$'
+           and relkind = 'r'
+           and split_part(relname, '_', 2)::bigint not between $1 and $2",
+    )
+    .bind(positions.start() / SEGMENT_POSITIONS * SEGMENT_POSITIONS)
+    .bind(positions.end())
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert!(others.len() >= 560, "{} are locked", others.len());
+    let log = open(database, Service::Command).await;
+    let reads = || async {
+        for _ in 0..READS {
+            read(&log).await;
+        }
+    };
+    // The database looks once in a connection at what a plan for any position would cost.
+    reads().await;
+    let mut locking = owner.begin().await.unwrap();
+    let lock = format!("lock table {} in access exclusive mode", others.join(", "));
+    sqlx::raw_sql(AssertSqlSafe(lock))
+        .execute(&mut *locking)
+        .await
+        .unwrap();
+    let in_time = tokio::time::timeout(Duration::from_secs(READ_SECONDS_MAX), reads()).await;
+    locking.rollback().await.unwrap();
+    if in_time.is_err() {
+        complaints.push(format!("{what} opens segments beyond {positions:?}"));
+    }
+    drop(log);
+    owner.close().await.unwrap();
+    ended(database).await;
+}
+
+/// Three hundred segments, nearly all of one long stream, with three events of a short one at a position in the middle.
+async fn many_segments() -> (TestDatabase, Position) {
+    let database = TestDatabase::empty().await;
+    migrate(database.url.clone(), SEGMENT_POSITIONS).await;
+    let log = open(&database, Service::Command).await;
+    let mut short = 0;
+    for n in 0..EVENTS / EVENTS_PER_APPEND {
+        let events = (0..EVENTS_PER_APPEND).map(|_| event("test.Happened", &["kind:test"]));
+        let many = append("task-1", Expected::Any, events.collect());
+        appended(log.append(many).await.unwrap());
+        if n == 1 {
+            let events = (0..3).map(|_| event("test.Happened", &["kind:test", "short:1"]));
+            let few = append("task-2", Expected::NoStream, events.collect());
+            short = appended(log.append(few).await.unwrap()).cursor.position - 2;
+        }
+    }
+    drop(log);
+    sqlx::raw_sql("vacuum analyze")
+        .execute(&mut owner(&database).await)
+        .await
+        .unwrap();
+    (database, short)
+}
+
+#[tokio::test]
+async fn of_hundreds_of_segments_a_page_opens_only_those_that_it_lies_in() {
+    let (database, short) = many_segments().await;
+    let head = EVENTS + 3;
+    let recorded_at: DateTime<Utc> =
+        sqlx::query_scalar("select recorded_at from log.events where position = $1")
+            .bind(short)
+            .fetch_one(&mut owner(&database).await)
+            .await
+            .unwrap();
+    let partition = partition_of(&tenant(), "task-2");
+    let mut found = Vec::new();
+
+    let its = ("a page", short..=short + 7);
+    opens_only(&database, &mut found, its, async |log| {
+        assert_eq!(log.read(short - 1, 8).await.unwrap().len(), 8);
+    })
+    .await;
+    let its = ("the head", head..=head);
+    opens_only(&database, &mut found, its, async |log| {
+        assert_eq!(log.head().await.unwrap().position, head);
+    })
+    .await;
+    let its = ("the end", head..=head + 1);
+    opens_only(&database, &mut found, its, async |log| {
+        assert!(log.read(head, 1).await.unwrap().is_empty());
+    })
+    .await;
+    let its = ("a partition", short..=short + 7);
+    opens_only(&database, &mut found, its, async |log| {
+        let events = log.read_partition(partition, short - 1, short + 7, 3).await;
+        assert_eq!(events.unwrap().len(), 3);
+    })
+    .await;
+    let its = ("a window", head - 5..=head);
+    opens_only(&database, &mut found, its, async |log| {
+        let everything = Selection::default();
+        let page = log.read_selected(&everything, head - 6, 10).await.unwrap();
+        assert_eq!(page.events.len(), 6);
+    })
+    .await;
+    // The append's own events have its time; the next one's first event shows where they end.
+    let its = ("a time", short + 3..=short + 3);
+    opens_only(&database, &mut found, its, async |log| {
+        assert_eq!(log.position_at(recorded_at).await.unwrap(), short + 2);
+    })
+    .await;
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[tokio::test]
+async fn of_hundreds_of_segments_a_stream_and_a_tag_open_only_those_that_they_may_be_in() {
+    let (database, short) = many_segments().await;
+    let mut found = Vec::new();
+
+    // The segment in which it ends, where it began.
+    let its = ("a stream", short..=short + 2);
+    opens_only(&database, &mut found, its, async |log| {
+        for after in 0..4 {
+            let events = log.read_stream(&tenant(), "task-2", after, 10).await;
+            assert_eq!(events.unwrap().len(), usize::try_from(3 - after).unwrap());
+        }
+    })
+    .await;
+    let its = ("a stream's end", short..=short + 2);
+    opens_only(&database, &mut found, its, async |log| {
+        let (tenant, last) = (tenant(), Version::MAX);
+        let events = log.read_stream_backward(&tenant, "task-2", last, 2).await;
+        assert_eq!(events.unwrap()[0].version, 3);
+    })
+    .await;
+    let its = ("a long stream's end", EVENTS + 2..=EVENTS + 3);
+    opens_only(&database, &mut found, its, async |log| {
+        let events = log.read_stream(&tenant(), "task-1", EVENTS - 2, 10).await;
+        assert_eq!(events.unwrap().len(), 2);
+    })
+    .await;
+    let tagged = Selection {
+        tenant: Some(tenant()),
+        tags: vec!["short:1".to_owned()],
+        ..Selection::default()
+    };
+    let of_page = TAGGED_SEGMENTS_MAX * SEGMENT_POSITIONS;
+    let its = ("a tag", short..=short + of_page - 2);
+    opens_only(&database, &mut found, its, async |log| {
+        let page = log.read_selected(&tagged, short - 1, 10).await.unwrap();
+        assert_eq!((page.events.len(), page.head), (3, EVENTS + 3));
+    })
+    .await;
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_began_hundreds_of_segments_ago_is_read_whole() {
+    let (database, short) = many_segments().await;
+    let log = open(&database, Service::Command).await;
+    let tenant = tenant();
+    for after in [0, 1, 3, 700, 1_450, EVENTS - 1, EVENTS] {
+        let events = log.read_stream(&tenant, "task-1", after, 400).await;
+        let versions: Vec<Version> = events.unwrap().iter().map(|it| it.version).collect();
+        let expected: Vec<Version> = (after + 1..=EVENTS.min(after + 400)).collect();
+        assert_eq!(versions, expected, "after {after}");
+        let before = EVENTS + 1 - after;
+        let events = log.read_stream_backward(&tenant, "task-1", before, 400);
+        let versions: Vec<Version> = events.await.unwrap().iter().map(|it| it.version).collect();
+        let expected: Vec<Version> = (1.max(before - 400)..before).rev().collect();
+        assert_eq!(versions, expected, "before {before}");
+    }
+    let positions: Vec<Position> = log
+        .read_stream(&tenant, "task-1", 0, 2_000)
+        .await
+        .unwrap()
+        .iter()
+        .map(|event| event.position)
+        .collect();
+    let not_short = |position: &Position| !(short..short + 3).contains(position);
+    let expected: Vec<Position> = (1..=EVENTS + 3).filter(not_short).collect();
+    assert_eq!(positions, expected);
 }
 
 #[tokio::test]
