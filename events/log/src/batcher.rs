@@ -35,7 +35,7 @@ pub(crate) use writer::Writer;
 const LOOKAHEAD_APPENDS_MAX: usize = 4_096;
 
 /// A batch does not wait for more appends once the tasks that were ready have brought none this often.
-const GATHER_IN_VAIN_MAX: usize = 2;
+const GATHER_IN_VAIN_MAX: usize = 16;
 
 /// A batch whose outcome is unknown is sent again this often; the ledger of command ids makes that harmless.
 const RETRIES_MAX: usize = 8;

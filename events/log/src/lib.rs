@@ -155,6 +155,7 @@ mod memory;
 mod offline;
 mod read;
 pub mod relay;
+mod row;
 mod select;
 mod store;
 pub mod topic;

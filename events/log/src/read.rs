@@ -2,10 +2,14 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SubsecRound, Utc};
 use foldline_events::{Partition, Position, Recorded, Tenant, Version};
-use sqlx::{Row, postgres::PgRow};
+use futures_util::TryStreamExt;
+use sqlx::Row;
 use uuid::Uuid;
 
-use crate::{Error, Log, Mark};
+use crate::{
+    Error, Log, Mark,
+    row::{fetch_recorded, recorded, select_recorded},
+};
 
 /// How many positions are looked at at once for the events of one partition: some more than a delivery of them needs.
 const PARTITION_WINDOW_POSITIONS: i64 = 100_000;
@@ -46,21 +50,16 @@ impl Log {
         (after, before): (Option<Version>, Option<Version>),
         limit: usize,
     ) -> Result<Vec<Recorded>, Error> {
-        let rows = sqlx::query(
-            "select position, partition, id, tenant, stream, version, type, schema_version, payload, tags, actor,
-                 command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at
-             from log.read_stream($1, $2, $3, $4, $5, $6)",
-        )
+        let query = sqlx::query(select_recorded!(
+            "from log.read_stream($1, $2, $3, $4, $5, $6)"
+        ))
         .bind(tenant.as_str())
         .bind(stream)
         .bind(after)
         .bind(before)
         .bind(limit_as_i64(limit))
-        .bind(self.inner.segment_positions)
-        .fetch_all(&self.inner.pool)
-        .await
-        .map_err(Error::Read)?;
-        rows.iter().map(recorded).collect()
+        .bind(self.inner.segment_positions);
+        fetch_recorded(query, &self.inner.pool).await
     }
 
     /// The log after a position, in order, at most `limit` events: gapless, or an error. Fewer are the end of the log.
@@ -95,22 +94,24 @@ impl Log {
         after: Position,
         through: Position,
     ) -> Result<(Vec<Recorded>, Position), Error> {
-        let rows = sqlx::query(
-            "select position, partition, id, tenant, stream, version, type, schema_version, payload::text as payload,
-                 tags, actor, command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at,
-                 (select b.last_position from log.batches b order by b.last_position desc limit 1) as head
+        let mut rows = sqlx::query(select_recorded!(
+            ", (select b.last_position from log.batches b order by b.last_position desc limit 1) as head
              from log.events
              where position > $1
                and position <= $2
-             order by position",
-        )
+             order by position"
+        ))
         .bind(after)
         .bind(through)
-        .fetch_all(&self.inner.pool)
-        .await
-        .map_err(Error::Read)?;
-        let head: Option<Position> = rows.first().and_then(|row| row.get("head"));
-        let events = rows.iter().map(recorded).collect::<Result<_, _>>()?;
+        .fetch(&self.inner.pool);
+        let mut head: Option<Position> = None;
+        let mut events = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(Error::Read)? {
+            if events.is_empty() {
+                head = row.get("head");
+            }
+            events.push(recorded(&row)?);
+        }
         Ok((events, head.unwrap_or(0)))
     }
 
@@ -146,27 +147,19 @@ impl Log {
         let mut events = Vec::new();
         while after < through && events.len() < limit {
             let window = through.min(after.saturating_add(PARTITION_WINDOW_POSITIONS));
-            let rows = sqlx::query(
-                "select position, partition, id, tenant, stream, version, type, schema_version,
-                     payload::text as payload, tags, actor, command_id, correlation_id, causation_id, trace_context,
-                     occurred_at, recorded_at
-                 from log.events
+            let query = sqlx::query(select_recorded!(
+                "from log.events
                  where position > $1
                    and position <= $2
                    and partition = $3
                  order by position
-                 limit $4",
-            )
+                 limit $4"
+            ))
             .bind(after)
             .bind(window)
             .bind(partition)
-            .bind(limit_as_i64(limit - events.len()))
-            .fetch_all(&self.inner.pool)
-            .await
-            .map_err(Error::Read)?;
-            for row in &rows {
-                events.push(recorded(row)?);
-            }
+            .bind(limit_as_i64(limit - events.len()));
+            events.extend(fetch_recorded(query, &self.inner.pool).await?);
             after = window;
         }
         Ok(events)
@@ -278,26 +271,4 @@ pub(crate) fn check_gapless(after: Position, events: &[Recorded]) -> Result<(), 
         last = event.position;
     }
     Ok(())
-}
-
-pub(crate) fn recorded(row: &PgRow) -> Result<Recorded, Error> {
-    Ok(Recorded {
-        position: row.get("position"),
-        partition: row.get("partition"),
-        id: row.get("id"),
-        tenant: Tenant::parse(row.get("tenant"))?,
-        stream: row.get("stream"),
-        version: row.get("version"),
-        event_type: row.get("type"),
-        schema_version: row.get("schema_version"),
-        payload: row.get("payload"),
-        tags: row.get("tags"),
-        actor: row.get("actor"),
-        command_id: row.get("command_id"),
-        correlation_id: row.get("correlation_id"),
-        causation_id: row.get("causation_id"),
-        trace_context: row.get("trace_context"),
-        occurred_at: row.get("occurred_at"),
-        recorded_at: row.get("recorded_at"),
-    })
 }

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::{
     Error, Log,
-    read::{check_gapless, recorded},
+    read::check_gapless,
+    row::{fetch_recorded, select_recorded},
 };
 
 /// How many events a page of a selection holds at most.
@@ -224,10 +225,8 @@ async fn in_order(
         .through
         .min(window.after.saturating_add(as_i64(WINDOW_POSITIONS_MAX)));
     // The limit inside keeps the planner at the order of position: no other index has a bound here.
-    let rows = sqlx::query(
-        "select position, partition, id, tenant, stream, version, type, schema_version, payload::text as payload,
-             tags, actor, command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at
-         from (
+    let query = sqlx::query(select_recorded!(
+        "from (
              select *
              from log.events
              where position > $1
@@ -240,8 +239,8 @@ async fn in_order(
            and (cardinality($6::text[]) = 0 or type = any ($6))
            and tags @> $7::text[]
          order by position
-         limit $8",
-    )
+         limit $8"
+    ))
     .bind(window.after)
     .bind(looked_to)
     .bind(as_i64(WINDOW_POSITIONS_MAX))
@@ -249,11 +248,8 @@ async fn in_order(
     .bind(selection.stream_prefix.as_deref())
     .bind(&selection.types)
     .bind(&selection.tags)
-    .bind(as_i64(limit))
-    .fetch_all(pool)
-    .await
-    .map_err(Error::Read)?;
-    let events: Vec<Recorded> = rows.iter().map(recorded).collect::<Result<_, _>>()?;
+    .bind(as_i64(limit));
+    let events = fetch_recorded(query, pool).await?;
     if selection.selects_all() {
         check_gapless(window.after, &events)?;
     }
@@ -289,28 +285,23 @@ async fn tagged(
         })
         .max_by_key(|(positions, reached)| (*reached, std::cmp::Reverse(positions.len())))
         .expect("the function answers for each tag, and there is one");
-    let rows = sqlx::query(
-        "select position, partition, id, tenant, stream, version, type, schema_version, payload::text as payload,
-             tags, actor, command_id, correlation_id, causation_id, trace_context, occurred_at, recorded_at
-         from log.events
+    let query = sqlx::query(select_recorded!(
+        "from log.events
          where position = any ($1)
            and position > $5
            and position <= $6
            and tags @> $2::text[]
            and ($3::text is null or starts_with(stream, $3))
          order by position
-         limit $4",
-    )
+         limit $4"
+    ))
     .bind(positions)
     .bind(&selection.tags)
     .bind(selection.stream_prefix.as_deref())
     .bind(as_i64(limit))
     .bind(window.after)
-    .bind(window.through)
-    .fetch_all(pool)
-    .await
-    .map_err(Error::Read)?;
-    let events = rows.iter().map(recorded).collect::<Result<_, _>>()?;
+    .bind(window.through);
+    let events = fetch_recorded(query, pool).await?;
     Ok((events, looked_to))
 }
 
