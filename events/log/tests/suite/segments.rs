@@ -102,7 +102,7 @@ async fn opens_only(
             read(&log).await;
         }
     };
-    // The database looks once in a connection at what a plan for any position would cost.
+    // Whatever is planned or opened once in a connection is not meant.
     reads().await;
     let mut locking = owner.begin().await.unwrap();
     let lock = format!("lock table {} in access exclusive mode", others.join(", "));
