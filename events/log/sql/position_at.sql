@@ -6,8 +6,8 @@ returns bigint
 language plpgsql
 stable
 set search_path = pg_catalog, log, pg_temp
--- Plans for the batches are kept; one for an event of any position whatever costs more than those for one.
-set plan_cache_mode = auto
+-- A plan that is kept has every segment in it.
+set plan_cache_mode = force_custom_plan
 as $$
 declare
     low bigint := 0;

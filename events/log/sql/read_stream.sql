@@ -35,8 +35,8 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, log, pg_temp
--- A plan is kept where that is cheaper: of `log.streams`, and of the events while all are in few segments.
-set plan_cache_mode = auto
+-- A plan that is kept has every segment in it.
+set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
@@ -88,6 +88,11 @@ begin
         segments := 2 * segments;
     end loop;
 
+    -- All segments are to be asked, so a plan that is kept does as well, and planning for so many takes longer than asking
+    -- them. It is so until the function ends.
+    if from_position is null then
+        perform set_config('plan_cache_mode', 'force_generic_plan', true);
+    end if;
     return query
     select e.position, e.partition, e.id, e.tenant, e.stream, e.version, e.type, e.schema_version, e.payload::text,
         e.tags, e.actor, e.command_id, e.correlation_id, e.causation_id, e.trace_context, e.occurred_at, e.recorded_at

@@ -278,11 +278,9 @@ async fn a_guard_whose_tags_have_not_agreed_within_its_bound_is_answered_as_if_t
         let beyond = append("task-1", Expected::Any, pairs(2));
         let end = appended(log.append(beyond).await.unwrap()).cursor.position;
         // What is newer than the position named is not excluded: whoever loads anew gets further.
-        let by = match log.append(guarded(0)).await.unwrap() {
-            Verdict::Guarded { by } => by,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(by, 2);
+        let by = 2;
+        let found = log.append(guarded(0)).await.unwrap();
+        assert_eq!(found, Verdict::Guarded { by });
         appended(log.append(guarded(by)).await.unwrap());
         appended(log.append(guarded(end)).await.unwrap());
     }

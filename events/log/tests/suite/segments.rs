@@ -73,8 +73,8 @@ const READ_SECONDS_MAX: u64 = 10;
 /// More often than the database plans a statement anew before it may keep a plan.
 const READS: usize = 12;
 
-/// Reads while every segment but those that hold these positions is locked, so that whatever opens another, even to plan, waits
-/// for ever. What does is complained of.
+/// Reads while every segment but those that hold these positions is locked, so that whatever opens another, even to plan,
+/// waits for ever. What does is complained of.
 async fn opens_only(
     database: &TestDatabase,
     complaints: &mut Vec<String>,
@@ -102,7 +102,7 @@ async fn opens_only(
             read(&log).await;
         }
     };
-    // The database looks once in a connection at what a plan for any position would cost.
+    // Whatever is planned or opened once in a connection is not meant.
     reads().await;
     let mut locking = owner.begin().await.unwrap();
     let lock = format!("lock table {} in access exclusive mode", others.join(", "));
