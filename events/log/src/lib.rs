@@ -79,6 +79,7 @@ mod offline;
 mod read;
 pub mod relay;
 mod select;
+mod snapshot;
 mod store;
 pub mod topic;
 mod wake;
@@ -96,6 +97,7 @@ pub use offline::{Offline, OfflineAppend, OfflineImport};
 pub use select::{
     PAGE_EVENTS_MAX, Page, Selection, TAGGED_POSITIONS_MAX, TAGS_COMPARED_MAX, WINDOW_POSITIONS_MAX,
 };
+pub use snapshot::{Folding, SNAPSHOT_BYTES_MAX, SNAPSHOT_FOLDS_MAX, Snapshot};
 pub use store::{Log, LogOptions, Service};
 pub use wake::Wake;
 pub use walk::{WALK_PAGE_EVENTS, Walk};
