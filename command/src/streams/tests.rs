@@ -1,5 +1,10 @@
 //! Loading streams with and without snapshots, over a real Postgres.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests are an edge: ids and times enter with them"
+)]
+
 use std::{str::FromStr, time::Duration};
 
 use chrono::Utc;
