@@ -65,7 +65,8 @@ impl Snapshots {
                 kept: snapshot.version,
             }),
             Err(error) => {
-                let why = format!("its state cannot be read: {error}");
+                // Not the error's own text, which may show a piece of the state.
+                let why = format!("its state cannot be read at byte {}", error.column());
                 if let Err(error) = self.log.drop_snapshot(self.folding(key), &why).await {
                     warn!(%error, stream = key.stream, "a wrong snapshot stays");
                 }
