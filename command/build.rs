@@ -1,4 +1,8 @@
-//! Embeds the API page that `make web` bundles, or a line that says how to get it.
+//! Embeds the API page that `make web` bundles, or a line that says how to get it; and says what folds streams, so that
+//! no snapshot of another build is taken for one of this.
+
+#[path = "src/fold.rs"]
+mod fold;
 
 use std::{env, fs, path::Path};
 
@@ -9,6 +13,17 @@ const FILES: [(&str, &str); 3] = [
 ];
 
 fn main() {
+    page();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for source in fold::SOURCES {
+        // Of a folder cargo watches every file in it, and which there are.
+        println!("cargo::rerun-if-changed={}", folder.join(source).display());
+    }
+    let hash = fold::hash(folder, &fold::SOURCES).expect("the sources lie beside this one");
+    println!("cargo::rustc-env=FOLD_HASH={hash}");
+}
+
+fn page() {
     let out = env::var_os("OUT_DIR").expect("cargo sets it");
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/dist");
     println!("cargo::rerun-if-changed={}", dist.display());

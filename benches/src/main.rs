@@ -8,6 +8,7 @@ mod append;
 mod bulk;
 mod database;
 mod load;
+mod long;
 mod read;
 mod relay;
 mod report;
@@ -31,7 +32,7 @@ enum Benchmark {
     Load(load::LoadArgs),
     /// 1,000 appends at once, beside COPY into the same tables
     Bulk(bulk::BulkArgs),
-    /// A stream loaded and the log replayed, beside COPY to standard output
+    /// A stream loaded and the log replayed, beside COPY to standard output; and a long stream with and without a snapshot
     Read(read::ReadArgs),
     /// Tags in a B-tree beside tags in a GIN index: appending, guards, pages
     Tags(tags::TagsArgs),

@@ -1,5 +1,5 @@
 //! Reading back: a stream of 1,000 events loaded and folded, and the whole log replayed through a fold, beside `COPY … TO
-//! STDOUT` of the same rows.
+//! STDOUT` of the same rows; and a stream of 100,000 events with its snapshot and without ([`crate::long`]).
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     database::{self, Database},
+    long::{self, Long},
     report::{self, Figure},
     sample,
 };
@@ -27,6 +28,9 @@ pub struct ReadArgs {
     /// How long the stream is loaded again and again
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// How many events the long stream has
+    #[arg(long, default_value_t = 100_000)]
+    long_events: usize,
     /// How often everything is measured
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -58,11 +62,15 @@ pub async fn run(args: ReadArgs) -> anyhow::Result<()> {
     log.append(of_stream.clone()).await?;
     let stream = &of_stream.writes[0].stream;
 
+    let long = Long::fill(args.long_events).await?;
+
     let (mut loaded, mut replayed, mut copied) = (Vec::new(), Vec::new(), Vec::new());
+    let mut long_runs = Vec::new();
     for run in 0..args.runs {
         copied.push(copy(&database, head).await?);
         replayed.push(replay(&log, head).await?);
         loaded.push(load_stream(&log, &of_stream.tenant, stream, args.seconds).await?);
+        long_runs.push(long.run().await?);
         eprintln!(
             "run {}: stream {:.0}, replay {:.0}, COPY {:.0} events a second",
             run + 1,
@@ -73,11 +81,14 @@ pub async fn run(args: ReadArgs) -> anyhow::Result<()> {
     }
     drop(log);
     database.drop().await?;
+    long.drop().await?;
     let copied = Figure::new("COPY to standard output", "events/s", copied);
     let mut replayed = Figure::new("the log replayed", "events/s", replayed);
     replayed.against("COPY", copied.median);
     let loaded = Figure::new("a stream of 1,000 events", "events/s", loaded);
-    report::publish("read", &[loaded, replayed, copied])
+    let mut figures = vec![loaded, replayed, copied];
+    figures.extend(long::figures(args.long_events, &long_runs));
+    report::publish("read", &figures)
 }
 
 async fn load_stream(

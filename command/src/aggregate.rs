@@ -4,6 +4,7 @@ use foldline_domain::Decider;
 use foldline_events::{Event, Tenant};
 use foldline_gate::Role;
 use foldline_log::{Error, Expected, Guard};
+use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
@@ -13,8 +14,11 @@ use crate::{
     streams::{Reading, Streams},
 };
 
+/// Its state is written down and read back exactly: snapshots are made of it.
 pub(crate) trait Aggregate:
     Decider<Command: Clone + Send + Sync, Facts: Send + Sync, Event: Clone + Send + Sync>
+    + Serialize
+    + DeserializeOwned
     + Clone
     + Send
     + Sync

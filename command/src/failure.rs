@@ -104,6 +104,8 @@ fn failed(error: &foldline_log::Error) -> Problem {
         Error::Install(_)
         | Error::NotEmpty { .. }
         | Error::Refused(_)
+        | Error::Snapshot(_)
+        | Error::SnapshotTooLarge { .. }
         | Error::Malformed(_)
         | Error::Gap { .. }
         | Error::AnotherLog { .. }

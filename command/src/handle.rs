@@ -114,8 +114,8 @@ impl Handler {
     pub fn new(log: Log, secret: &Secret, options: &Options) -> Self {
         Self {
             digest: Digest::new(secret),
-            projects: Streams::new(log.clone(), options.cache_bytes_max),
-            tasks: Streams::new(log.clone(), options.cache_bytes_max),
+            projects: Streams::new(&log, options.cache_bytes_max),
+            tasks: Streams::new(&log, options.cache_bytes_max),
             log,
         }
     }
@@ -229,6 +229,7 @@ impl Handler {
             .as_ref()
             .map_or(Expected::NoStream, |seen| Expected::Exactly(seen.version));
         let before = seen.as_ref().map_or(0, |seen| seen.version);
+        let kept = seen.as_ref().map_or(0, |seen| seen.kept);
         let after = before + Version::try_from(events.len()).expect("a decision has few events");
         let state = seen.map(|seen| seen.state.clone());
         let beside = A::beside(&self.digest, intake.whose(), state.as_ref(), &events, facts);
@@ -236,17 +237,23 @@ impl Handler {
             .iter()
             .fold(state, |state, event| A::evolve(state, event));
         let append = intake.append::<A>(expected, events, beside, guards)?;
+        let last = append.writes.first().and_then(|own| own.events.last());
+        let last_id = last.map(|event| event.id);
 
         crash_before_append();
         let verdict = self.log.append(append).await?;
         crash_after_append();
         match verdict {
             Verdict::Appended(receipt) => {
-                if let (Some(state), true) = (state, receipt.version == after) {
+                if let (Some(state), Some(event_id), true) =
+                    (state, last_id, receipt.version == after)
+                {
                     let folded = Folded {
                         state,
                         version: after,
                         position: receipt.cursor.position,
+                        event_id,
+                        kept,
                     };
                     A::streams(self).keep(&intake.key, folded).await;
                 }

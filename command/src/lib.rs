@@ -7,9 +7,12 @@ mod aggregate;
 mod bulk;
 mod digest;
 mod failure;
+#[cfg(test)]
+mod fold;
 pub mod handle;
 mod http;
 mod offline;
+mod snapshots;
 mod streams;
 mod tasks;
 pub mod wire;

@@ -135,7 +135,10 @@ impl Offline {
             let folded = Folded {
                 state,
                 version: before + added,
-                position: 0, // Nobody asks: positions are for guards and cursors.
+                // Nobody asks: these are for guards, cursors and snapshots.
+                position: 0,
+                event_id: Uuid::nil(),
+                kept: 0,
             };
             A::states(self).insert(intake.key.stream.clone(), folded);
         }

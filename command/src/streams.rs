@@ -1,18 +1,20 @@
 //! The states of streams: folded from the log, kept in a bounded cache, topped up when something newer is needed.
 //!
 //! The cache may be behind the log and never ahead of it. That is enough: an append names the version it was decided
-//! on, and a "no" is only said after topping up.
+//! on, and a "no" is only said after topping up. A long stream that is not in it is begun with its snapshot
+//! ([`crate::snapshots`]), where there is a right one.
 
 use std::sync::Arc;
 
 use foldline_events::{Position, Recorded, Tenant, Version};
 use foldline_log::{Error, Log};
 use moka::future::Cache;
+use uuid::Uuid;
 
-use crate::aggregate::Aggregate;
+use crate::{aggregate::Aggregate, snapshots::Snapshots};
 
 /// How many events are read from a stream at once.
-const STREAM_PAGE_EVENTS: usize = 500;
+pub(crate) const STREAM_PAGE_EVENTS: usize = 500;
 /// What an entry costs beside its state: its key and the cache's own bookkeeping, roughly.
 const ENTRY_BYTES: usize = 256;
 
@@ -23,12 +25,16 @@ pub(crate) struct Key {
 }
 
 /// A state and what it was folded from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Folded<A> {
     pub(crate) state: A,
     pub(crate) version: Version,
-    /// Of the stream's last event folded.
+    /// Of the stream's last event folded; or that of the append which recorded it, when that went on in other streams.
     pub(crate) position: Position,
+    /// Of the stream's last event folded.
+    pub(crate) event_id: Uuid,
+    /// The version of the last snapshot that this process knows of, 0 when it knows of none.
+    pub(crate) kept: Version,
 }
 
 /// How new a state must be.
@@ -43,11 +49,12 @@ pub(crate) enum Reading {
 #[derive(Clone)]
 pub(crate) struct Streams<A> {
     log: Log,
+    snapshots: Snapshots,
     cache: Cache<Key, Arc<Folded<A>>>,
 }
 
 impl<A: Aggregate> Streams<A> {
-    pub(crate) fn new(log: Log, cache_bytes_max: u64) -> Self {
+    pub(crate) fn new(log: &Log, cache_bytes_max: u64) -> Self {
         let cache = Cache::builder()
             .weigher(|key: &Key, folded: &Arc<Folded<A>>| {
                 let bytes = ENTRY_BYTES + key.stream.len() + folded.state.size_bytes();
@@ -55,7 +62,11 @@ impl<A: Aggregate> Streams<A> {
             })
             .max_capacity(cache_bytes_max)
             .build();
-        Self { log, cache }
+        Self {
+            log: log.clone(),
+            snapshots: Snapshots::of::<A>(log.clone()),
+            cache,
+        }
     }
 
     pub(crate) async fn cached(&self, key: &Key) -> Option<Arc<Folded<A>>> {
@@ -77,8 +88,17 @@ impl<A: Aggregate> Streams<A> {
     }
 
     /// Two requests may keep different versions in either order; an older one costs a conflict later, nothing else.
-    pub(crate) async fn keep(&self, key: &Key, folded: Folded<A>) -> Arc<Folded<A>> {
+    /// A snapshot that is due is written by a task of its own.
+    pub(crate) async fn keep(&self, key: &Key, mut folded: Folded<A>) -> Arc<Folded<A>> {
+        let place = self.snapshots.place(&folded);
+        if place.is_some() {
+            folded.kept = folded.version;
+        }
         let folded = Arc::new(folded);
+        if let Some(place) = place {
+            let snapshots = self.snapshots.clone();
+            tokio::spawn(snapshots.keep(place, key.clone(), Arc::clone(&folded)));
+        }
         self.cache.insert(key.clone(), Arc::clone(&folded)).await;
         folded
     }
@@ -90,16 +110,29 @@ impl<A: Aggregate> Streams<A> {
     ) -> Result<Option<Arc<Folded<A>>>, Error> {
         let mut folded = known.as_deref().cloned();
         let before = folded.as_ref().map(|folded| folded.version);
+        let mut after = before.unwrap_or(0);
+        let mut is_first = true;
         loop {
-            let after = folded.as_ref().map_or(0, |folded| folded.version);
             let page = (self.log)
                 .read_stream(&key.tenant, &key.stream, after, STREAM_PAGE_EVENTS)
                 .await?;
-            let last = page.len() < STREAM_PAGE_EVENTS;
+            let Some(last) = page.last() else { break };
+            let is_full = page.len() == STREAM_PAGE_EVENTS;
+            // A stream that ends in its first page costs one query, as if there were no snapshots.
+            if is_full && is_first {
+                is_first = false;
+                let snapshot = self.snapshots.newest(key).await;
+                if let Some(snapshot) = snapshot.filter(|it| it.version >= last.version) {
+                    after = snapshot.version;
+                    folded = Some(snapshot);
+                    continue;
+                }
+            }
+            after = last.version;
             for recorded in &page {
                 folded = fold(folded, recorded)?;
             }
-            if last {
+            if !is_full {
                 break;
             }
         }
@@ -116,6 +149,7 @@ fn fold<A: Aggregate>(
     folded: Option<Folded<A>>,
     recorded: &Recorded,
 ) -> Result<Option<Folded<A>>, Error> {
+    let kept = folded.as_ref().map_or(0, |folded| folded.kept);
     let state = folded.map(|folded| folded.state);
     let state = match A::narrow(recorded.event()?) {
         Some(event) => A::evolve(state, &event),
@@ -125,5 +159,10 @@ fn fold<A: Aggregate>(
         state,
         version: recorded.version,
         position: recorded.position,
+        event_id: recorded.id,
+        kept,
     }))
 }
+
+#[cfg(test)]
+mod tests;

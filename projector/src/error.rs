@@ -145,6 +145,8 @@ fn of_log(error: &foldline_log::Error) -> Remedy {
         | Log::Install(_)
         | Log::NotEmpty { .. }
         | Log::Refused(_)
+        | Log::Snapshot(_)
+        | Log::SnapshotTooLarge { .. }
         | Log::Malformed(_)
         | Log::Closed
         | Log::Gap { .. }

@@ -23,6 +23,7 @@ pub const SEGMENT_POSITIONS: i64 = 4_000_000;
 const LOG: &[(i64, &str, &str)] = &[
     (1, "log", include_str!("../log/0001_log.sql")),
     (2, "batches", include_str!("../log/0002_batches.sql")),
+    (3, "snapshots", include_str!("../log/0003_snapshots.sql")),
 ];
 const VIEW: &[(i64, &str, &str)] = &[(1, "view", include_str!("../view/0001_view.sql"))];
 

@@ -9,7 +9,8 @@ pub mod tasks;
 use foldline_events::Event;
 use uuid::Uuid;
 
-/// An aggregate. `Self` is its state: only what decisions need, and `None` before its first event.
+/// An aggregate. `Self` is its state: only what decisions need, and `None` before its first event. States are written
+/// down as snapshots: what is read back must be the very same state.
 pub trait Decider: Sized {
     type Command;
     /// What a decision needs to know of other streams.

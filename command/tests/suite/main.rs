@@ -15,5 +15,6 @@ mod many;
 mod outage;
 mod races;
 mod service;
+mod snapshots;
 mod story;
 mod thread;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::{Append, Error, Log, Mark, MemoryLog, Page, Selection, Verdict, Walk};
 
 /// A log to append to and to read. Each operation is described at [`Log`]; those of [`MemoryLog`] answer the same.
+/// Snapshots are none of them ([`Log::snapshot`]): a log in memory has nothing to save by a cache.
 #[derive(Debug, Clone)]
 pub enum AnyLog {
     Postgres(Log),

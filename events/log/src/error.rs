@@ -17,6 +17,10 @@ pub enum Error {
     NotEmpty { head: Position },
     #[error("cannot read the log")]
     Read(#[source] sqlx::Error),
+    #[error("cannot write a snapshot")]
+    Snapshot(#[source] sqlx::Error),
+    #[error("a snapshot has {bytes} bytes, and at most {bytes_max} are kept")]
+    SnapshotTooLarge { bytes: usize, bytes_max: usize },
     #[error(
         "the log could not be written for {waited_ms} ms; whether the command was recorded is unknown, retry it with the same id"
     )]

@@ -157,6 +157,7 @@ mod read;
 pub mod relay;
 mod row;
 mod select;
+mod snapshot;
 mod store;
 pub mod topic;
 mod wake;
@@ -175,6 +176,7 @@ pub use select::{
     PAGE_EVENTS_MAX, Page, Selection, TAGGED_POSITIONS_MAX, TAGGED_SEGMENTS_MAX, TAGS_COMPARED_MAX,
     WINDOW_POSITIONS_MAX,
 };
+pub use snapshot::{Folding, SNAPSHOT_BYTES_MAX, SNAPSHOT_FOLDS_MAX, Snapshot};
 pub use store::{Log, LogOptions, Service};
 pub use wake::Wake;
 pub use walk::{WALK_PAGE_EVENTS, Walk};

@@ -61,7 +61,7 @@ pub struct ArchiveProject {}
 pub struct RestoreProject {}
 
 /// What decisions need of a project.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
     name: String,
     description: Option<String>,

@@ -16,6 +16,7 @@ use foldline_events::{
         TaskRestored, TaskStarted, TaskUnassigned,
     },
 };
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::commands::TaskCommand;
@@ -23,7 +24,7 @@ use super::{Rejection, limits};
 use crate::Decider;
 
 /// What decisions need of a task.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     project_id: Uuid,
     title: String,
@@ -42,7 +43,7 @@ pub struct Task {
     review: Review,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Status {
     Open,
     InProgress,
@@ -56,14 +57,14 @@ enum Status {
     Cancelled,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Step {
     content: String,
     done: bool,
 }
 
 /// How the review by an AI stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Review {
     None,
     Requested,

@@ -20,6 +20,7 @@ mod reading;
 mod rights;
 mod segments;
 mod selecting;
+mod snapshots;
 mod store;
 mod tailing;
 mod topic;

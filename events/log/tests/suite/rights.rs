@@ -69,7 +69,7 @@ async fn no_service_can_change_or_remove_what_was_recorded() {
 }
 
 #[tokio::test]
-async fn of_all_tables_of_the_log_a_service_may_write_only_the_relay_s_mark() {
+async fn of_all_tables_of_the_log_a_service_may_write_only_the_relay_s_mark_and_the_snapshots() {
     let database = database().await;
     let log = open(&database, foldline_log::Service::Command).await;
     // So many that segments were made by an append, too.
@@ -94,12 +94,47 @@ async fn of_all_tables_of_the_log_a_service_may_write_only_the_relay_s_mark() {
     .fetch_all(&mut owner(&database).await)
     .await
     .unwrap();
-    let mark = |privilege: &str| {
-        let texts = ["foldline_relay", "relay", privilege];
-        let [role, table, privilege] = texts.map(str::to_owned);
+    let expected = [
+        ("foldline_command", "snapshots", "DELETE"),
+        ("foldline_command", "snapshots", "INSERT"),
+        ("foldline_command", "snapshots", "UPDATE"),
+        ("foldline_relay", "relay", "INSERT"),
+        ("foldline_relay", "relay", "UPDATE"),
+    ];
+    let expected = expected.map(|(role, table, privilege)| {
+        let [role, table, privilege] = [role, table, privilege].map(str::to_owned);
         (role, table, privilege)
-    };
-    assert_eq!(may, [mark("INSERT"), mark("UPDATE")]);
+    });
+    assert_eq!(may, expected);
+}
+
+/// Snapshots are a cache of one service. Another that reads the log may neither see a tenant's states there nor change
+/// what commands are decided on.
+#[tokio::test]
+async fn only_the_command_service_reads_and_writes_snapshots() {
+    let database = database().await;
+    let mut owner = owner(&database).await;
+    for role in ["foldline_relay", "foldline_projector", "foldline_query"] {
+        for statement in [
+            "select * from log.snapshots",
+            "insert into log.snapshots default values",
+            "update log.snapshots set version = 1",
+            "delete from log.snapshots",
+        ] {
+            let refused = as_role(&mut owner, role, statement).await.unwrap_err();
+            assert!(
+                refused.contains("permission denied"),
+                "{role}: {statement}: {refused}"
+            );
+        }
+    }
+    let is_bound: bool = sqlx::query_scalar(
+        "select relrowsecurity from pg_class where oid = 'log.snapshots'::regclass",
+    )
+    .fetch_one(&mut owner)
+    .await
+    .unwrap();
+    assert!(is_bound);
 }
 
 #[tokio::test]
