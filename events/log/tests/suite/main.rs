@@ -8,6 +8,7 @@
 mod append;
 mod deleted_topic;
 mod fairness;
+mod faults;
 mod guards;
 mod histories;
 mod idempotency;
