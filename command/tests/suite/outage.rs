@@ -1,3 +1,4 @@
+use foldline_schema::testing::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
@@ -26,6 +27,10 @@ async fn without_its_log_the_service_says_when_to_come_back() {
     let service = Service::over(&database).await;
     let project = project(&service.handler).await;
     shut(&database.url).await;
+    says_when_to_come_back(&service, project).await;
+}
+
+async fn says_when_to_come_back(service: &Service, project: impl std::fmt::Display) {
     let id = Uuid::now_v7();
     let item = format!(
         r#"[{{"id":"{id}","type":"tasks.rename_project","aggregate":"{project}","data":{{"name":"Mars"}}}}]"#
@@ -43,4 +48,35 @@ async fn without_its_log_the_service_says_when_to_come_back() {
         );
         assert_eq!(answer.header("retry-after"), Some("1"));
     }
+}
+
+#[tokio::test]
+async fn with_no_connection_to_its_log_to_be_had_the_service_says_when_to_come_back_and_goes_on() {
+    let database = database().await;
+    let mut owner = PgConnection::connect(&database.url).await.unwrap();
+    let mut execute = async |statement: String| {
+        let executed = sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut owner)
+            .await;
+        executed.unwrap();
+    };
+    let login = format!("login_{}", Uuid::now_v7().simple());
+    execute(format!(
+        "create role {login} login password 'secret' in role foldline_command"
+    ))
+    .await;
+    let (_, server) = database.url.rsplit_once('@').unwrap();
+    let url = format!("postgres://{login}:secret@{server}");
+    let service = Service::over(&TestDatabase { url }).await;
+    let project = project(&service.handler).await;
+    execute(format!(
+        "alter role {login} connection limit 0;
+         select pg_terminate_backend(pid) from pg_stat_activity where usename = '{login}'"
+    ))
+    .await;
+    says_when_to_come_back(&service, project).await;
+    execute(format!("alter role {login} connection limit -1")).await;
+    let rename = format!("/api/v1/projects/{project}/rename");
+    let answer = service.post(&rename, r#"{"name":"Venus"}"#).await;
+    assert_eq!(answer.status, 200);
 }

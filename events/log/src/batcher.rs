@@ -39,7 +39,8 @@ const GATHER_IN_VAIN_MAX: usize = 16;
 
 /// A batch whose outcome is unknown is sent again this often; the ledger of command ids makes that harmless.
 const RETRIES_MAX: usize = 8;
-/// No further try begins after this long: whoever waits is told to come back.
+/// No further try begins after this long, nor a first one for those who waited so long behind others: they are told to
+/// come back.
 const UNAVAILABLE_AFTER_MS: u64 = 4_000;
 const RETRY_PAUSE_MS_MIN: u64 = 50;
 const RETRY_PAUSE_MS_MAX: u64 = 2_000;
@@ -49,13 +50,19 @@ pub(crate) const TAG_SEPARATOR: char = '\u{1f}';
 
 pub(crate) struct Request {
     append: Append,
+    came: Instant,
     answer: oneshot::Sender<Result<Verdict, Error>>,
 }
 
 impl Request {
     pub(crate) fn new(append: Append) -> (Self, oneshot::Receiver<Result<Verdict, Error>>) {
         let (answer, receiver) = oneshot::channel();
-        (Self { append, answer }, receiver)
+        let request = Self {
+            append,
+            came: Instant::now(),
+            answer,
+        };
+        (request, receiver)
     }
 
     pub(crate) fn into_tenant(self) -> Tenant {
@@ -145,6 +152,7 @@ pub(crate) async fn run(
     let mut waiting = VecDeque::new();
     // Whoever is answered often asks again at once: as many as this time may come next time.
     let mut expected = 0;
+    let mut is_away = false;
     loop {
         if waiting.is_empty() {
             match requests.recv().await {
@@ -153,10 +161,18 @@ pub(crate) async fn run(
             }
         }
         gather(&mut requests, &mut waiting, expected).await;
+        if is_away {
+            give_up(&mut waiting);
+            if waiting.is_empty() {
+                continue;
+            }
+        }
         let batch = compose(&mut waiting);
         expected = batch.len() + waiting.len();
         metrics::histogram!("foldline_log_batch_appends").record(size_as_f64(batch.len()));
-        if write(&mut writer, batch).await {
+        let written = write(&mut writer, batch).await;
+        is_away = written.is_away;
+        if written.stored {
             moved.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
@@ -192,17 +208,48 @@ async fn gather(
     }
 }
 
+/// While the database is away, those who waited long enough are not kept waiting for a batch of their own: of many that
+/// touch one stream, each would wait for all those before it to be given up.
+fn give_up(waiting: &mut VecDeque<Request>) {
+    let late = Duration::from_millis(UNAVAILABLE_AFTER_MS);
+    for request in std::mem::take(waiting) {
+        let waited = request.came.elapsed();
+        if waited < late {
+            waiting.push_back(request);
+        } else {
+            let _ = request.answer.send(Err(unavailable(waited)));
+        }
+    }
+}
+
+/// One of many that share a cause.
+fn unavailable(waited: Duration) -> Error {
+    Error::Unavailable {
+        waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+        source: sqlx::Error::WorkerCrashed,
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "batches are far below 2^52")]
 fn size_as_f64(size: usize) -> f64 {
     size as f64
 }
 
-/// Writes one batch and answers each of its appends. Returns whether anything was stored.
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, Default)]
+struct Written {
+    /// At least one append was stored.
+    stored: bool,
+    /// At least one could not be written, because the database was away.
+    is_away: bool,
+}
+
+/// Writes one batch and answers each of its appends.
 ///
 /// Where the database refuses some, it stores none: those are answered, and the others sent again. Each turn answers at
 /// least one append.
-async fn write(writer: &mut Writer, mut batch: Vec<Request>) -> bool {
-    let mut stored = false;
+async fn write(writer: &mut Writer, mut batch: Vec<Request>) -> Written {
+    let mut written = Written::default();
     while !batch.is_empty() {
         let appends: Vec<&Append> = batch.iter().map(|request| &request.append).collect();
         match persist(writer, &appends).await {
@@ -211,7 +258,7 @@ async fn write(writer: &mut Writer, mut batch: Vec<Request>) -> bool {
                 for (request, verdict) in batch.into_iter().zip(verdicts) {
                     match verdict {
                         Some(verdict) => {
-                            stored |= is_stored(&verdict);
+                            written.stored |= is_stored(&verdict);
                             // Whoever asked may be gone; the verdict stands all the same.
                             let _ = request.answer.send(Ok(verdict));
                         }
@@ -221,15 +268,20 @@ async fn write(writer: &mut Writer, mut batch: Vec<Request>) -> bool {
                 batch = others;
             }
             Err(Error::Refused(_)) if batch.len() > 1 => {
-                return write_one_by_one(writer, batch).await || stored;
+                return write_one_by_one(writer, batch, written).await;
             }
             Err(error) => {
+                written.is_away = is_unavailable(&error);
                 answer_all(batch, error);
-                return stored;
+                return written;
             }
         }
     }
-    stored
+    written
+}
+
+fn is_unavailable(error: &Error) -> bool {
+    matches!(error, Error::Unavailable { .. })
 }
 
 /// Known counts, too: it may have been stored by a try of ours that got no answer.
@@ -238,33 +290,34 @@ fn is_stored(verdict: &Verdict) -> bool {
 }
 
 /// One bad append must not spoil the batch it came in.
-async fn write_one_by_one(writer: &mut Writer, batch: Vec<Request>) -> bool {
-    let mut stored = false;
-    for request in batch {
+async fn write_one_by_one(
+    writer: &mut Writer,
+    batch: Vec<Request>,
+    mut written: Written,
+) -> Written {
+    let mut batch = VecDeque::from(batch);
+    while let Some(request) = batch.pop_front() {
         let verdict = persist(writer, &[&request.append]).await;
         let verdict = verdict.map(|mut verdicts| {
             let only = verdicts.remove(0);
             only.expect("a lone append is stored or refused")
         });
-        stored |= verdict.as_ref().is_ok_and(is_stored);
+        written.stored |= verdict.as_ref().is_ok_and(is_stored);
+        if verdict.as_ref().is_err_and(is_unavailable) {
+            written.is_away = true;
+            give_up(&mut batch);
+        }
         let _ = request.answer.send(verdict);
     }
-    stored
+    written
 }
 
 /// The first append gets the error with its cause; the others the same in words.
 fn answer_all(batch: Vec<Request>, error: Error) {
-    let waited_ms = if let Error::Unavailable { waited_ms, .. } = &error {
-        *waited_ms
-    } else {
-        0
-    };
     let mut first = Some(error);
     for request in batch {
-        let error = first.take().unwrap_or(Error::Unavailable {
-            waited_ms,
-            source: sqlx::Error::WorkerCrashed,
-        });
+        let error = first.take();
+        let error = error.unwrap_or_else(|| unavailable(request.came.elapsed()));
         let _ = request.answer.send(Err(error));
     }
 }
@@ -306,10 +359,12 @@ fn is_transient(error: &sqlx::Error) -> bool {
         .and_then(sqlx::error::DatabaseError::code)
     {
         // Classes: 08 connection, 28 authorization, 3D catalog, 40 rollback, 53 resources, 55 lock, 57 operator,
-        // 58 system.
-        Some(code) => ["08", "28", "3D", "40", "53", "55", "57", "58"]
-            .iter()
-            .any(|class| code.starts_with(class)),
+        // 58 system; and of 25 a server that only reads for now, and a transaction that took too long.
+        Some(code) => [
+            "08", "25006", "25P04", "28", "3D", "40", "53", "55", "57", "58",
+        ]
+        .iter()
+        .any(|class| code.starts_with(class)),
         None => !matches!(
             error,
             sqlx::Error::Encode(_)

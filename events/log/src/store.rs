@@ -23,6 +23,14 @@ const STATEMENT_TIMEOUT: &str = "30s";
 /// How long to wait for a connection of the pool.
 const ACQUIRE_TIMEOUT_MS: u64 = 2_000;
 
+/// When the database asks a silent client's machine whether it is still there, in seconds: after the first, at intervals of
+/// the second, so often. A machine that vanished must not hold a lock of the log for the two hours that systems wait.
+pub(crate) const KEEPALIVES: [(&str, &str); 3] = [
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
+
 /// Which service a process acts as; each has a database role with just its rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
@@ -88,7 +96,9 @@ impl Log {
             .map_err(Error::Connect)?;
         let (cell, identity) = identity(&pool).await?;
         let direct = options.direct.unwrap_or_else(|| options.url.clone());
-        let direct = direct.options([("role", options.service.role())]);
+        let direct = direct
+            .options([("role", options.service.role())])
+            .options(KEEPALIVES);
 
         let (moved_sender, moved) = watch::channel(0);
         let closed = CancellationToken::new();

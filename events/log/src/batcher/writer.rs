@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{columns::Columns, identity::Identity, is_transient, lone::Lone};
-use crate::{Append, Verdict};
+use crate::{Append, Verdict, store::KEEPALIVES};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 /// How long the database may take to accept a connection, and to answer a batch. The second is above what it gives a
@@ -12,6 +12,9 @@ const CONNECT_TIMEOUT_MS: u64 = 2_000;
 const ANSWER_TIMEOUT_MS: u64 = 12_000;
 /// How long the database gives one batch, waiting for the lock included.
 const STATEMENT_TIMEOUT: &str = "10s";
+/// How long until it ends a session that executed a batch and never sent the request's last bytes: one that was stopped
+/// between the two holds the lock, and is not in a statement any more. Above the other, which costs no connection.
+const TRANSACTION_TIMEOUT: &str = "11s";
 
 /// Writes batches on a connection of its own: readers cannot take it away, and nobody asks before each batch whether it
 /// still works. It is made when it is needed, and given up after any failure.
@@ -24,7 +27,9 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(options: PgConnectOptions, log: Identity) -> Self {
         Self {
-            options: options.options([("statement_timeout", STATEMENT_TIMEOUT)]),
+            options: options
+                .options([("statement_timeout", STATEMENT_TIMEOUT)])
+                .options(KEEPALIVES),
             log,
             connection: None,
         }
@@ -40,7 +45,7 @@ impl Writer {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let connecting = PgConnection::connect_with(&self.options);
+                let connecting = connect(&self.options);
                 within(CONNECT_TIMEOUT_MS, connecting).await?
             }
         };
@@ -53,6 +58,20 @@ impl Writer {
         fail::fail_point!("log_after_append", |_| std::process::abort());
         answer
     }
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    // PostgreSQL 16 does not have the setting, and refuses connections that ask for it in their options.
+    sqlx::query(
+        "select set_config(name, $1, false)
+         from pg_settings
+         where name = 'transaction_timeout'",
+    )
+    .bind(TRANSACTION_TIMEOUT)
+    .execute(&mut connection)
+    .await?;
+    Ok(connection)
 }
 
 async fn within<T>(

@@ -1,7 +1,9 @@
 //! Versions, positions, conflicts, atomicity.
 
+use std::time::Duration;
+
 use foldline_events::partition_of;
-use foldline_log::{Error, Expected, Service, Verdict, Write};
+use foldline_log::{Error, Expected, Log, Service, Verdict, Write};
 use futures_util::future::join_all;
 
 use crate::store::{
@@ -106,6 +108,46 @@ async fn of_50_writers_expecting_one_version_exactly_one_wins() {
             .count();
         assert_eq!((won, lost), (1, 49));
     }
+}
+
+/// Appends at the version that it knows of, until the stream is at `until`; the versions that it won.
+async fn rival(log: Log, until: i64) -> Vec<i64> {
+    let (mut known, mut won) = (0, Vec::new());
+    while known < until {
+        let expected = match known {
+            0 => Expected::NoStream,
+            version => Expected::Exactly(version),
+        };
+        let append = append("task-1", expected, vec![event("test.Happened", &[])]);
+        known = match log.append(append).await.unwrap() {
+            Verdict::Appended(receipt) => {
+                won.push(receipt.version);
+                receipt.version
+            }
+            Verdict::Conflict { version, .. } => version,
+            other @ (Verdict::Known(_) | Verdict::InputDiffers | Verdict::Guarded { .. }) => {
+                panic!("neither won nor a conflict: {other:?}")
+            }
+        };
+    }
+    won
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_50_writers_on_one_stream_each_version_has_one_winner_and_nobody_waits_for_ever() {
+    const VERSIONS: i64 = 60;
+    let database = database().await;
+    let mut logs = Vec::new();
+    for _ in 0..3 {
+        logs.push(open(&database, Service::Command).await);
+    }
+    let rivals = (0..50).map(|n| rival(logs[n % logs.len()].clone(), VERSIONS));
+    let won = tokio::time::timeout(Duration::from_secs(120), join_all(rivals)).await;
+    let mut won = won.expect("no deadlock").concat();
+    won.sort_unstable();
+    assert_eq!(won, (1..=won.len() as i64).collect::<Vec<_>>());
+    let events = logs[0].read_stream(&tenant(), "task-1", 0, 1_000).await;
+    assert_eq!(events.unwrap().len(), won.len());
 }
 
 #[tokio::test]

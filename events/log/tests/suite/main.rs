@@ -9,6 +9,7 @@ mod append;
 mod boundary;
 mod deleted_topic;
 mod fairness;
+mod faults;
 mod guards;
 mod histories;
 mod idempotency;

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    path::PathBuf,
     process::Stdio,
     time::Duration,
 };
@@ -23,7 +24,7 @@ type Seen = (i64, String);
 
 fn load_seconds() -> u64 {
     if std::env::var_os("FOLDLINE_SOAK").is_some() {
-        30
+        60
     } else {
         4
     }
@@ -80,15 +81,16 @@ async fn a_tailing_reader_misses_nothing_of_32_appenders_in_3_processes_while_co
     );
 }
 
+/// An example, as `make test` builds it beside the tests.
+pub fn program(example: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let built = tests.ancestors().nth(2).unwrap();
+    built.join("examples").join(example)
+}
+
 /// The program `examples/appenders.rs` as a process of its own.
 async fn appenders(url: String, name: String) -> Vec<Seen> {
-    let program = std::env::current_exe()
-        .unwrap()
-        .ancestors()
-        .nth(2)
-        .unwrap()
-        .join("examples/appenders");
-    let output = Command::new(program)
+    let output = Command::new(program("appenders"))
         .args([
             &name,
             &APPENDERS_PER_PROCESS.to_string(),

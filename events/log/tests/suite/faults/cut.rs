@@ -1,0 +1,245 @@
+//! Connections that fail between a request and its answer.
+
+use std::time::Duration;
+
+use foldline_events::Tenant;
+use foldline_log::{Append, Error, Log, Service, Verdict};
+use foldline_schema::testing::TestDatabase;
+use tokio::time::Instant;
+
+use super::{
+    Load, PATIENCE, Sent, is_soak,
+    load::{ANSWER_BOUND, Retry},
+    proxy::{Network, Proxy},
+    server::{execute, major_under_test},
+    settle,
+};
+use crate::store::{appended, database, database_with_large_segments, one, open, owner};
+
+const APPENDERS: usize = 12;
+/// How many answers must be cut off, and how many appends given up, for the check to mean something.
+const CUTS_MIN: usize = 20;
+const GIVEN_UP_MIN: usize = 4;
+
+async fn through_a_proxy() -> (TestDatabase, Proxy, Log) {
+    let database = database_with_large_segments().await;
+    let proxy = Proxy::start(&database).await;
+    let log = open(&proxy.before(&database), Service::Command).await;
+    (database, proxy, log)
+}
+
+async fn cut_off(proxy: &Proxy, answers: usize) {
+    let due = proxy.cut() + answers;
+    super::until("answers to be cut off", async || proxy.cut() >= due).await;
+}
+
+/// A load of which some answers are cut off, and then all of them until appends are given up.
+async fn cut_after_commit(load: &Load, proxy: &Proxy) {
+    load.goes_on(50).await;
+    for round in 1..=if is_soak() { 5 } else { 1 } {
+        proxy.set(Network::CutsAnswers { one_of: 5 });
+        cut_off(proxy, CUTS_MIN).await;
+        proxy.set(Network::CutsAnswers { one_of: 1 });
+        let due = load.failed() + GIVEN_UP_MIN;
+        super::until("appends to be given up", async || load.failed() >= due).await;
+        proxy.set(Network::Well);
+        load.goes_on(50).await;
+        eprintln!("round {round}: {} answers cut off", proxy.cut());
+    }
+}
+
+fn is_unknown(sent: &Sent) -> bool {
+    matches!(sent.answer, Err(Error::Unavailable { .. }))
+}
+
+fn is_stored(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Appended(_) | Verdict::Known(_))
+}
+
+fn is_known(verdict: Option<&Verdict>) -> bool {
+    matches!(verdict, Some(Verdict::Known(_)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_whose_answer_was_cut_off_after_its_commit_is_there_once_and_its_retry_says_where()
+ {
+    let (database, proxy, log) = through_a_proxy().await;
+    let load = Load::start(&[log], APPENDERS);
+    cut_after_commit(&load, &proxy).await;
+    let (complaints, sent) = settle(&database, load).await;
+    assert_eq!(complaints, [""; 0]);
+    // Both the log's own retry and the sender's have met what was stored already.
+    assert!(sent.iter().any(|sent| is_known(sent.answer.as_ref().ok())));
+    assert!(
+        sent.iter()
+            .any(|sent| is_unknown(sent) && is_known(sent.retried.as_ref()))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_retries_with_a_fresh_id_is_found_by_the_same_check() {
+    let (database, proxy, log) = through_a_proxy().await;
+    let mut load = Load::start(&[log], APPENDERS);
+    load.retry = Retry::FreshId;
+    cut_after_commit(&load, &proxy).await;
+    let (complaints, _) = settle(&database, load).await;
+    assert!(!complaints.is_empty());
+}
+
+/// A ledger that forgets each command at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_forgets_its_commands_is_found_by_the_same_check() {
+    let (database, proxy, log) = through_a_proxy().await;
+    execute(
+        &mut owner(&database).await,
+        "create function log.forget() returns trigger language plpgsql as 'begin return null; end';
+         create trigger forget before insert on log.commands for each row execute function log.forget()",
+    )
+    .await;
+    let load = Load::start(&[log], APPENDERS);
+    cut_after_commit(&load, &proxy).await;
+    let (complaints, _) = settle(&database, load).await;
+    // Its own streams show the sender that what it sends again is there already.
+    let is_found = |complaint: &String| complaint.contains("was said not to be recorded, and was");
+    assert!(complaints.iter().any(is_found), "{complaints:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_swallows_everything_is_given_up_within_a_bound_and_keeps_nobody_else_waiting()
+ {
+    let (database, proxy, log) = through_a_proxy().await;
+    let others = open(&database, Service::Command).await;
+    let load = Load::start(&[others], APPENDERS);
+    // Of another tenant than the load, which the check is about.
+    let one = || Append {
+        tenant: Tenant::parse("umbrella").unwrap(),
+        ..one("task-1")
+    };
+    appended(log.append(one()).await.unwrap());
+    proxy.set(Network::Swallows);
+    let append = one();
+    let swallowed = tokio::time::timeout(ANSWER_BOUND, log.append(append.clone())).await;
+    let swallowed = swallowed.expect("it is given up within the bound");
+    assert!(
+        matches!(swallowed, Err(Error::Unavailable { .. })),
+        "{swallowed:?}"
+    );
+    assert_eq!(load.failed(), 0, "others were kept from appending");
+    proxy.set(Network::Well);
+    // What was swallowed may still arrive.
+    let answer = log.append(append).await.unwrap();
+    assert!(is_stored(&answer), "{answer:?}");
+    let (complaints, _) = settle(&database, load).await;
+    assert_eq!(complaints, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_stops_in_the_middle_of_a_request_holds_the_log_no_longer_than_a_bound() {
+    let (database, proxy, log) = through_a_proxy().await;
+    let others = open(&database, Service::Command).await;
+    // Whatever is prepared once is prepared.
+    appended(log.append(one("task-1")).await.unwrap());
+    proxy.set(Network::HoldsAnEnd);
+    let append = one("task-1");
+    let held = tokio::spawn({
+        let (log, append) = (log.clone(), append.clone());
+        async move { log.append(append).await }
+    });
+    super::until("the request to lack its end", async || proxy.has_held()).await;
+    let began = Instant::now();
+    let is_ended_by_the_server = major_under_test().await >= 17;
+    if !is_ended_by_the_server {
+        // Nothing else ends it there; this is what the operations page says.
+        super::until("the holder to be found", async || {
+            ends_holder_of_the_lock(&database).await
+        })
+        .await;
+    }
+    loop {
+        match others.append(one("task-2")).await {
+            Ok(verdict) => {
+                appended(verdict);
+                break;
+            }
+            Err(error) => assert!(began.elapsed() < ANSWER_BOUND, "still held: {error}"),
+        }
+    }
+    eprintln!("held for {} ms", began.elapsed().as_millis());
+    proxy.set(Network::Well);
+    let held = tokio::time::timeout(PATIENCE, held).await.unwrap().unwrap();
+    let answer = match held {
+        Err(Error::Unavailable { .. }) => log.append(append).await.unwrap(),
+        answered => answered.unwrap(),
+    };
+    assert!(is_stored(&answer), "{answer:?}");
+    let events = others.read(0, 10).await.unwrap();
+    assert_eq!(events.len(), 3);
+}
+
+async fn ends_holder_of_the_lock(database: &TestDatabase) -> bool {
+    let ended: Option<bool> = sqlx::query_scalar(
+        "select pg_terminate_backend(l.pid)
+         from pg_locks as l
+         where l.locktype = 'advisory'
+             and l.objid = 1718578276
+             and l.granted
+             and l.database = (select oid from pg_database where datname = current_database())",
+    )
+    .fetch_optional(&mut owner(database).await)
+    .await
+    .unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    ended == Some(true)
+}
+
+/// When the server's end of a connection asks the other end whether it is still there: the one that last said this.
+#[cfg(target_os = "linux")]
+async fn asks_within(database: &TestDatabase, said: &str) -> Duration {
+    let (of_server, of_log): (i32, i32) = sqlx::query_as(
+        "select inet_server_port(), client_port
+         from pg_stat_activity
+         where datname = current_database()
+             and query ilike $1
+             and pid <> pg_backend_pid()",
+    )
+    .bind(said)
+    .fetch_one(&mut owner(database).await)
+    .await
+    .unwrap();
+    // See proc_net_tcp.txt of the kernel: which timer is set, and hundredths of a second until it rings. Until what was sent
+    // last is acknowledged it is another.
+    let ends = format!(":{of_server:04X} 0100007F:{of_log:04X} ");
+    let timer = || {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let socket = sockets.lines().find(|line| line.contains(&ends)).unwrap();
+        let timer = socket.split_whitespace().nth(5).unwrap();
+        let rings_in = timer.strip_prefix("02:")?;
+        Some(u64::from_str_radix(rings_in, 16).unwrap())
+    };
+    super::until("a timer that keeps alive", async || timer().is_some()).await;
+    Duration::from_millis(timer().unwrap() * 10)
+}
+
+/// A machine that is gone says nothing; the server must ask, or it keeps the locks for hours.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_server_asks_whoever_may_hold_a_lock_of_the_log_within_seconds_whether_it_is_there() {
+    let database = database().await;
+    let log = open(&database, Service::Command).await;
+    appended(log.append(one("task-1")).await.unwrap());
+    let _relay = open(&database, Service::Relay).await;
+    super::until("the relay's own connection", async || {
+        let listening = "select count(*) from pg_stat_activity
+            where datname = current_database() and query ilike 'listen%'";
+        let count: i64 = sqlx::query_scalar(listening)
+            .fetch_one(&mut owner(&database).await)
+            .await
+            .unwrap();
+        count == 1
+    })
+    .await;
+    for said in ["%log.append%", "listen%"] {
+        let within = asks_within(&database, said).await;
+        assert!(within <= Duration::from_secs(10), "{said}: {within:?}");
+    }
+}
