@@ -33,11 +33,16 @@ bulk() {
 }
 
 read_back() {
-    with_postgres "$target/release/foldline-bench" read
+    peers
+    with_postgres "$target/release/foldline-bench" read --peers "$target/peers/release/foldline-peers"
 }
 
 tags() {
     with_postgres "$target/release/foldline-bench" tags
+}
+
+held() {
+    with_postgres "$target/release/foldline-bench" held
 }
 
 relay() {
@@ -52,9 +57,10 @@ case "${1:-}" in
         bulk
         read_back
         tags
+        held
         relay
         ;;
-    append | bulk | tags | relay)
+    append | bulk | tags | held | relay)
         build
         "$1"
         ;;
@@ -63,7 +69,7 @@ case "${1:-}" in
         read_back
         ;;
     *)
-        echo "error: usage: bench.sh all|append|bulk|read|tags|relay" >&2
+        echo "error: usage: bench.sh all|append|bulk|read|tags|held|relay" >&2
         exit 1
         ;;
 esac

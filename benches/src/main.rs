@@ -7,6 +7,7 @@
 mod append;
 mod bulk;
 mod database;
+mod held;
 mod load;
 mod long;
 mod read;
@@ -34,6 +35,8 @@ enum Benchmark {
     Bulk(bulk::BulkArgs),
     /// A stream loaded and the log replayed, beside COPY to standard output; and a long stream with and without a snapshot
     Read(read::ReadArgs),
+    /// 100,000 batches while a snapshot is kept open, and as many without
+    Held(held::HeldArgs),
     /// Tags in a B-tree beside tags in a GIN index: appending, guards, pages
     Tags(tags::TagsArgs),
     /// Draining a backlog into Kafka, and following a log that is appended to
@@ -49,6 +52,7 @@ async fn main() -> anyhow::Result<()> {
         Benchmark::Load(args) => load::run(args).await,
         Benchmark::Bulk(args) => bulk::run(args).await,
         Benchmark::Read(args) => read::run(args).await,
+        Benchmark::Held(args) => held::run(args).await,
         Benchmark::Tags(args) => tags::run(args).await,
         Benchmark::Relay(args) => relay::run(args).await,
         Benchmark::Relaying(args) => relay::relaying(args).await,

@@ -1,14 +1,20 @@
-//! Reading back: a stream of 1,000 events loaded and folded, and the whole log replayed through a fold, beside `COPY … TO
-//! STDOUT` of the same rows; and a stream of 100,000 events with its snapshot and without ([`crate::long`]).
+//! Reading back: a stream of 1,000 events loaded and folded, beside the fastest peer at it; the whole log replayed through a
+//! fold, beside `COPY … TO STDOUT` of the same rows; and a stream of 100,000 events with its snapshot and without ([`crate::long`]).
 
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use clap::Args;
 use foldline_events::{Position, Recorded};
 use foldline_log::Log;
 use futures_util::TryStreamExt;
+use serde::Deserialize;
 use sqlx::{Connection, PgConnection};
+use tokio::process::Command;
 
 use crate::{
     database::{self, Database},
@@ -34,6 +40,9 @@ pub struct ReadArgs {
     /// How often everything is measured
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// The program of benches/peers; without it the peer is left out
+    #[arg(long)]
+    peers: Option<PathBuf>,
 }
 
 /// What a fold comes to here: the payload is looked at, and kept in nothing.
@@ -65,11 +74,14 @@ pub async fn run(args: ReadArgs) -> anyhow::Result<()> {
     let long = Long::fill(args.long_events).await?;
 
     let (mut loaded, mut replayed, mut copied) = (Vec::new(), Vec::new(), Vec::new());
-    let mut long_runs = Vec::new();
+    let (mut long_runs, mut of_peer) = (Vec::new(), Vec::new());
     for run in 0..args.runs {
         copied.push(copy(&database, head).await?);
         replayed.push(replay(&log, head).await?);
         loaded.push(load_stream(&log, &of_stream.tenant, stream, args.seconds).await?);
+        if let Some(peers) = &args.peers {
+            of_peer.push(load_from_peer(peers, args.seconds).await?);
+        }
         long_runs.push(long.run().await?);
         eprintln!(
             "run {}: stream {:.0}, replay {:.0}, COPY {:.0} events a second",
@@ -85,8 +97,14 @@ pub async fn run(args: ReadArgs) -> anyhow::Result<()> {
     let copied = Figure::new("COPY to standard output", "events/s", copied);
     let mut replayed = Figure::new("the log replayed", "events/s", replayed);
     replayed.against("COPY", copied.median);
-    let loaded = Figure::new("a stream of 1,000 events", "events/s", loaded);
-    let mut figures = vec![loaded, replayed, copied];
+    let mut loaded = Figure::new("a stream of 1,000 events", "events/s", loaded);
+    let mut figures = vec![replayed, copied];
+    if !of_peer.is_empty() {
+        let of_peer = Figure::new("the same stream by disintegrate", "events/s", of_peer);
+        loaded.against("disintegrate", of_peer.median);
+        figures.insert(0, of_peer);
+    }
+    figures.insert(0, loaded);
     figures.extend(long::figures(args.long_events, &long_runs));
     report::publish("read", &figures)
 }
@@ -109,6 +127,30 @@ async fn load_stream(
         events += folded.events;
     }
     Ok(events as f64 / began.elapsed().as_secs_f64())
+}
+
+/// What `foldline-peers --stream` prints.
+#[derive(Deserialize)]
+struct Loaded {
+    events: usize,
+    seconds: f64,
+}
+
+async fn load_from_peer(program: &Path, seconds: f64) -> anyhow::Result<f64> {
+    let database = Database::create().await?;
+    let output = Command::new(program)
+        .args(["--store", "disintegrate", "--clients", "1"])
+        .args(["--url", &database.url()])
+        .args(["--seconds", &seconds.to_string()])
+        .args(["--stream", &STREAM_EVENTS.to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .await?;
+    anyhow::ensure!(output.status.success(), "it ended with {}", output.status);
+    database.drop().await?;
+    let loaded: Loaded = serde_json::from_slice(&output.stdout)?;
+    Ok(loaded.events as f64 / loaded.seconds)
 }
 
 async fn replay(log: &Log, head: Position) -> anyhow::Result<f64> {
