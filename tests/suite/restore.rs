@@ -220,7 +220,9 @@ impl Archived {
         let ended = command.kill_on_drop(true).output();
         let output = tokio::time::timeout(crate::processes::PATIENCE, ended)
             .await
-            .unwrap_or_else(|_| panic!("{arguments:?} was not refused"))
+            .unwrap_or_else(|_| {
+                panic!("{arguments:?} goes on over a log that is not the one it followed")
+            })
             .unwrap();
         assert!(!output.status.success(), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()

@@ -97,7 +97,9 @@ async fn a_log_that_forgets_its_commands_is_found_by_the_same_check() {
     )
     .await;
     let load = Load::start(&[log], APPENDERS);
-    cut_after_commit(&load, &proxy).await;
+    proxy.set(Network::CutsAnswers { one_of: 5 });
+    cut_off(&proxy, CUTS_MIN).await;
+    proxy.set(Network::Well);
     let (complaints, _) = settle(&database, load).await;
     // Its own streams show the sender that what it sends again is there already.
     let is_found = |complaint: &String| complaint.contains("was said not to be recorded, and was");

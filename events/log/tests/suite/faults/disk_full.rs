@@ -82,11 +82,12 @@ async fn fill_under_load(disk: &Disk) {
     let server = Server::start(&disk.path.join("data"), &SETTINGS).await;
     let log = open(&server.database, Service::Command).await;
     let load = Load::start(&[log], APPENDERS);
-    for round in 1..=if is_soak() { 6 } else { 2 } {
+    for round in 1..=if is_soak() { 6 } else { 1 } {
         load.goes_on(100).await;
         disk.fill();
         let due = load.failed() + FAILED_MIN;
-        if round % 2 == 0 {
+        // Not in every round at full size: before the WAL is used up, tables can't grow.
+        if round % 2 == 1 {
             use_up_the_wal(&server.database.url).await;
         }
         super::until("appends to be given up", async || load.failed() >= due).await;

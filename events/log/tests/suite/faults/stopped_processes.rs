@@ -25,7 +25,7 @@ async fn a_process_stopped_at_any_moment_keeps_no_other_waiting_longer_than_a_bo
     let (stops, stopped) = if is_soak() {
         (15, Duration::from_secs(3))
     } else {
-        (4, Duration::from_millis(1_500))
+        (3, Duration::from_millis(1_000))
     };
     let database = database_with_large_segments().await;
     let log = open(&database, Service::Command).await;
