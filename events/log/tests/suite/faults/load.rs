@@ -237,7 +237,7 @@ fn tag(shared: u8) -> String {
 /// The one place here that says what a guard is made of.
 pub fn guard(tag: String, event_type: &str, after: Position) -> Guard {
     Guard {
-        tag,
+        tags: vec![tag],
         event_types: vec![event_type.to_owned()],
         after,
     }
@@ -248,7 +248,7 @@ pub fn excludes(append: &Append, event: &Recorded) -> bool {
     append.guards.iter().any(|guard| {
         guard.after < event.position
             && guard.event_types.contains(&event.event_type)
-            && event.tags.contains(&guard.tag)
+            && guard.tags.iter().all(|tag| event.tags.contains(tag))
     })
 }
 
