@@ -116,7 +116,7 @@ impl Log {
     }
 
     /// What is to be said when the log does not go on after a position, although the head is further.
-    async fn gap_after(&self, after: Position, head: Position) -> Error {
+    pub(crate) async fn gap_after(&self, after: Position, head: Position) -> Error {
         let next = sqlx::query_scalar(
             "select position from log.events where position > $1 order by position limit 1",
         )

@@ -98,7 +98,7 @@ impl Log {
         after: Position,
         limit: usize,
     ) -> Result<Page, Error> {
-        let limit = limit.clamp(1, PAGE_EVENTS_MAX);
+        let (after, limit) = (after.max(0), limit.clamp(1, PAGE_EVENTS_MAX));
         let head = self.head_position().await?;
         not_beyond(after, head)?;
         let window = self.window(selection, after, head).await?;
@@ -110,7 +110,7 @@ impl Log {
                     let window = window.in_segments(self.inner.segment_positions);
                     tagged(&self.inner.pool, selection, tenant, window, limit).await?
                 }
-                Some(_) | None => in_order(&self.inner.pool, selection, window, limit).await?,
+                Some(_) | None => self.in_order(selection, window, limit).await?,
             }
         };
         let is_full = events.len() == limit;
@@ -159,6 +159,52 @@ impl Log {
             None => head,
         };
         Ok(Window { after, through })
+    }
+
+    /// Reads the window from its start, looking at every event, and says how far it came.
+    async fn in_order(
+        &self,
+        selection: &Selection,
+        window: Window,
+        limit: usize,
+    ) -> Result<(Vec<Recorded>, Position), Error> {
+        let looked_to = window
+            .through
+            .min(window.after.saturating_add(as_i64(WINDOW_POSITIONS_MAX)));
+        // The limit inside keeps the planner at the order of position: no other index has a bound here.
+        let query = sqlx::query(select_recorded!(
+            "from (
+                 select *
+                 from log.events
+                 where position > $1
+                   and position <= $2
+                 order by position
+                 limit $3
+             ) as looked_at
+             where ($4::text is null or tenant = $4)
+               and ($5::text is null or starts_with(stream, $5))
+               and (cardinality($6::text[]) = 0 or type = any ($6))
+               and tags @> $7::text[]
+             order by position
+             limit $8"
+        ))
+        .bind(window.after)
+        .bind(looked_to)
+        .bind(as_i64(WINDOW_POSITIONS_MAX))
+        .bind(selection.tenant.as_ref().map(Tenant::as_str))
+        .bind(selection.stream_prefix.as_deref())
+        .bind(&selection.types)
+        .bind(&selection.tags)
+        .bind(as_i64(limit));
+        let events = fetch_recorded(query, &self.inner.pool).await?;
+        if selection.selects_all() {
+            check_gapless(window.after, &events)?;
+            let last = events.last().map_or(window.after, |event| event.position);
+            if events.len() < limit && last < looked_to {
+                return Err(self.gap_after(last, looked_to).await);
+            }
+        }
+        Ok((events, looked_to))
     }
 }
 
@@ -212,48 +258,6 @@ fn just_before(instant: DateTime<Utc>) -> DateTime<Utc> {
         let before = whole.checked_sub_signed(Duration::microseconds(1));
         before.unwrap_or(whole)
     }
-}
-
-/// Reads the window from its start, looking at every event, and says how far it came.
-async fn in_order(
-    pool: &PgPool,
-    selection: &Selection,
-    window: Window,
-    limit: usize,
-) -> Result<(Vec<Recorded>, Position), Error> {
-    let looked_to = window
-        .through
-        .min(window.after.saturating_add(as_i64(WINDOW_POSITIONS_MAX)));
-    // The limit inside keeps the planner at the order of position: no other index has a bound here.
-    let query = sqlx::query(select_recorded!(
-        "from (
-             select *
-             from log.events
-             where position > $1
-               and position <= $2
-             order by position
-             limit $3
-         ) as looked_at
-         where ($4::text is null or tenant = $4)
-           and ($5::text is null or starts_with(stream, $5))
-           and (cardinality($6::text[]) = 0 or type = any ($6))
-           and tags @> $7::text[]
-         order by position
-         limit $8"
-    ))
-    .bind(window.after)
-    .bind(looked_to)
-    .bind(as_i64(WINDOW_POSITIONS_MAX))
-    .bind(selection.tenant.as_ref().map(Tenant::as_str))
-    .bind(selection.stream_prefix.as_deref())
-    .bind(&selection.types)
-    .bind(&selection.tags)
-    .bind(as_i64(limit));
-    let events = fetch_recorded(query, pool).await?;
-    if selection.selects_all() {
-        check_gapless(window.after, &events)?;
-    }
-    Ok((events, looked_to))
 }
 
 /// Reads the events that carry the rarest of the tags, and says how far it came.

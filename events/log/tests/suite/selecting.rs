@@ -381,3 +381,24 @@ async fn whoever_reads_the_whole_log_stops_where_an_event_is_missing() {
     let walked: Result<Vec<Recorded>, Error> = log.walk(&everything, 0).try_collect().await;
     assert!(matches!(walked, Err(Error::Gap { after: 1, found: 3 })));
 }
+
+#[tokio::test]
+async fn whoever_reads_the_whole_log_stops_where_its_last_events_are_missing() {
+    let database = database().await;
+    let log = open(&database, Service::Command).await;
+    for _ in 0..3 {
+        let one = append("task-1", Expected::Any, vec![event("test.Happened", &[])]);
+        appended(log.append(one).await.unwrap());
+    }
+    let everything = Selection::default();
+    let before_the_first = log.read_selected(&everything, -7, 10).await.unwrap();
+    assert_eq!(before_the_first.events.len(), 3);
+    for (kept, after) in [(2, 0), (2, 2), (0, 0)] {
+        let damage = format!("delete from log.events where position > {kept}");
+        let damage = sqlx::raw_sql(sqlx::AssertSqlSafe(damage));
+        damage.execute(&mut owner(&database).await).await.unwrap();
+        let found = log.read_selected(&everything, after, 10).await;
+        let is_gap = matches!(found, Err(Error::Gap { after, found: 4 }) if after == kept);
+        assert!(is_gap, "{found:?}");
+    }
+}
