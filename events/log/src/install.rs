@@ -1,6 +1,9 @@
 //! Brings the log's database functions to this build's text. Part of `foldline migrate`, after the tables.
 
+use std::time::Duration;
+
 use sqlx::{Connection, PgConnection};
+use tokio::time::Instant;
 
 use crate::Error;
 
@@ -37,10 +40,31 @@ begin
 end
 $$";
 
+/// The one lock of the log, as in `sql/append.sql`.
+const LOG_LOCK: i64 = 1_718_578_276;
+
+/// Two that replace the same function at once get in each other's way; the number is "inst" in ASCII.
+const INSTALL_LOCK: i64 = 1_768_846_196;
+
+/// How long calls of earlier forms that are under way are waited for: longer than any statement may take.
+const EARLIER_CALLS_MS_MAX: u64 = 40_000;
+const EARLIER_CALLS_PAUSE_MS: u64 = 100;
+
+/// Where the log ends, of an append by a form that did not say so in `log.batches` yet. Without it the next append would
+/// be given positions that are taken.
+const CATCH_UP: &str = "
+    insert into log.batches (last_position, recorded_at)
+    select e.position, e.recorded_at
+    from log.events e
+    order by e.position desc
+    limit 1
+    on conflict do nothing";
+
 /// Installs the functions, all at once, and the first segments. Run by the tables' owner; safe to repeat, and while
 /// others append.
 pub async fn install(connection: &mut PgConnection) -> Result<(), Error> {
     let mut all = connection.begin().await.map_err(Error::Install)?;
+    lock(&mut all, INSTALL_LOCK).await?;
     for text in std::iter::once(DROP_EARLIER_FORMS).chain(FUNCTIONS) {
         sqlx::raw_sql(text)
             .execute(&mut *all)
@@ -48,10 +72,59 @@ pub async fn install(connection: &mut PgConnection) -> Result<(), Error> {
             .map_err(Error::Install)?;
     }
     all.commit().await.map_err(Error::Install)?;
+    outlast_earlier_calls(connection).await?;
     sqlx::query("select log.ensure_segments($1)")
         .bind(SEGMENTS_AHEAD)
         .execute(connection)
         .await
         .map_err(Error::Install)?;
     Ok(())
+}
+
+async fn lock(connection: &mut PgConnection, number: i64) -> Result<(), Error> {
+    sqlx::query("select pg_advisory_xact_lock($1)")
+        .bind(number)
+        .execute(connection)
+        .await
+        .map_err(Error::Install)?;
+    Ok(())
+}
+
+/// A call that began before its function was replaced runs to its end as it was, and may have waited for the log's lock
+/// until now.
+async fn outlast_earlier_calls(connection: &mut PgConnection) -> Result<(), Error> {
+    let until = Instant::now() + Duration::from_millis(EARLIER_CALLS_MS_MAX);
+    let replaced_at: chrono::DateTime<chrono::Utc> = sqlx::query_scalar("select clock_timestamp()")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(Error::Install)?;
+    loop {
+        let under_way: bool = sqlx::query_scalar(
+            "select exists (
+                 select
+                 from pg_stat_activity
+                 where datname = current_database()
+                   and pid <> pg_backend_pid()
+                   and state = 'active'
+                   and backend_type = 'client backend'
+                   and query_start < $1
+                   and query like '%log.append%'
+             )",
+        )
+        .bind(replaced_at)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(Error::Install)?;
+        let mut catching_up = connection.begin().await.map_err(Error::Install)?;
+        lock(&mut catching_up, LOG_LOCK).await?;
+        sqlx::query(CATCH_UP)
+            .execute(&mut *catching_up)
+            .await
+            .map_err(Error::Install)?;
+        catching_up.commit().await.map_err(Error::Install)?;
+        if !under_way || Instant::now() >= until {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(EARLIER_CALLS_PAUSE_MS)).await;
+    }
 }

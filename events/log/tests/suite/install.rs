@@ -1,6 +1,6 @@
 //! Installing the log's functions over those of an earlier build.
 
-use foldline_log::{Expected, Service};
+use foldline_log::{Error, Expected, Service};
 use sqlx::PgConnection;
 
 use crate::store::{append, appended, database, event, one, open, owner};
@@ -84,4 +84,40 @@ async fn a_migration_leaves_one_form_of_each_function_and_serves_the_build_befor
     );
     let answer = earlier().fetch_one(&mut owner).await.unwrap();
     assert_eq!(answer, "guarded");
+}
+
+#[tokio::test]
+async fn an_append_by_a_form_that_knew_no_batches_is_caught_up_with_by_the_next_migration() {
+    let database = database().await;
+    let mut owner = owner(&database).await;
+    let log = open(&database, Service::Command).await;
+    appended(log.append(one("task-1")).await.unwrap());
+    let by_an_earlier_form = "
+        insert into log.events
+        select position + 1, partition, gen_random_uuid(), tenant, 'task-2', version, type, schema_version, payload,
+            tags, actor, gen_random_uuid(), correlation_id, causation_id, trace_context, occurred_at, recorded_at
+        from log.events";
+    sqlx::raw_sql(by_an_earlier_form)
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let taken = log.append(one("task-3")).await;
+    assert!(matches!(taken, Err(Error::Refused(_))), "{taken:?}");
+
+    foldline_log::install(&mut owner).await.unwrap();
+    appended(log.append(one("task-3")).await.unwrap());
+    assert_eq!(log.head().await.unwrap().position, 3);
+    assert_eq!(log.read(0, 10).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn migrations_at_the_same_time_wait_for_each_other() {
+    let database = database().await;
+    let migrations = (0..6).map(|_| async {
+        let mut owner = owner(&database).await;
+        foldline_log::install(&mut owner).await
+    });
+    for migrated in futures_util::future::join_all(migrations).await {
+        migrated.unwrap();
+    }
 }
