@@ -53,7 +53,7 @@ begin
     from log.streams s
     where s.tenant = of_tenant
         and s.stream = of_stream;
-    if not found then
+    if not found or after_version >= last_version then
         return;
     end if;
     if after_version is null then

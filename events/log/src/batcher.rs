@@ -22,8 +22,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::{
-    Append, EVENTS_PER_APPEND_MAX, Error, GUARD_TAGS_MAX, GUARD_TYPES_MAX, GUARDS_PER_APPEND_MAX,
-    Guard, PAYLOAD_BYTES_MAX, TAGS_PER_EVENT_MAX, Verdict, WRITES_PER_APPEND_MAX,
+    Append, EVENTS_PER_APPEND_MAX, Error, Expected, GUARD_TAGS_MAX, GUARD_TYPES_MAX,
+    GUARDS_PER_APPEND_MAX, Guard, PAYLOAD_BYTES_MAX, TAGS_PER_EVENT_MAX, Verdict,
+    WRITES_PER_APPEND_MAX,
 };
 
 use compose::compose;
@@ -94,6 +95,14 @@ pub(crate) fn check(append: &Append) -> Result<(), Error> {
     }
     let mut streams = HashSet::new();
     for write in &append.writes {
+        if let Expected::Exactly(version) = write.expected
+            && version < 0
+        {
+            return malformed(format!(
+                "stream {} is expected at version {version}; versions begin at 0",
+                write.stream
+            ));
+        }
         if !streams.insert(write.stream.as_str()) {
             return malformed(format!("stream {} is written twice", write.stream));
         }

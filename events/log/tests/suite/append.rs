@@ -289,7 +289,12 @@ async fn an_append_that_can_never_be_stored_is_refused_before_it_costs_anything(
         let mut huge = one("task-1");
         huge.writes[0].events[0].encoded.payload =
             format!("\"{}\"", "x".repeat(foldline_log::PAYLOAD_BYTES_MAX));
-        for malformed in [no_events, twice, huge] {
+        let below = append(
+            "task-1",
+            Expected::Exactly(-1),
+            vec![event("test.Happened", &[])],
+        );
+        for malformed in [no_events, twice, huge, below] {
             assert!(matches!(
                 log.append(malformed).await,
                 Err(Error::Malformed(_))
