@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use foldline_events::{Position, Recorded};
+use foldline_events::Position;
 use foldline_log::Log;
 use futures_util::TryStreamExt;
 use serde::Deserialize;
@@ -54,10 +54,10 @@ struct Folded {
 }
 
 impl Folded {
-    fn evolve(&mut self, event: &Recorded) {
+    fn evolve(&mut self, position: Position, payload: &str) {
         self.events += 1;
-        self.bytes += event.payload.len();
-        self.last = event.position;
+        self.bytes += payload.len();
+        self.last = position;
     }
 }
 
@@ -120,8 +120,8 @@ async fn load_stream(
     let mut events = 0;
     while Instant::now() < until {
         let mut folded = Folded::default();
-        for event in log.read_stream(tenant, stream, 0, STREAM_EVENTS).await? {
-            folded.evolve(&event);
+        for event in log.read_to_fold(tenant, stream, 0, STREAM_EVENTS).await? {
+            folded.evolve(event.position, &event.payload);
         }
         anyhow::ensure!(folded.events == STREAM_EVENTS, "the stream is cut");
         events += folded.events;
@@ -160,7 +160,7 @@ async fn replay(log: &Log, head: Position) -> anyhow::Result<f64> {
         let page = log.read(folded.last, REPLAY_PAGE_EVENTS).await?;
         anyhow::ensure!(!page.is_empty(), "the log ends at {}", folded.last);
         for event in &page {
-            folded.evolve(event);
+            folded.evolve(event.position, &event.payload);
         }
     }
     Ok(folded.events as f64 / began.elapsed().as_secs_f64())

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use foldline_events::{Position, Recorded, Tenant, Version};
-use foldline_log::{Error, Log};
+use foldline_events::{Position, Tenant, Version};
+use foldline_log::{Error, Log, StreamEvent};
 use moka::future::Cache;
 use uuid::Uuid;
 
@@ -114,7 +114,7 @@ impl<A: Aggregate> Streams<A> {
         let mut is_first = true;
         loop {
             let page = (self.log)
-                .read_stream(&key.tenant, &key.stream, after, STREAM_PAGE_EVENTS)
+                .read_to_fold(&key.tenant, &key.stream, after, STREAM_PAGE_EVENTS)
                 .await?;
             let Some(last) = page.last() else { break };
             let is_full = page.len() == STREAM_PAGE_EVENTS;
@@ -129,8 +129,8 @@ impl<A: Aggregate> Streams<A> {
                 }
             }
             after = last.version;
-            for recorded in &page {
-                folded = fold(folded, recorded)?;
+            for event in &page {
+                folded = fold(folded, event)?;
             }
             if !is_full {
                 break;
@@ -147,19 +147,19 @@ impl<A: Aggregate> Streams<A> {
 
 fn fold<A: Aggregate>(
     folded: Option<Folded<A>>,
-    recorded: &Recorded,
+    stored: &StreamEvent,
 ) -> Result<Option<Folded<A>>, Error> {
     let kept = folded.as_ref().map_or(0, |folded| folded.kept);
     let state = folded.map(|folded| folded.state);
-    let state = match A::narrow(recorded.event()?) {
+    let state = match A::narrow(stored.event()?) {
         Some(event) => A::evolve(state, &event),
         None => state, // Another aggregate's event in this stream: nothing of ours changed.
     };
     Ok(state.map(|state| Folded {
         state,
-        version: recorded.version,
-        position: recorded.position,
-        event_id: recorded.id,
+        version: stored.version,
+        position: stored.position,
+        event_id: stored.id,
         kept,
     }))
 }

@@ -246,11 +246,11 @@ async fn key_facts(handler: &Handler, tenant: &Tenant, key: &str) -> Result<KeyF
     let mut facts = KeyFacts::default();
     loop {
         let page = (handler.log)
-            .read_stream(tenant, &stream, facts.version, RESERVATIONS_PAGE)
+            .read_to_fold(tenant, &stream, facts.version, RESERVATIONS_PAGE)
             .await?;
-        for recorded in &page {
-            facts.holder = holder_after(facts.holder, &recorded.event()?);
-            facts.version = recorded.version;
+        for stored in &page {
+            facts.holder = holder_after(facts.holder, &stored.event()?);
+            facts.version = stored.version;
         }
         if page.len() < RESERVATIONS_PAGE {
             return Ok(facts);

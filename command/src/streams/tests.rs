@@ -119,7 +119,7 @@ async fn replayed(log: &Log, key: &Key, through: Version) -> Folded<Task> {
         let page = page.await.unwrap();
         let within = page.iter().filter(|event| event.version <= through);
         for recorded in within {
-            folded = fold(folded, recorded).unwrap();
+            folded = fold(folded, &recorded.clone().into()).unwrap();
         }
         match page.last() {
             Some(last) if last.version < through => after = last.version,

@@ -85,6 +85,7 @@ declare
     head_recorded_at timestamptz;
     this_recorded_at timestamptz;
     event_count integer := cardinality(event_ids);
+    guards_after bigint;
     suspect boolean;
 begin
     -- In any other isolation the statements below would see what was true before the lock was had.
@@ -110,12 +111,22 @@ begin
         from (select unnest(write_tenants) as tenant, unnest(write_streams) as stream) as w
     );
 
-    suspect := versions <> write_expected or exists (
+    -- Most name a version, and have found it. Any version, and "exists", are other than the one found, and yet right.
+    suspect := versions <> write_expected and exists (
+        select
+        from (select unnest(versions) as version, unnest(write_expected) as expected) as w
+        where w.expected is not null
+            and w.version <> w.expected
+            and not (w.expected = -1 and w.version > 0)
+    );
+    suspect := suspect or exists (
         select
         from (select unnest(append_tenants) as tenant, unnest(append_command_ids) as command_id) as a
         where (select true from log.commands k where k.tenant = a.tenant and k.command_id = a.command_id)
     );
     if cardinality(guard_appends) > 0 and not suspect then
+        select min(g.after) into guards_after from (select unnest(guard_after) as after) as g;
+        perform set_config('plan_cache_mode', log.guards_plan(guards_after, head, segment_positions), true);
         suspect := exists (
             select
             from (
@@ -129,9 +140,13 @@ begin
                     and t.tag = g.tag
                     and t.type = g.type
                     and t.position > g.after
+                    -- Which segments these lie in, said in a way that a plan can see.
+                    and t.position > guards_after
+                    and t.position <= head
                 limit 1
             )
         );
+        perform set_config('plan_cache_mode', 'force_generic_plan', true);
         -- Of a guard with several tags, that was the first alone.
         if suspect and cardinality(guard_other_tags) > 0 then
             suspect := exists (

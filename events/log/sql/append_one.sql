@@ -39,6 +39,7 @@ as $$
 declare
     this_position bigint;
     this_recorded_at timestamptz;
+    guards_after bigint;
     stands_in_the_way boolean;
 begin
     -- In any other isolation the statements below would see what was true before the lock was had.
@@ -66,7 +67,11 @@ begin
         return null;
     end if;
     if cardinality(guard_tags) > 0 then
-        if exists (
+        select min(g.after) into guards_after from (select unnest(guard_after) as after) as g;
+        perform set_config(
+            'plan_cache_mode', log.guards_plan(guards_after, this_position - 1, segment_positions), true
+        );
+        stands_in_the_way := exists (
             select
             from (select unnest(guard_tags) as tag, unnest(guard_types) as type, unnest(guard_after) as after) as g
             where (
@@ -76,11 +81,16 @@ begin
                     and t.tag = g.tag
                     and t.type = g.type
                     and t.position > g.after
+                    -- As in `log.append`.
+                    and t.position > guards_after
+                    and t.position < this_position
                 limit 1
             )
-        ) then
+        );
+        if stands_in_the_way then
             return null;
         end if;
+        perform set_config('plan_cache_mode', 'force_generic_plan', true);
     end if;
     this_recorded_at := greatest(clock_timestamp(), this_recorded_at);
 

@@ -26,7 +26,11 @@ set jit = off
 as $$
 declare
     newest bigint;
+    head bigint;
 begin
+    select b.last_position into head from log.batches b order by b.last_position desc limit 1;
+    perform set_config('plan_cache_mode', log.guards_plan(after_position, head, c.segment_positions), true)
+    from log.cell c;
     with recursive seeks as (
         select 0 as n, 9223372036854775807 as position, 0 as agreeing
         union all
@@ -39,6 +43,7 @@ begin
                 and t.tag = with_tags[s.n % cardinality(with_tags) + 1]
                 and t.type = of_type
                 and t.position > after_position
+                and t.position <= head
                 and t.position <= s.position
             order by t.position desc
             limit 1

@@ -23,10 +23,61 @@ returns table (
     "position" bigint,
     partition smallint
 )
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, log, pg_temp
+-- As in `log.append`.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
 as $$
+#variable_conflict use_column
+declare
+    head bigint;
+    guards_after bigint;
+    guarded_appends integer[] := '{}';
+    guarded_by bigint[] := '{}';
+begin
+    if cardinality(guard_appends) > 0 then
+        select b.last_position into head from log.batches b order by b.last_position desc limit 1;
+        select min(g.after) into guards_after from unnest(guard_after) as g (after);
+        perform set_config('plan_cache_mode', log.guards_plan(guards_after, head, c.segment_positions), true)
+        from log.cell c;
+        select coalesce(array_agg(g.append), '{}'), coalesce(array_agg(g.position), '{}')
+        into guarded_appends, guarded_by
+        from (
+            select g.append, max(t.position) as position
+            from unnest(guard_appends, guard_tenants, guard_tags, guard_types, guard_after, guard_other_tags)
+                as g (append, tenant, tag, type, after, other_tags)
+            -- One entry of the index for each: as a plain join, all events with the tag would be read, of whatever type.
+            cross join lateral (
+                select case
+                    when g.other_tags is null then (
+                        select t.position
+                        from log.tags t
+                        where t.tenant = g.tenant
+                            and t.tag = g.tag
+                            and t.type = g.type
+                            and t.position > g.after
+                            and t.position > guards_after
+                            and t.position <= head
+                        order by t.position desc
+                        limit 1
+                    )
+                    else log.newest_tagged(
+                        g.tenant, array_prepend(g.tag, string_to_array(g.other_tags, chr(31))), g.type, g.after
+                    )
+                end as position
+            ) t
+            where t.position is not null
+            group by g.append
+        ) as g;
+        perform set_config('plan_cache_mode', 'force_generic_plan', true);
+    end if;
+
+    return query
     with appends as (
         select a.n::integer as append, a.tenant, a.command_id, a.input_hmac
         from unnest(append_tenants, append_command_ids, append_input_hmacs)
@@ -40,31 +91,6 @@ as $$
             and w.version <> w.expected
             and not (w.expected = -1 and w.version > 0)
         order by w.append, w.n
-    ),
-    guarded as (
-        select g.append, max(t.position) as position
-        from unnest(guard_appends, guard_tenants, guard_tags, guard_types, guard_after, guard_other_tags)
-            as g (append, tenant, tag, type, after, other_tags)
-        -- One entry of the index for each: as a plain join, all events with the tag would be read, of whatever type.
-        cross join lateral (
-            select case
-                when g.other_tags is null then (
-                    select t.position
-                    from log.tags t
-                    where t.tenant = g.tenant
-                        and t.tag = g.tag
-                        and t.type = g.type
-                        and t.position > g.after
-                    order by t.position desc
-                    limit 1
-                )
-                else log.newest_tagged(
-                    g.tenant, array_prepend(g.tag, string_to_array(g.other_tags, chr(31))), g.type, g.after
-                )
-            end as position
-        ) t
-        where t.position is not null
-        group by g.append
     )
     select a.append,
         case
@@ -80,11 +106,12 @@ as $$
     from appends a
     left join log.commands k on k.tenant = a.tenant and k.command_id = a.command_id
     left join conflicts c on c.append = a.append
-    left join guarded g on g.append = a.append
+    left join unnest(guarded_appends, guarded_by) as g (append, position) on g.append = a.append
     where k.command_id is not null
         or c.append is not null
         or g.append is not null
-    order by a.append
+    order by a.append;
+end
 $$;
 
 -- Only for `log.append`, which runs as the tables' owner.

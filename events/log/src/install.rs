@@ -10,8 +10,9 @@ use crate::Error;
 /// How many segments are made ahead of the one that the head is in.
 pub(crate) const SEGMENTS_AHEAD: i32 = 2;
 
-const FUNCTIONS: [&str; 9] = [
+const FUNCTIONS: [&str; 10] = [
     include_str!("../sql/ensure_segments.sql"),
+    include_str!("../sql/guards_plan.sql"),
     include_str!("../sql/newest_tagged.sql"),
     include_str!("../sql/refusals.sql"),
     include_str!("../sql/append.sql"),

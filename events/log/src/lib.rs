@@ -137,8 +137,9 @@
 //! # Shapes, units, errors
 //!
 //! Positions and versions count from 1; 0 is before everything. Times are UTC and kept to the microsecond; lengths are
-//! in bytes, limits in events. Reads are of pages ([`Log::read`], [`Log::read_stream`], [`Log::read_selected`]) or walk
-//! through all pages ([`Log::walk`], [`Log::walk_stream`]) with one of them in memory. A [`Verdict`] is the log's answer
+//! in bytes, limits in events. Reads are of pages ([`Log::read`], [`Log::read_stream`], [`Log::read_selected`], and
+//! [`Log::read_to_fold`] with what a fold needs alone) or walk through all pages ([`Log::walk`], [`Log::walk_stream`]) with
+//! one of them in memory. A [`Verdict`] is the log's answer
 //! to an append, also when it is a no; an [`Error`] is not: after [`Error::Unavailable`] alone it is unknown whether the
 //! append was recorded, and sending it again with its command id tells.
 
@@ -159,6 +160,7 @@ mod row;
 mod select;
 mod snapshot;
 mod store;
+mod to_fold;
 pub mod topic;
 mod wake;
 mod walk;
@@ -178,6 +180,7 @@ pub use select::{
 };
 pub use snapshot::{Folding, SNAPSHOT_BYTES_MAX, SNAPSHOT_FOLDS_MAX, Snapshot};
 pub use store::{Log, LogOptions, Service};
+pub use to_fold::StreamEvent;
 pub use wake::Wake;
 pub use walk::{WALK_PAGE_EVENTS, Walk};
 

@@ -253,7 +253,7 @@ fn as_kept(instant: DateTime<Utc>) -> DateTime<Utc> {
     instant.trunc_subsecs(6).clamp(year(1), year(9999))
 }
 
-fn limit_as_i64(limit: usize) -> i64 {
+pub(crate) fn limit_as_i64(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Duration, Utc};
 use foldline_events::{Cursor, Recorded, Version};
-use foldline_log::{Delivery, Error, Expected, Feed, Mark, Service, Start, feed::PostgresFeed};
+use foldline_log::{
+    Delivery, Error, Expected, Feed, Mark, Service, Start, StreamEvent, feed::PostgresFeed,
+};
 use uuid::Uuid;
 
 use crate::store::{append, appended, both, database, event, log, one, open, owner, tenant};
@@ -38,6 +40,44 @@ async fn a_stream_is_read_in_pages() {
                 .unwrap()
                 .is_empty()
         );
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_read_to_be_folded_as_it_is_read_whole() {
+    for log in both().await {
+        for stream in ["task-1", "task-2", "task-1"] {
+            let events = (0..130).map(|_| event("test.Happened", &["a:1"])).collect();
+            appended(
+                log.append(append(stream, Expected::Any, events))
+                    .await
+                    .unwrap(),
+            );
+        }
+        for (after, limit) in [
+            (0, 1_000),
+            (0, 100),
+            (0, 101),
+            (0, 99),
+            (1, 100),
+            (150, 100),
+            (159, 101),
+            (160, 100),
+            (260, 9),
+        ] {
+            let whole = log
+                .read_stream(&tenant(), "task-1", after, limit)
+                .await
+                .unwrap();
+            let to_fold = log
+                .read_to_fold(&tenant(), "task-1", after, limit)
+                .await
+                .unwrap();
+            let expected: Vec<StreamEvent> = whole.into_iter().map(StreamEvent::from).collect();
+            assert_eq!(to_fold, expected, "{limit} after {after}");
+        }
+        let unknown = log.read_to_fold(&tenant(), "task-3", 0, 200).await.unwrap();
+        assert!(unknown.is_empty());
     }
 }
 

@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use chrono::{DateTime, Utc};
 use foldline_events::{Position, Version, partition_of};
-use foldline_log::{Expected, Log, Selection, Service, TAGGED_SEGMENTS_MAX};
+use foldline_log::{
+    Append, Expected, Guard, Log, Selection, Service, TAGGED_SEGMENTS_MAX, Verdict,
+};
 use foldline_schema::testing::TestDatabase;
+use futures_util::future::join_all;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::{
@@ -68,8 +71,8 @@ async fn touched(database: &TestDatabase, something: impl AsyncFnOnce(&Log)) -> 
     firsts
 }
 
-/// How long reads may take that wait for no lock. Far above what they take.
-const READ_SECONDS_MAX: u64 = 10;
+/// How long reads and appends may take that wait for no lock: far above what they take on a loaded machine.
+const SECONDS_MAX: u64 = 60;
 /// More often than the database plans a statement anew before it may keep a plan.
 const READS: usize = 12;
 
@@ -110,7 +113,7 @@ async fn opens_only(
         .execute(&mut *locking)
         .await
         .unwrap();
-    let in_time = tokio::time::timeout(Duration::from_secs(READ_SECONDS_MAX), reads()).await;
+    let in_time = tokio::time::timeout(Duration::from_secs(SECONDS_MAX), reads()).await;
     locking.rollback().await.unwrap();
     if in_time.is_err() {
         complaints.push(format!("{what} opens segments beyond {positions:?}"));
@@ -120,6 +123,19 @@ async fn opens_only(
     ended(database).await;
 }
 
+/// As many as the next append fills: hundreds in one statement take longer than it may on a loaded machine.
+async fn make_segments(database: &TestDatabase) {
+    let mut owner = owner(database).await;
+    for ahead in [50, 100] {
+        sqlx::query("select log.ensure_segments($1)")
+            .bind(ahead)
+            .execute(&mut owner)
+            .await
+            .unwrap();
+    }
+    owner.close().await.unwrap();
+}
+
 /// Three hundred segments, nearly all of one long stream, with three events of a short one at a position in the middle.
 async fn many_segments() -> (TestDatabase, Position) {
     let database = TestDatabase::empty().await;
@@ -127,6 +143,7 @@ async fn many_segments() -> (TestDatabase, Position) {
     let log = open(&database, Service::Command).await;
     let mut short = 0;
     for n in 0..EVENTS / EVENTS_PER_APPEND {
+        make_segments(&database).await;
         let events = (0..EVENTS_PER_APPEND).map(|_| event("test.Happened", &["kind:test"]));
         let many = append("task-1", Expected::Any, events.collect());
         appended(log.append(many).await.unwrap());
@@ -239,6 +256,143 @@ async fn of_hundreds_of_segments_a_stream_and_a_tag_open_only_those_that_they_ma
     assert!(found.is_empty(), "{found:?}");
 }
 
+/// More than the appends of a test take.
+const AFTER_HEAD: i64 = 200;
+
+fn guarded(stream: &str, tags: &[&str], event_types: &[&str], after: Position) -> Append {
+    let owned = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
+    let mut guarded = append(
+        stream,
+        Expected::Any,
+        vec![event("test.Happened", &["some:1"])],
+    );
+    guarded.guards.push(Guard {
+        tags: owned(tags),
+        event_types: owned(event_types),
+        after,
+    });
+    guarded
+}
+
+#[tokio::test]
+async fn of_hundreds_of_segments_an_append_opens_those_at_the_head_whatever_it_expects() {
+    let (database, _) = many_segments().await;
+    let head = EVENTS + 3;
+    let at_head = |what| (what, head..=head + AFTER_HEAD);
+    let mut found = Vec::new();
+
+    opens_only(&database, &mut found, at_head("any version"), async |log| {
+        let any = append("task-3", Expected::Any, vec![event("test.Happened", &[])]);
+        appended(log.append(any).await.unwrap());
+    })
+    .await;
+    opens_only(
+        &database,
+        &mut found,
+        at_head("a stream that exists"),
+        async |log| {
+            let exists = vec![event("test.Happened", &["some:1"])];
+            let exists = append("task-2", Expected::Exists, exists);
+            appended(log.append(exists).await.unwrap());
+        },
+    )
+    .await;
+    opens_only(&database, &mut found, at_head("a conflict"), async |log| {
+        let late = append(
+            "task-1",
+            Expected::Exactly(7),
+            one("task-1").writes.remove(0).events,
+        );
+        let verdict = log.append(late).await.unwrap();
+        assert!(matches!(verdict, Verdict::Conflict { .. }), "{verdict:?}");
+    })
+    .await;
+    let again = one("task-4");
+    opens_only(&database, &mut found, at_head("a retry"), async |log| {
+        let verdict = log.append(again.clone()).await.unwrap();
+        let is_stored = matches!(verdict, Verdict::Appended(_) | Verdict::Known(_));
+        assert!(is_stored, "{verdict:?}");
+    })
+    .await;
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[tokio::test]
+async fn of_hundreds_of_segments_a_guard_opens_only_those_after_its_position() {
+    let (database, _) = many_segments().await;
+    let head = EVENTS + 3;
+    let after = head - SEGMENT_POSITIONS;
+    let since = |what| (what, after + 1..=head + AFTER_HEAD);
+    let mut found = Vec::new();
+
+    let never = ["test.Archived", "test.Deleted"];
+    opens_only(&database, &mut found, since("one guard"), async |log| {
+        let mut alone = guarded("task-5", &["kind:test"], &never, after);
+        alone.writes[0].stream = format!("task-{}", alone.command_id);
+        alone.writes[0].expected = Expected::NoStream;
+        appended(log.append(alone).await.unwrap());
+    })
+    .await;
+    opens_only(
+        &database,
+        &mut found,
+        since("guards of a batch"),
+        async |log| {
+            let batch = (0..5).map(|n| {
+                let tags = ["kind:test", "short:1"];
+                log.append(guarded(
+                    &format!("task-6{n}"),
+                    &tags[..1 + n % 2],
+                    &never,
+                    after,
+                ))
+            });
+            for verdict in join_all(batch).await {
+                appended(verdict.unwrap());
+            }
+        },
+    )
+    .await;
+    for (tags, what) in [
+        (&["kind:test"][..], "what a guard excludes"),
+        (
+            &["kind:test", "some:1"][..],
+            "what a guard of several tags excludes",
+        ),
+    ] {
+        opens_only(&database, &mut found, since(what), async |log| {
+            let excluded = event("test.Excluded", &["kind:test", "some:1"]);
+            let excluded = append("task-7", Expected::Any, vec![excluded]);
+            appended(log.append(excluded).await.unwrap());
+            let late = guarded("task-8", tags, &["test.Excluded"], after);
+            let verdict = log.append(late).await.unwrap();
+            assert!(matches!(verdict, Verdict::Guarded { .. }), "{verdict:?}");
+        })
+        .await;
+    }
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_guard_sees_what_came_hundreds_of_segments_ago() {
+    let (database, short) = many_segments().await;
+    let log = open(&database, Service::Command).await;
+    for tags in [&["short:1"][..], &["kind:test", "short:1"]] {
+        for (after, by) in [
+            (0, Some(short + 2)),
+            (short + 1, Some(short + 2)),
+            (short + 2, None),
+        ] {
+            let verdict = log.append(guarded("task-9", tags, &["test.Happened"], after));
+            match (verdict.await.unwrap(), by) {
+                (Verdict::Appended(_), None) => {}
+                (Verdict::Guarded { by }, Some(expected)) => assert_eq!(by, expected),
+                (verdict, by) => panic!("{tags:?} after {after}: {verdict:?}, not {by:?}"),
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_stream_that_began_hundreds_of_segments_ago_is_read_whole() {
     let (database, short) = many_segments().await;
@@ -249,6 +403,9 @@ async fn a_stream_that_began_hundreds_of_segments_ago_is_read_whole() {
         let versions: Vec<Version> = events.unwrap().iter().map(|it| it.version).collect();
         let expected: Vec<Version> = (after + 1..=EVENTS.min(after + 400)).collect();
         assert_eq!(versions, expected, "after {after}");
+        let events = log.read_to_fold(&tenant, "task-1", after, 400).await;
+        let versions: Vec<Version> = events.unwrap().iter().map(|it| it.version).collect();
+        assert_eq!(versions, expected, "to fold, after {after}");
         let before = EVENTS + 1 - after;
         let events = log.read_stream_backward(&tenant, "task-1", before, 400);
         let versions: Vec<Version> = events.await.unwrap().iter().map(|it| it.version).collect();
@@ -273,6 +430,7 @@ async fn of_hundreds_of_segments_an_append_and_a_page_at_the_head_touch_only_the
     migrate(database.url.clone(), SEGMENT_POSITIONS).await;
     let filling = touched(&database, async |log| {
         for _ in 0..EVENTS / EVENTS_PER_APPEND {
+            make_segments(&database).await;
             let events = (0..EVENTS_PER_APPEND).map(|_| event("test.Happened", &["kind:test"]));
             let many = append("task-1", Expected::Any, events.collect());
             appended(log.append(many).await.unwrap());
