@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use foldline_domain::{Rejection, RejectionKind};
 use foldline_events::Version;
 use foldline_gate::{Problem, Role};
+use foldline_log::Full;
 use tracing::{error, warn};
 
 #[derive(Debug, thiserror::Error)]
@@ -87,9 +88,9 @@ fn rejected(rejection: &Rejection, detail: String) -> Problem {
 fn failed(error: &foldline_log::Error) -> Problem {
     use foldline_log::Error;
     match error {
-        Error::Overloaded { .. } => Problem::unavailable(
-            "too many commands of this tenant are waiting already, so this one was not recorded",
-        ),
+        Error::Overloaded { full, .. } => {
+            Problem::unavailable(format!("{}, so this one was not recorded", waiting(*full)))
+        }
         Error::Connect(_)
         | Error::NotMigrated(_)
         | Error::Read(_)
@@ -124,6 +125,17 @@ fn failed(error: &foldline_log::Error) -> Problem {
             error!(error = chain(error), "a command could not be handled");
             Problem::internal()
         }
+    }
+}
+
+fn waiting(full: Full) -> &'static str {
+    match full {
+        Full::AppendsOfTenant => "too many commands of this tenant are waiting already",
+        Full::BytesOfTenant => {
+            "the commands of this tenant that are waiting are too large together"
+        }
+        Full::Appends => "too many commands are waiting already",
+        Full::Bytes => "the commands that are waiting are too large together",
     }
 }
 

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use foldline_events::{Cursor, Encoded, Position, Tenant, Version};
 use uuid::Uuid;
 
-/// Everything that one command wants recorded: all of it is stored, or none.
+/// Everything that one command wants recorded: all of it is stored, or none. It has at most
+/// [`crate::EVENTS_PER_APPEND_MAX`] events and takes at most [`crate::BYTES_PER_APPEND_MAX`].
 #[derive(Debug, Clone)]
 pub struct Append {
     pub tenant: Tenant,
@@ -20,7 +21,8 @@ pub struct Append {
     /// The streams written or checked, each once; 1 to [`crate::WRITES_PER_APPEND_MAX`]. The first with
     /// events is the one that the answer speaks of.
     pub writes: Vec<Write>,
-    /// At most [`crate::GUARDS_PER_APPEND_MAX`].
+    /// At most [`crate::GUARDS_PER_APPEND_MAX`], which together cost at most [`crate::SEEKS_PER_APPEND_MAX`]. What they say
+    /// twice counts once.
     pub guards: Vec<Guard>,
 }
 

@@ -3,6 +3,21 @@
 use foldline_events::{DecodeError, Position, Tenant};
 use uuid::Uuid;
 
+/// Which bound of what may wait an append would have broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    #[error("its tenant has as many appends waiting as it may beside those of others")]
+    AppendsOfTenant,
+    #[error(
+        "the appends of its tenant that are waiting take as many bytes as they may beside those of others"
+    )]
+    BytesOfTenant,
+    #[error("as many appends of all tenants are waiting as may")]
+    Appends,
+    #[error("the appends of all tenants that are waiting take as many bytes as they may")]
+    Bytes,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot connect to the log's database")]
@@ -29,10 +44,8 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
-    #[error(
-        "too many appends of tenant {tenant} are waiting already, beside those of others; try again in a moment"
-    )]
-    Overloaded { tenant: Tenant },
+    #[error("an append of tenant {tenant} was turned away: {full}; try again in a moment")]
+    Overloaded { tenant: Tenant, full: Full },
     #[error("the append was refused by the database and not recorded")]
     Refused(#[source] sqlx::Error),
     #[error("the append is malformed and was not recorded: {0}")]

@@ -168,7 +168,7 @@ mod walk;
 pub use any::AnyLog;
 pub use append::{Append, Expected, Guard, NewEvent, Receipt, Verdict, Write};
 pub use epoch::{NewEpoch, new_epoch};
-pub use error::Error;
+pub use error::{Error, Full};
 pub use feed::{Delivery, Feed, Mark, Slice, Start};
 pub use install::install;
 pub use kafka::KafkaOptions;
@@ -194,8 +194,14 @@ pub const GUARD_TAGS_MAX: usize = TAGS_PER_EVENT_MAX;
 pub const GUARD_TYPES_MAX: usize = 64;
 /// How many entries of the tags' index are read for one type of a guard with several tags.
 pub const GUARD_SEEKS_MAX: usize = 1_000;
+/// How many such entries the guards of one append may take together: each type one, and [`GUARD_SEEKS_MAX`] where its guard
+/// has several tags. The log is locked while they are read.
+pub const SEEKS_PER_APPEND_MAX: usize = 8_000;
 /// How many events one append may record.
 pub const EVENTS_PER_APPEND_MAX: usize = 1_000;
+/// How many bytes one append may take: its payloads and tags, and with each event its stream, actor and trace context, which
+/// are stored with it. Each event counts 160 besides and each tag 40.
+pub const BYTES_PER_APPEND_MAX: usize = 8 * 1024 * 1024;
 /// How long a payload may be, in bytes of JSON.
 pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 /// How many tags one event may have.

@@ -189,7 +189,8 @@ impl MemoryLog {
 impl Kept {
     /// The first of all answers that is true, in the order in which `sql/append.sql` looks for them.
     fn decide(&self, epoch: Uuid, append: &Append) -> Result<Verdict, Error> {
-        batcher::check(append)?;
+        let append = &mut append.clone();
+        batcher::admit(append)?;
         no_nul(append)?;
         let known = self.known(&append.tenant, append.command_id, &append.input_hmac);
         let answer = known

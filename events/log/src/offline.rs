@@ -72,10 +72,7 @@ impl OfflineImport<'_> {
     /// Appends, one after another; several may write the same stream. An error ends the import.
     pub async fn append(&mut self, appends: &[OfflineAppend]) -> Result<(), Error> {
         for OfflineAppend { append, .. } in appends {
-            batcher::check(append)?;
-            if !append.guards.is_empty() {
-                return Err(Error::Malformed("an offline append has a guard".to_owned()));
-            }
+            batcher::check_unguarded(append)?;
         }
         if appends.is_empty() {
             return Ok(());

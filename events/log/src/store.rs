@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     Append, Error, Receipt, Verdict, Wake,
-    batcher::{self, Identity, Places, QUEUE_APPENDS_MAX, Request, Writer},
+    batcher::{self, Identity, PLACES_MAX, Places, Request, Writer},
     wake,
 };
 
@@ -104,7 +104,7 @@ impl Log {
         let closed = CancellationToken::new();
         let appends = match options.service {
             Service::Command => {
-                let (sender, receiver) = mpsc::channel(QUEUE_APPENDS_MAX);
+                let (sender, receiver) = mpsc::channel(PLACES_MAX);
                 tokio::spawn(wake::notify_others(direct.clone(), moved.clone()));
                 let writer = Writer::new(options.url.clone().options(role), identity);
                 tokio::spawn(batcher::run(writer, receiver, moved_sender));
@@ -169,33 +169,25 @@ impl Log {
     /// Appends, together with whatever else is waiting. See [`Append`] and [`Verdict`] for what goes in and out.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when the tenant has its share of the appends that may wait; [`Error::Unavailable`] when the database could not be
-    /// reached for long enough (the append may or may not be stored: the same command id tells); [`Error::Refused`] and
-    /// [`Error::Malformed`] for an append that can never go through.
-    pub async fn append(&self, append: Append) -> Result<Verdict, Error> {
-        batcher::check(&append)?;
+    /// [`Error::Overloaded`] when as many appends are waiting, or take as many bytes, as may, most often those of the same
+    /// tenant; [`Error::Unavailable`] when the database could not be reached for long enough (the append may or may not be
+    /// stored: the same command id tells); [`Error::Refused`] and [`Error::Malformed`] for an append that can never go through.
+    pub async fn append(&self, mut append: Append) -> Result<Verdict, Error> {
+        let cost = batcher::admit(&mut append)?;
         let sender = self.inner.appends.as_ref().ok_or_else(|| {
             Error::Malformed("this handle was opened to read, not to append".to_owned())
         })?;
-        let overloaded = || {
+        let place = self.inner.places.take(&append.tenant, cost.bytes);
+        let place = place.map_err(|full| {
             metrics::counter!("foldline_log_appends_turned_away_total").increment(1);
             Error::Overloaded {
                 tenant: append.tenant.clone(),
+                full,
             }
-        };
-        let _place = self
-            .inner
-            .places
-            .take(&append.tenant)
-            .ok_or_else(overloaded)?;
-        let (request, answer) = Request::new(append);
-        sender.try_send(request).map_err(|error| match error {
-            // Only behind appends whose senders did not wait for the answer.
-            mpsc::error::TrySendError::Full(request) => Error::Overloaded {
-                tenant: request.into_tenant(),
-            },
-            mpsc::error::TrySendError::Closed(_) => Error::Closed,
         })?;
+        let (request, answer) = Request::new(append, cost, place);
+        // Whoever has a place finds room in the channel, which has as many: only a closed one takes nothing.
+        sender.try_send(request).map_err(|_closed| Error::Closed)?;
         answer.await.unwrap_or(Err(Error::Closed))
     }
 

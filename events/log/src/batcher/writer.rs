@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{columns::Columns, identity::Identity, is_transient, lone::Lone};
+use super::{columns::Columns, identity::Identity, lone::Lone, write::is_transient};
 use crate::{Append, Verdict, store::KEEPALIVES};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
@@ -12,6 +12,10 @@ const CONNECT_TIMEOUT_MS: u64 = 2_000;
 const ANSWER_TIMEOUT_MS: u64 = 12_000;
 /// How long the database gives one batch, waiting for the lock included.
 const STATEMENT_TIMEOUT: &str = "10s";
+/// How much of that may be spent waiting for the lock, so that what takes longer is told from what has to wait.
+const LOCK_TIMEOUT: &str = "8s";
+/// What it gives each append of a batch that took longer than that.
+const BRIEF_TIMEOUT: &str = "1s";
 /// How long until it ends a session that executed a batch and never sent the request's last bytes: one that was stopped
 /// between the two holds the lock, and is not in a statement any more. Above the other, which costs no connection.
 const TRANSACTION_TIMEOUT: &str = "11s";
@@ -21,6 +25,8 @@ const TRANSACTION_TIMEOUT: &str = "11s";
 pub(crate) struct Writer {
     options: PgConnectOptions,
     log: Identity,
+    /// What the connection was, or will be, made with.
+    statement_timeout: &'static str,
     connection: Option<PgConnection>,
 }
 
@@ -28,11 +34,27 @@ impl Writer {
     pub(crate) fn new(options: PgConnectOptions, log: Identity) -> Self {
         Self {
             options: options
-                .options([("statement_timeout", STATEMENT_TIMEOUT)])
+                .options([("lock_timeout", LOCK_TIMEOUT)])
                 .options(KEEPALIVES),
             log,
+            statement_timeout: STATEMENT_TIMEOUT,
             connection: None,
         }
+    }
+
+    /// From now on the database gives a statement little time.
+    pub(super) fn be_brief(&mut self) {
+        self.give(BRIEF_TIMEOUT);
+    }
+
+    /// The usual time again.
+    pub(super) fn be_patient(&mut self) {
+        self.give(STATEMENT_TIMEOUT);
+    }
+
+    fn give(&mut self, statement_timeout: &'static str) {
+        self.connection = None;
+        self.statement_timeout = statement_timeout;
     }
 
     /// What became of each append; `None` of those that were neither stored nor refused, because others were refused.
@@ -45,7 +67,8 @@ impl Writer {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let connecting = connect(&self.options);
+                let timeout = [("statement_timeout", self.statement_timeout)];
+                let connecting = connect(self.options.clone().options(timeout));
                 within(CONNECT_TIMEOUT_MS, connecting).await?
             }
         };
@@ -60,8 +83,8 @@ impl Writer {
     }
 }
 
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
+async fn connect(options: PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(&options).await?;
     // PostgreSQL 16 does not have the setting, and refuses connections that ask for it in their options.
     sqlx::query(
         "select set_config(name, $1, false)

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use foldline_events::partition_of;
-use foldline_log::{Error, Expected, Log, Service, Verdict, Write};
+use foldline_log::{
+    BYTES_PER_APPEND_MAX, Error, Expected, Log, PAYLOAD_BYTES_MAX, Service, Verdict, Write,
+};
 use futures_util::future::join_all;
 
 use crate::store::{
@@ -287,19 +289,39 @@ async fn an_append_that_can_never_be_stored_is_refused_before_it_costs_anything(
         let mut twice = one("task-1");
         twice.writes.push(twice.writes[0].clone());
         let mut huge = one("task-1");
-        huge.writes[0].events[0].encoded.payload =
-            format!("\"{}\"", "x".repeat(foldline_log::PAYLOAD_BYTES_MAX));
+        huge.writes[0].events[0].encoded.payload = format!("\"{}\"", "x".repeat(PAYLOAD_BYTES_MAX));
+        let large = |count| {
+            let mut large = one("task-1");
+            let event = &mut large.writes[0].events[0];
+            event.encoded.payload = "1".repeat(PAYLOAD_BYTES_MAX);
+            large.writes[0].events = vec![event.clone(); count];
+            large
+        };
+        let many_large = large(BYTES_PER_APPEND_MAX / PAYLOAD_BYTES_MAX);
+        let mut long_tag = one("task-1");
+        long_tag.writes[0].events[0].encoded.tags = vec!["a".repeat(BYTES_PER_APPEND_MAX)];
+        // It is stored with each event.
+        let mut long_actor = append(
+            "task-1",
+            Expected::Any,
+            vec![event("test.Happened", &[]); 1_000],
+        );
+        long_actor.actor = "a".repeat(BYTES_PER_APPEND_MAX / 1_000);
         let below = append(
             "task-1",
             Expected::Exactly(-1),
             vec![event("test.Happened", &[])],
         );
-        for malformed in [no_events, twice, huge, below] {
+        for malformed in [
+            no_events, twice, huge, many_large, long_tag, long_actor, below,
+        ] {
             assert!(matches!(
                 log.append(malformed).await,
                 Err(Error::Malformed(_))
             ));
         }
+        let as_large_as_may_be = large(BYTES_PER_APPEND_MAX / PAYLOAD_BYTES_MAX - 1);
+        appended(log.append(as_large_as_may_be).await.unwrap());
     }
 }
 

@@ -1,18 +1,21 @@
 //! Tenants share a log's queue and its batches; none can take them from the others.
 
 use foldline_events::Tenant;
-use foldline_log::{Append, Error, Log, Verdict};
+use foldline_log::{
+    Append, BYTES_PER_APPEND_MAX, EVENTS_PER_APPEND_MAX, Error, Expected, Full, Log,
+    PAYLOAD_BYTES_MAX, Verdict,
+};
 use futures_util::future::{join, join_all};
 
-use crate::store::{appended, log, one};
+use crate::store::{append, appended, event, log, one};
 
 /// More than may wait.
 const FLOOD_APPENDS: usize = 5_000;
 
-async fn of_tenant(log: &Log, tenant: &str, stream: String) -> Result<Verdict, Error> {
+async fn of_tenant(log: &Log, tenant: &str, append: Append) -> Result<Verdict, Error> {
     let append = Append {
         tenant: Tenant::parse(tenant).unwrap(),
-        ..one(&stream)
+        ..append
     };
     log.append(append).await
 }
@@ -20,8 +23,8 @@ async fn of_tenant(log: &Log, tenant: &str, stream: String) -> Result<Verdict, E
 #[tokio::test]
 async fn a_flood_of_one_tenant_neither_shuts_out_nor_holds_up_another() {
     let log = log().await;
-    let flood = (0..FLOOD_APPENDS).map(|n| of_tenant(&log, "acme", format!("task-{n}")));
-    let single = of_tenant(&log, "umbrella", "task-1".to_owned());
+    let flood = (0..FLOOD_APPENDS).map(|n| of_tenant(&log, "acme", one(&format!("task-{n}"))));
+    let single = of_tenant(&log, "umbrella", one("task-1"));
 
     let (flood, single) = join(join_all(flood), single).await;
 
@@ -31,8 +34,8 @@ async fn a_flood_of_one_tenant_neither_shuts_out_nor_holds_up_another() {
     for verdict in flood {
         match verdict {
             Ok(verdict) => last = last.max(appended(verdict).cursor.position),
-            Err(Error::Overloaded { tenant }) => {
-                assert_eq!(tenant.as_str(), "acme");
+            Err(Error::Overloaded { tenant, full }) => {
+                assert_eq!((tenant.as_str(), full), ("acme", Full::AppendsOfTenant));
                 turned_away += 1;
             }
             Err(other) => panic!("{other}"),
@@ -43,4 +46,62 @@ async fn a_flood_of_one_tenant_neither_shuts_out_nor_holds_up_another() {
         single < last,
         "the single append came last, at position {single}"
     );
+}
+
+#[tokio::test]
+async fn a_flood_of_large_appends_does_not_hold_up_another_tenant() {
+    let log = log().await;
+    let large = |n: usize| {
+        let events = vec![event("test.Happened", &[]); EVENTS_PER_APPEND_MAX];
+        append(&format!("task-{n}"), Expected::Any, events)
+    };
+    let flood = (0..6).map(|n| of_tenant(&log, "acme", large(n)));
+    let single = of_tenant(&log, "umbrella", one("task-1"));
+
+    let (flood, single) = join(join_all(flood), single).await;
+
+    for verdict in flood {
+        appended(verdict.unwrap());
+    }
+    let single = appended(single.unwrap()).cursor.position;
+    let one_batch = i64::try_from(EVENTS_PER_APPEND_MAX).unwrap();
+    assert!(single <= one_batch + 1, "it came at position {single}");
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_in_bytes_too_and_leaves_room_for_another_tenant() {
+    // More than all tenants may have waiting.
+    const FLOOD_APPENDS: usize = 13;
+    let log = log().await;
+    let large = |n: usize| {
+        let mut events =
+            vec![event("test.Happened", &[]); BYTES_PER_APPEND_MAX / PAYLOAD_BYTES_MAX - 1];
+        for event in &mut events {
+            event.encoded.payload = "1".repeat(PAYLOAD_BYTES_MAX);
+        }
+        append(&format!("task-{n}"), Expected::Any, events)
+    };
+    let flood = (0..FLOOD_APPENDS).map(|n| of_tenant(&log, "acme", large(n)));
+    let single = of_tenant(&log, "umbrella", large(0));
+
+    let (flood, single) = join(join_all(flood), single).await;
+
+    appended(single.unwrap());
+    let (mut stored, mut turned_away) = (0, 0);
+    for verdict in flood {
+        match verdict {
+            Ok(verdict) => {
+                appended(verdict);
+                stored += 1;
+            }
+            Err(Error::Overloaded { tenant, full }) => {
+                assert_eq!((tenant.as_str(), full), ("acme", Full::BytesOfTenant));
+                turned_away += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(stored > 0 && turned_away > 0, "{stored} were let in");
+    // It was for what waited then.
+    appended(of_tenant(&log, "acme", large(FLOOD_APPENDS)).await.unwrap());
 }

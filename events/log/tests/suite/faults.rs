@@ -14,6 +14,7 @@ mod proxy;
 mod server;
 mod stopped_hard;
 mod stopped_processes;
+mod too_slow;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use foldline_events::{Position, Tenant};
 use foldline_log::{
     Append, EVENTS_PER_APPEND_MAX, Error, Expected, GUARD_SEEKS_MAX, GUARD_TAGS_MAX,
-    GUARD_TYPES_MAX, Guard, Service, Verdict,
+    GUARD_TYPES_MAX, GUARDS_PER_APPEND_MAX, Guard, SEEKS_PER_APPEND_MAX, Service, Verdict,
 };
 use foldline_schema::testing::TestDatabase;
 use futures_util::future::join_all;
@@ -148,11 +148,6 @@ async fn a_guard_with_several_tags_sees_only_events_that_carry_all_of_them() {
 async fn a_guard_names_some_tags_and_types_and_not_too_many() {
     let many = |max: usize| (0..=max).map(|n| n.to_string()).collect::<Vec<_>>();
     for log in both().await {
-        let as_many_as_may_be = Guard {
-            tags: many(GUARD_TAGS_MAX - 1),
-            event_types: many(GUARD_TYPES_MAX - 1),
-            after: 0,
-        };
         let with = |tags: Vec<String>, event_types: Vec<String>| Guard {
             tags,
             event_types,
@@ -173,8 +168,96 @@ async fn a_guard_names_some_tags_and_types_and_not_too_many() {
             assert!(matches!(found, Err(Error::Malformed(_))), "{malformed:?}");
         }
         let mut request = one("task-1");
-        request.guards.push(as_many_as_may_be);
+        request.guards = vec![
+            with(many(GUARD_TAGS_MAX - 1), type_of()),
+            with(vec!["a:1".to_owned()], many(GUARD_TYPES_MAX - 1)),
+        ];
         appended(log.append(request).await.unwrap());
+    }
+}
+
+/// How many types a guard with several tags may have, if it is the only one.
+const COSTLY_TYPES: usize = SEEKS_PER_APPEND_MAX / GUARD_SEEKS_MAX;
+
+fn guard(tags: &[&str], types: usize) -> Guard {
+    Guard {
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        event_types: (0..types).map(|n| n.to_string()).collect(),
+        after: 0,
+    }
+}
+
+#[tokio::test]
+async fn what_all_guards_of_an_append_may_cost_together_is_bounded() {
+    const TWO: [&str; 2] = ["a:1", "b:1"];
+    for log in both().await {
+        let with = |guards: Vec<Guard>| Append {
+            guards,
+            ..one("task-1")
+        };
+        for within in [
+            vec![guard(&TWO, COSTLY_TYPES)],
+            vec![guard(&TWO, 1); GUARDS_PER_APPEND_MAX],
+            vec![
+                guard(&["a:1"], GUARD_TYPES_MAX),
+                guard(&TWO, COSTLY_TYPES - 1),
+            ],
+        ] {
+            appended(log.append(with(within)).await.unwrap());
+        }
+        let other = |n: usize| Guard {
+            after: i64::try_from(n).unwrap(),
+            ..guard(&TWO, 1)
+        };
+        for beyond in [
+            vec![guard(&TWO, COSTLY_TYPES + 1)],
+            vec![guard(&TWO, COSTLY_TYPES), guard(&["a:1"], 1)],
+            (0..=COSTLY_TYPES).map(other).collect(),
+        ] {
+            let found = log.append(with(beyond)).await;
+            assert!(matches!(found, Err(Error::Malformed(_))), "{found:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_guards_say_twice_is_not_paid_twice() {
+    let twice = |guard: &Guard| {
+        let each_twice = |names: &[String]| {
+            let twice = names.iter().flat_map(|name| [name.clone(), name.clone()]);
+            twice.collect()
+        };
+        let guard = Guard {
+            tags: each_twice(&guard.tags),
+            event_types: each_twice(&guard.event_types),
+            after: guard.after,
+        };
+        [guard.clone(), guard]
+    };
+    for log in both().await {
+        let with = |guard: &Guard| Append {
+            guards: twice(guard).into(),
+            ..one("task-1")
+        };
+        for once in [
+            guard(&["a:1"], GUARD_TYPES_MAX / 2),
+            guard(&["a:1", "b:1"], COSTLY_TYPES),
+        ] {
+            appended(log.append(with(&once)).await.unwrap());
+        }
+        // Nor is it looked for twice: that would come to the bound before the end.
+        let pair = ["a:1", "b:1"].map(|tag| event("test.Happened", &[tag]));
+        let pairs = vec![pair; GUARD_SEEKS_MAX / 2 - 1].concat();
+        appended(
+            log.append(append("task-2", Expected::Any, pairs))
+                .await
+                .unwrap(),
+        );
+        let once = Guard {
+            event_types: vec!["test.Happened".to_owned()],
+            ..guard(&["a:1", "b:1"], 1)
+        };
+        appended(log.append(with(&once)).await.unwrap());
     }
 }
 

@@ -1,0 +1,238 @@
+//! A batch on its way to its verdicts, whatever the database makes of it: tries, and who is answered what.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::Instant;
+
+use super::{Request, compose::share, writer::Writer};
+use crate::{Append, Error, Verdict};
+
+/// A batch whose outcome is unknown is sent again this often; the ledger of command ids makes that harmless.
+const RETRIES_MAX: usize = 8;
+/// No further try begins after this long, nor a first one for those who waited so long behind others: they are told to
+/// come back.
+const UNAVAILABLE_AFTER_MS: u64 = 4_000;
+const RETRY_PAUSE_MS_MIN: u64 = 50;
+const RETRY_PAUSE_MS_MAX: u64 = 2_000;
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Written {
+    /// At least one append was stored.
+    pub(super) stored: bool,
+    /// At least one could not be written, because the database was away.
+    pub(super) is_away: bool,
+}
+
+/// Writes one batch and answers each of its appends.
+///
+/// Where the database refuses some, it stores none: those are answered, and the others sent again. Each turn answers at
+/// least one append.
+pub(super) async fn write(writer: &mut Writer, mut batch: Vec<Request>) -> Written {
+    let mut written = Written::default();
+    while !batch.is_empty() {
+        let appends: Vec<&Append> = batch.iter().map(|request| &*request.append).collect();
+        match persist(writer, &appends).await {
+            Ok(verdicts) => {
+                let mut others = Vec::new();
+                for (request, verdict) in batch.into_iter().zip(verdicts) {
+                    match verdict {
+                        Some(verdict) => {
+                            written.stored |= is_stored(&verdict);
+                            request.answer(Ok(verdict));
+                        }
+                        None => others.push(request),
+                    }
+                }
+                batch = others;
+            }
+            Err(Error::Refused(_)) if batch.len() > 1 => {
+                return write_one_by_one(writer, batch, written).await;
+            }
+            Err(Error::Unavailable { source, .. }) if batch.len() > 1 && took_too_long(&source) => {
+                return write_each_briefly(writer, batch, written).await;
+            }
+            Err(error) => {
+                written.is_away = is_unavailable(&error);
+                answer_all(batch, error);
+                return written;
+            }
+        }
+    }
+    written
+}
+
+fn is_unavailable(error: &Error) -> bool {
+    matches!(error, Error::Unavailable { .. })
+}
+
+/// Known counts, too: it may have been stored by a try of ours that got no answer.
+fn is_stored(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Appended(_) | Verdict::Known(_))
+}
+
+/// One bad append must not spoil the batch it came in.
+async fn write_one_by_one(
+    writer: &mut Writer,
+    batch: Vec<Request>,
+    mut written: Written,
+) -> Written {
+    let mut is_away = false;
+    for request in batch {
+        if is_away && is_late(&request) {
+            give_up([request]);
+            continue;
+        }
+        let verdict = persist(writer, &[&request.append]).await.map(only);
+        is_away = verdict.as_ref().is_err_and(is_unavailable);
+        written.stored |= verdict.as_ref().is_ok_and(is_stored);
+        written.is_away |= is_away;
+        request.answer(verdict);
+    }
+    written
+}
+
+/// A batch took longer than the database gives a statement. So that one costly append does not take the others' answers
+/// away, each is tried once more by itself, the cheapest first, and for a short while only.
+///
+/// Where the cause is none of them (a disk that stands still), this asks little more of the database: what is tried is
+/// bounded in time, all tries together and each.
+async fn write_each_briefly(
+    writer: &mut Writer,
+    mut batch: Vec<Request>,
+    mut written: Written,
+) -> Written {
+    tracing::warn!(
+        appends = batch.len(),
+        "a batch took too long; appending each by itself"
+    );
+    // Those of a batch do not touch each other: any order among them is one in which they may have come.
+    batch.sort_by_key(|request| share(request.cost));
+    writer.be_brief();
+    let until = Instant::now() + Duration::from_millis(UNAVAILABLE_AFTER_MS);
+    let mut answered = false;
+    for request in batch {
+        if Instant::now() >= until {
+            give_up([request]);
+            continue;
+        }
+        let verdict = match writer.write(&[&request.append]).await {
+            Ok(verdicts) => Ok(only(verdicts)),
+            Err(error) => Err(failed(error, request.came.elapsed())),
+        };
+        answered |= verdict.is_ok();
+        written.stored |= verdict.as_ref().is_ok_and(is_stored);
+        request.answer(verdict);
+    }
+    writer.be_patient();
+    // One that answered anybody is there.
+    written.is_away = !answered;
+    written
+}
+
+/// A lone append is stored or refused.
+fn only(mut verdicts: Vec<Option<Verdict>>) -> Verdict {
+    let only = verdicts.pop().flatten();
+    only.expect("a lone append is stored or refused")
+}
+
+/// The first append gets the error with its cause; the others the same in words.
+fn answer_all(batch: Vec<Request>, error: Error) {
+    let mut first = Some(error);
+    for request in batch {
+        let error = first.take();
+        let error = error
+            .unwrap_or_else(|| unavailable(sqlx::Error::WorkerCrashed, request.came.elapsed()));
+        request.answer(Err(error));
+    }
+}
+
+/// While the database is away, those who waited long enough are not kept waiting for a batch of their own: of many that
+/// touch one stream, each would wait for all those before it to be given up.
+pub(super) fn give_up(late: impl IntoIterator<Item = Request>) {
+    for request in late {
+        let waited = request.came.elapsed();
+        request.answer(Err(unavailable(sqlx::Error::WorkerCrashed, waited)));
+    }
+}
+
+/// Whether a request waited so long that it is given up while the database is away.
+pub(super) fn is_late(request: &Request) -> bool {
+    request.came.elapsed() >= Duration::from_millis(UNAVAILABLE_AFTER_MS)
+}
+
+/// Sends a batch to the database, again and again while the database is away: an append whose COMMIT was sent and not
+/// answered is found in the ledger by the next try.
+async fn persist(writer: &mut Writer, appends: &[&Append]) -> Result<Vec<Option<Verdict>>, Error> {
+    let began = Instant::now();
+    let mut pauses = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(RETRY_PAUSE_MS_MIN))
+        .with_max_delay(Duration::from_millis(RETRY_PAUSE_MS_MAX))
+        .with_max_times(RETRIES_MAX)
+        .build();
+    loop {
+        let error = match writer.write(appends).await {
+            Ok(verdicts) => return Ok(verdicts),
+            Err(error) if is_transient(&error) => error,
+            Err(error) => return Err(Error::Refused(error)),
+        };
+        let waited = began.elapsed();
+        let pause = pauses
+            .next()
+            .filter(|_| waited < Duration::from_millis(UNAVAILABLE_AFTER_MS));
+        let Some(pause) = pause else {
+            return Err(unavailable(error, waited));
+        };
+        tracing::warn!(%error, ?pause, "appending again");
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn unavailable(source: sqlx::Error, waited: Duration) -> Error {
+    Error::Unavailable {
+        waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+        source,
+    }
+}
+
+/// The last try of an append.
+fn failed(error: sqlx::Error, waited: Duration) -> Error {
+    if is_transient(&error) {
+        unavailable(error, waited)
+    } else {
+        Error::Refused(error)
+    }
+}
+
+/// Whether the database ended the statement because of its time. Waiting for the log's lock alone ends otherwise
+/// (`LOCK_TIMEOUT`): then another process holds it, and nothing in the batch is to blame.
+fn took_too_long(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some("57014")
+}
+
+/// Whether the same statement may succeed later: the connection or the server failed, not the append.
+pub(super) fn is_transient(error: &sqlx::Error) -> bool {
+    match error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+    {
+        // Classes: 08 connection, 28 authorization, 3D catalog, 40 rollback, 53 resources, 55 lock, 57 operator,
+        // 58 system; and of 25 a server that only reads for now, and a transaction that took too long.
+        Some(code) => [
+            "08", "25006", "25P04", "28", "3D", "40", "53", "55", "57", "58",
+        ]
+        .iter()
+        .any(|class| code.starts_with(class)),
+        None => !matches!(
+            error,
+            sqlx::Error::Encode(_)
+                | sqlx::Error::Decode(_)
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::ColumnNotFound(_)
+        ),
+    }
+}
