@@ -75,13 +75,7 @@ pub struct RelayingArgs {
 
 /// One process that relays until it is killed.
 pub async fn relaying(args: RelayingArgs) -> anyhow::Result<()> {
-    let options = LogOptions {
-        url: PgConnectOptions::from_str(&args.url)?,
-        direct: None,
-        service: Service::Relay,
-        connections_max: 4,
-    };
-    let log = Log::open(options).await?;
+    let log = Log::open(LogOptions::new(args.url.parse()?, Service::Relay)).await?;
     let (sender, _status) = watch::channel(RelayStatus::default());
     Ok(relay::run(log, kafka()?, sender, CancellationToken::new()).await?)
 }

@@ -60,12 +60,8 @@ pub async fn database() -> TestDatabase {
 }
 
 pub async fn log(database: &TestDatabase) -> Log {
-    let options = LogOptions {
-        url: PgConnectOptions::from_str(&database.url).unwrap(),
-        direct: None,
-        service: foldline_log::Service::Command,
-        connections_max: 4,
-    };
+    let url = database.url.parse().unwrap();
+    let options = LogOptions::new(url, foldline_log::Service::Command);
     Log::open(options).await.unwrap()
 }
 

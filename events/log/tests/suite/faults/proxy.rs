@@ -33,7 +33,7 @@ pub enum Network {
     },
     /// Nothing gets through in either direction, and nobody is told.
     Swallows,
-    /// One request is passed on but for its end, as if its sender had been stopped in the middle of sending: its connection
+    /// One append is passed on but for its end, as if its sender had been stopped in the middle of sending: its connection
     /// stays open, and the end comes when all is well again. Others get through.
     HoldsAnEnd,
 }
@@ -93,7 +93,7 @@ impl Proxy {
         self.counts.cut.load(Ordering::Relaxed)
     }
 
-    /// Whether a request lacks its end, or did.
+    /// Whether an append lacks its end, or did.
     pub fn has_held(&self) -> bool {
         self.counts.has_held()
     }
@@ -164,7 +164,7 @@ impl Link {
                     self.is_doomed.store(is_doomed, Ordering::Relaxed);
                     to.write_all(chunk).await
                 }
-                Network::HoldsAnEnd if is_request && !self.counts.has_held() => {
+                Network::HoldsAnEnd if is_append && !self.counts.has_held() => {
                     let (begin, end) = chunk.split_at(size - SYNC.len());
                     let begun = to.write_all(begin).await;
                     self.counts.held.store(true, Ordering::Relaxed);
