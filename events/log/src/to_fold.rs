@@ -21,8 +21,11 @@ const SEGMENTS_MAX: i64 = 8;
 /// An event of a stream, as a fold needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamEvent {
+    /// Its place in its stream, from 1.
     pub version: Version,
+    /// Its place in the log, from 1.
     pub position: Position,
+    /// As whoever appended it named it.
     pub id: Uuid,
     /// `context.FactInPastTense`.
     pub event_type: String,
