@@ -91,7 +91,7 @@ fn failed(error: &foldline_log::Error) -> Problem {
             "too many commands of this tenant are waiting already, so this one was not recorded",
         ),
         Error::Connect(_)
-        | Error::NotMigrated(_)
+        | Error::NotMigrated { .. }
         | Error::Read(_)
         | Error::Unavailable { .. }
         | Error::Closed => {

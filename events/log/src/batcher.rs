@@ -6,6 +6,7 @@
 
 mod columns;
 mod compose;
+mod holder;
 mod identity;
 mod lone;
 mod places;
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 use crate::{
     Append, EVENTS_PER_APPEND_MAX, Error, Expected, GUARD_TAGS_MAX, GUARD_TYPES_MAX,
     GUARDS_PER_APPEND_MAX, Guard, PAYLOAD_BYTES_MAX, TAGS_PER_EVENT_MAX, Verdict,
-    WRITES_PER_APPEND_MAX,
+    WRITES_PER_APPEND_MAX, prepared,
 };
 
 use compose::compose;
@@ -344,6 +345,7 @@ async fn persist(writer: &mut Writer, appends: &[&Append]) -> Result<Vec<Option<
         let error = match writer.write(appends).await {
             Ok(verdicts) => return Ok(verdicts),
             Err(error) if is_transient(&error) => error,
+            Err(error) if prepared::is_absent(&error) => return Err(Error::not_migrated(&error)),
             Err(error) => return Err(Error::Refused(error)),
         };
         let waited = began.elapsed();

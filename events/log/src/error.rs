@@ -3,12 +3,17 @@
 use foldline_events::{DecodeError, Position, Tenant};
 use uuid::Uuid;
 
+use crate::prepared;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot connect to the log's database")]
     Connect(#[source] sqlx::Error),
-    #[error("the log's database was not prepared; run `foldline migrate` first")]
-    NotMigrated(#[source] sqlx::Error),
+    #[error(
+        "the log's database is older than this build, or was never prepared; run `foldline migrate` first. It lacks: \
+         {lacks}"
+    )]
+    NotMigrated { lacks: String },
     #[error("cannot install the log's functions")]
     Install(#[source] sqlx::Error),
     #[error(
@@ -97,4 +102,23 @@ pub enum Error {
         offset: i64,
         problem: String,
     },
+}
+
+impl Error {
+    /// What a failed read was: one that did not find our functions or tables is nobody's fault who reads.
+    pub(crate) fn reading(source: sqlx::Error) -> Self {
+        if prepared::is_absent(&source) {
+            Self::not_migrated(&source)
+        } else {
+            Self::Read(source)
+        }
+    }
+
+    pub(crate) fn not_migrated(said: &sqlx::Error) -> Self {
+        let lacks = match said.as_database_error() {
+            Some(error) => error.message().to_owned(),
+            None => said.to_string(),
+        };
+        Self::NotMigrated { lacks }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{columns::Columns, identity::Identity, is_transient, lone::Lone};
+use super::{columns::Columns, holder, identity::Identity, is_transient, lone::Lone};
 use crate::{Append, Verdict, store::KEEPALIVES};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
@@ -12,6 +12,9 @@ const CONNECT_TIMEOUT_MS: u64 = 2_000;
 const ANSWER_TIMEOUT_MS: u64 = 12_000;
 /// How long the database gives one batch, waiting for the lock included.
 const STATEMENT_TIMEOUT: &str = "10s";
+/// How long it lets one batch wait for the lock of the log, or another: far longer than others' batches take, and short
+/// enough for a second try before the appends are told to come back.
+const LOCK_TIMEOUT: &str = "2s";
 /// How long until it ends a session that executed a batch and never sent the request's last bytes: one that was stopped
 /// between the two holds the lock, and is not in a statement any more. Above the other, which costs no connection.
 const TRANSACTION_TIMEOUT: &str = "11s";
@@ -28,7 +31,10 @@ impl Writer {
     pub(crate) fn new(options: PgConnectOptions, log: Identity) -> Self {
         Self {
             options: options
-                .options([("statement_timeout", STATEMENT_TIMEOUT)])
+                .options([
+                    ("statement_timeout", STATEMENT_TIMEOUT),
+                    ("lock_timeout", LOCK_TIMEOUT),
+                ])
                 .options(KEEPALIVES),
             log,
             connection: None,
@@ -51,6 +57,12 @@ impl Writer {
         };
         let executing = execute(&mut connection, self.log, appends);
         let answer = within(ANSWER_TIMEOUT_MS, executing).await;
+        if answer.as_ref().is_err_and(holder::is_kept_waiting) {
+            let naming = holder::name(&mut connection);
+            if let Err(error) = within(ANSWER_TIMEOUT_MS, naming).await {
+                tracing::warn!(%error, "the log's lock was not had in time; who holds it is unknown");
+            }
+        }
         // A statement that was refused has not harmed its connection.
         if !answer.as_ref().is_err_and(is_transient) {
             self.connection = Some(connection);
