@@ -92,7 +92,7 @@ fn failed(error: &foldline_log::Error) -> Problem {
             Problem::unavailable(format!("{}, so this one was not recorded", waiting(*full)))
         }
         Error::Connect(_)
-        | Error::NotMigrated(_)
+        | Error::NotMigrated { .. }
         | Error::Read(_)
         | Error::Unavailable { .. }
         | Error::Closed => {

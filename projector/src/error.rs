@@ -141,7 +141,7 @@ fn of_log(error: &foldline_log::Error) -> Remedy {
             Remedy::Retry => Remedy::Retry,
             Remedy::Isolate | Remedy::Stop => Remedy::Stop,
         },
-        Log::NotMigrated(_)
+        Log::NotMigrated { .. }
         | Log::Install(_)
         | Log::NotEmpty { .. }
         | Log::Refused(_)

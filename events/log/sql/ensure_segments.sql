@@ -4,6 +4,9 @@
 -- Each table is made on its own and then attached: that takes a lock which lets appends and reads go on, where
 -- `create table … partition of` would stop them. It has no check of its range: that would be made ready again by every
 -- append, and an empty table is attached without being looked through.
+--
+-- `ahead` is 100 at most, which `SEGMENTS_AHEAD_MAX` in events/log/src/install.rs says, too: services may call this, and none
+-- of them may fill the catalog. Counted from the head, so that asking again makes none.
 create or replace function log.ensure_segments(ahead integer)
 returns integer
 language plpgsql
@@ -19,6 +22,11 @@ declare
     segment text;
     made integer := 0;
 begin
+    if ahead is null or ahead not between 0 and 100 then
+        raise exception 'segments are made 0 to 100 ahead, not %', coalesce(ahead::text, 'null')
+            using errcode = 'invalid_parameter_value';
+    end if;
+
     -- One at a time; its number is "segm" in ASCII.
     perform pg_advisory_xact_lock(1936025453);
 

@@ -8,6 +8,7 @@ mod check;
 mod columns;
 mod compose;
 mod cost;
+mod holder;
 mod identity;
 mod lone;
 mod places;

@@ -52,7 +52,7 @@ pub async fn new_epoch(connection: &mut PgConnection) -> Result<NewEpoch, Error>
     let before = sqlx::query_scalar("select epoch from log.cell")
         .fetch_one(&mut *transaction)
         .await
-        .map_err(Error::NotMigrated)?;
+        .map_err(|error| Error::not_migrated(&error))?;
     let now = sqlx::query_scalar("update log.cell set epoch = gen_random_uuid() returning epoch")
         .fetch_one(&mut *transaction)
         .await

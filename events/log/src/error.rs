@@ -3,6 +3,8 @@
 use foldline_events::{DecodeError, Position, Tenant};
 use uuid::Uuid;
 
+use crate::prepared;
+
 /// Which bound of what may wait an append would have broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
@@ -29,9 +31,12 @@ pub enum Error {
     /// The database cannot be reached, or does not let us in.
     #[error("cannot connect to the log's database")]
     Connect(#[source] sqlx::Error),
-    /// The database holds no log yet.
-    #[error("the log's database was not prepared; run `foldline migrate` first")]
-    NotMigrated(#[source] sqlx::Error),
+    /// The database holds no log yet, or one of an older build.
+    #[error(
+        "the log's database is older than this build, or was never prepared; run `foldline migrate` first. It lacks: \
+         {lacks}"
+    )]
+    NotMigrated { lacks: String },
     /// The functions that the log needs could not be put into its database.
     #[error("cannot install the log's functions")]
     Install(#[source] sqlx::Error),
@@ -142,4 +147,23 @@ pub enum Error {
         offset: i64,
         problem: String,
     },
+}
+
+impl Error {
+    /// What a failed read was: one that did not find our functions or tables is nobody's fault who reads.
+    pub(crate) fn reading(source: sqlx::Error) -> Self {
+        if prepared::is_absent(&source) {
+            Self::not_migrated(&source)
+        } else {
+            Self::Read(source)
+        }
+    }
+
+    pub(crate) fn not_migrated(said: &sqlx::Error) -> Self {
+        let lacks = match said.as_database_error() {
+            Some(error) => error.message().to_owned(),
+            None => said.to_string(),
+        };
+        Self::NotMigrated { lacks }
+    }
 }

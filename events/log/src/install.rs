@@ -10,6 +10,10 @@ use crate::Error;
 /// How many segments are made ahead of the one that the head is in.
 pub(crate) const SEGMENTS_AHEAD: i32 = 2;
 
+/// How many segments ahead of the head `log.ensure_segments` makes, whoever asks and however often;
+/// `sql/ensure_segments.sql` says so, too.
+pub const SEGMENTS_AHEAD_MAX: i32 = 100;
+
 const FUNCTIONS: [&str; 10] = [
     include_str!("../sql/ensure_segments.sql"),
     include_str!("../sql/guards_plan.sql"),
@@ -42,7 +46,7 @@ end
 $$";
 
 /// The one lock of the log, as in `sql/append.sql`.
-const LOG_LOCK: i64 = 1_718_578_276;
+pub(crate) const LOG_LOCK: i64 = 1_718_578_276;
 
 /// Two that replace the same function at once get in each other's way; the number is "inst" in ASCII.
 const INSTALL_LOCK: i64 = 1_768_846_196;

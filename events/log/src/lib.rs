@@ -129,6 +129,8 @@ mod kafka;
 mod known_bug;
 mod memory;
 mod offline;
+mod page;
+mod prepared;
 mod read;
 pub mod relay;
 mod row;
@@ -145,10 +147,11 @@ pub use append::{Append, Expected, Guard, NewEvent, Receipt, Verdict, Write};
 pub use epoch::{NewEpoch, new_epoch};
 pub use error::{Error, Full};
 pub use feed::{Delivery, Feed, Mark, Slice, Start};
-pub use install::install;
+pub use install::{SEGMENTS_AHEAD_MAX, install};
 pub use kafka::KafkaOptions;
 pub use memory::MemoryLog;
 pub use offline::{Offline, OfflineAppend, OfflineImport};
+pub use page::READ_BYTES_MAX;
 pub use select::{
     PAGE_EVENTS_MAX, Page, Selection, TAGGED_POSITIONS_MAX, TAGGED_SEGMENTS_MAX, TAGS_COMPARED_MAX,
     WINDOW_POSITIONS_MAX,

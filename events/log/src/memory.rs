@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     Append, Error, Expected, GUARD_SEEKS_MAX, Guard, Mark, PAGE_EVENTS_MAX, Page, Receipt,
     Selection, Verdict, Write, batcher,
+    page::until_full,
     select::{not_beyond, of_epoch},
 };
 
@@ -88,10 +89,7 @@ impl MemoryLog {
 
     /// See [`crate::Log::read`].
     pub fn read(&self, after: Position, limit: usize) -> Vec<Recorded> {
-        self.kept(|kept| {
-            let events = kept.after(after).iter();
-            events.take(limit).cloned().collect()
-        })
+        self.kept(|kept| until_full(kept.after(after).iter(), limit).events)
     }
 
     /// See [`crate::Log::read_stream`].
@@ -140,11 +138,11 @@ impl MemoryLog {
             not_beyond(after, head)?;
             let selected = kept.after(after).iter();
             let selected = selected.filter(|event| selection.selects(event));
-            let events: Vec<Recorded> = selected.take(limit).cloned().collect();
-            let last = events.last().filter(|_| events.len() == limit);
+            let page = until_full(selected, limit);
+            let last = page.events.last().filter(|_| page.may_go_on);
             let through = last.map_or(head, |event| event.position);
             Ok(Page {
-                events,
+                events: page.events,
                 through,
                 head,
             })

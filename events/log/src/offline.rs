@@ -56,7 +56,7 @@ impl Offline {
             sqlx::query_scalar("select coalesce(max(position), 0) from log.events")
                 .fetch_one(&mut self.connection)
                 .await
-                .map_err(Error::NotMigrated)?;
+                .map_err(|error| Error::not_migrated(&error))?;
         if head > 0 {
             return Err(Error::NotEmpty { head });
         }

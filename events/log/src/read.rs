@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SubsecRound, Utc};
 use foldline_events::{Partition, Position, Recorded, Tenant, Version};
-use futures_util::TryStreamExt;
-use sqlx::Row;
+use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::{
     Error, Log, Mark,
+    page::{Fetched, Room, fetch},
     row::{fetch_recorded, recorded, select_recorded},
 };
 
@@ -62,39 +62,46 @@ impl Log {
         fetch_recorded(query, &self.inner.pool).await
     }
 
-    /// The log after a position, in order, at most `limit` events: gapless, or an error. Fewer are the end of the log.
+    /// The log after a position, in order and gapless: at most `limit` events, and no more after those that reach
+    /// [`crate::READ_BYTES_MAX`]. So only an empty page is the end of the log.
     ///
     /// # Errors
     /// [`Error::Gap`] when an event is missing.
     pub async fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, Error> {
-        let after = after.max(0);
-        let through = after.saturating_add(limit_as_i64(limit));
-        let (mut events, mut head) = self.page(after, through).await?;
-        if events.is_empty() && limit > 0 {
-            head = self.head_position().await?;
-            if head > after {
-                // It came in between, or is missing. What is up to the head is seen by whoever looks after it.
-                (events, _) = self.page(after, through).await?;
-            }
-        }
-        check_gapless(after, &events)?;
-        let last = events.last().map_or(after, |event| event.position);
-        if last < through.min(head) {
-            return Err(self.gap_after(last, head).await);
-        }
+        let (events, _head) = self.read_on(after, limit).await?;
         Ok(events)
     }
 
-    /// The events after a position and up to another, and the head as it is then; 0 when there are none.
+    /// The same, and a head of the log: after a page that ends before it there is more.
+    pub(crate) async fn read_on(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Result<(Vec<Recorded>, Position), Error> {
+        let after = after.max(0);
+        let asked = self.inner.pace.ask(limit);
+        let (mut page, mut head) = self.page(after, asked).await?;
+        if page.events.is_empty() && limit > 0 {
+            head = self.head_position().await?;
+            if head > after {
+                // It came in between, or is missing. What is up to the head is seen by whoever looks after it.
+                (page, _) = self.page(after, asked).await?;
+            }
+        }
+        check_gapless(after, &page.events)?;
+        let last = page.events.last().map_or(after, |event| event.position);
+        if !page.may_go_on && last < head.min(after.saturating_add(limit_as_i64(asked))) {
+            return Err(self.gap_after(last, head).await);
+        }
+        Ok((page.events, head))
+    }
+
+    /// The events after a position, and the head as it is then; 0 when there are none.
     ///
     /// The upper bound is what keeps the segments after it closed: positions are gapless, so it is known how far a page
     /// reaches.
-    async fn page(
-        &self,
-        after: Position,
-        through: Position,
-    ) -> Result<(Vec<Recorded>, Position), Error> {
-        let mut rows = sqlx::query(select_recorded!(
+    async fn page(&self, after: Position, asked: usize) -> Result<(Fetched, Position), Error> {
+        let query = sqlx::query(select_recorded!(
             ", (select b.last_position from log.batches b order by b.last_position desc limit 1) as head
              from log.events
              where position > $1
@@ -102,17 +109,17 @@ impl Log {
              order by position"
         ))
         .bind(after)
-        .bind(through)
-        .fetch(&self.inner.pool);
+        .bind(after.saturating_add(limit_as_i64(asked)));
         let mut head: Option<Position> = None;
-        let mut events = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(Error::Read)? {
-            if events.is_empty() {
+        let decode = |row: &PgRow| {
+            if head.is_none() {
                 head = row.get("head");
             }
-            events.push(recorded(&row)?);
-        }
-        Ok((events, head.unwrap_or(0)))
+            recorded(row)
+        };
+        let (pool, pace) = (&self.inner.pool, &self.inner.pace);
+        let page = fetch(pool, query, (pace, asked), &mut Room::default(), decode).await?;
+        Ok((page, head.unwrap_or(0)))
     }
 
     /// What is to be said when the log does not go on after a position, although the head is further.
@@ -128,11 +135,12 @@ impl Log {
                 after,
                 found: next.unwrap_or(head + 1),
             },
-            Err(error) => Error::Read(error),
+            Err(error) => Error::reading(error),
         }
     }
 
-    /// The events of one partition after a position and up to another, in order, at most `limit`.
+    /// The events of one partition after a position and up to another, in order: at most `limit`, and no more after those
+    /// that reach [`crate::READ_BYTES_MAX`].
     pub async fn read_partition(
         &self,
         partition: Partition,
@@ -144,8 +152,11 @@ impl Log {
         if through.saturating_sub(after) > PARTITION_WINDOW_POSITIONS {
             through = through.min(self.head_position().await?);
         }
-        let mut events = Vec::new();
-        while after < through && events.len() < limit {
+        let (pool, pace) = (&self.inner.pool, &self.inner.pace);
+        let mut room = Room::default();
+        let mut events: Vec<Recorded> = Vec::new();
+        while after < through && events.len() < limit && !room.is_full() {
+            let asked = pace.ask(limit - events.len());
             let window = through.min(after.saturating_add(PARTITION_WINDOW_POSITIONS));
             let query = sqlx::query(select_recorded!(
                 "from log.events
@@ -158,9 +169,11 @@ impl Log {
             .bind(after)
             .bind(window)
             .bind(partition)
-            .bind(limit_as_i64(limit - events.len()));
-            events.extend(fetch_recorded(query, &self.inner.pool).await?);
-            after = window;
+            .bind(limit_as_i64(asked));
+            let page = fetch(pool, query, (pace, asked), &mut room, recorded).await?;
+            let last = page.events.last().filter(|_| page.may_go_on);
+            after = last.map_or(window, |last| last.position);
+            events.extend(page.events);
         }
         Ok(events)
     }
@@ -178,7 +191,7 @@ impl Log {
             .bind(position)
             .fetch_optional(&self.inner.pool)
             .await
-            .map_err(Error::Read)?;
+            .map_err(Error::reading)?;
         match event_id {
             Some(event_id) => Ok(Mark { position, event_id }),
             None => Err(self.gap_after(position - 1, position).await),
@@ -192,7 +205,7 @@ impl Log {
         )
         .fetch_optional(&self.inner.pool)
         .await
-        .map_err(Error::Read)?;
+        .map_err(Error::reading)?;
         Ok(head.unwrap_or(0))
     }
 
@@ -202,7 +215,7 @@ impl Log {
             .bind(as_kept(instant))
             .fetch_one(&self.inner.pool)
             .await
-            .map_err(Error::Read)
+            .map_err(Error::reading)
     }
 
     /// Whether each mark is still an event of this log. A mark that is not was made by another incarnation of it.
@@ -232,7 +245,7 @@ impl Log {
         .bind(&ids)
         .fetch_optional(&self.inner.pool)
         .await
-        .map_err(Error::Read)?;
+        .map_err(Error::reading)?;
         match stranger {
             None => Ok(()),
             Some(row) => Err(Error::AnotherLog {

@@ -1,21 +1,20 @@
 //! Carries the log to Kafka, completely and in order.
 //!
 //! One leader per log, by a session lock on a direct connection. It reads after its mark, produces, waits for every
-//! delivery report, and only then moves the mark, by compare-and-set on the connection that holds the lock. In a backlog
-//! one page is delivered while the next is produced and the one after it is read; the mark follows page by page. On any
-//! error it drops the producer and sends everything from the mark again. Two relays may overlap for a moment: each
-//! is complete and in order, and consumers drop what they have. Nothing reaches Kafka that is not committed here;
-//! commands go on when Kafka is down.
+//! delivery report, and only then moves the mark, by compare-and-set on the connection that holds the lock. While some pages
+//! are delivered the next is read and produced, in a backlog and at the head alike, so nobody's event waits for the
+//! delivery of another's; the mark follows page by page. On any error it drops the producer and sends everything from the
+//! mark again. Two relays may overlap for a moment: each is complete and in order, and consumers drop what they have.
+//! Nothing reaches Kafka that is not committed here; commands go on when Kafka is down.
 
+mod acknowledged;
 mod history;
 
-use std::{pin::pin, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use foldline_events::{PARTITIONS, Partition, Position, Recorded};
-use rdkafka::{
-    error::KafkaError,
-    producer::{DeliveryFuture, FutureProducer, Producer},
-};
+use futures_util::{FutureExt, future::BoxFuture};
+use rdkafka::producer::{FutureProducer, Producer};
 use sqlx::{Connection, PgConnection, Row};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -27,20 +26,20 @@ use crate::{
     known_bug,
 };
 
+use acknowledged::{Acknowledging, Delivered, is_there, producing};
+
 pub use crate::kafka::{KafkaOptions, topic_of as topic};
 
-/// How many events a page holds. At most two pages are produced and not delivered, and a third is being read.
+/// How many events a page holds, where they do not reach [`crate::READ_BYTES_MAX`] before.
 const BATCH_EVENTS_MAX: usize = 2_000;
+/// How many pages are produced and not delivered at most, while another is being read.
+const PAGES_UNDER_WAY_MAX: usize = 3;
 /// How often idle partitions are told at most that the log moved.
 const WATERMARK_INTERVAL_MS: u64 = 50;
 /// How often the leader looks whether there are segments ahead.
 const ROOM_INTERVAL_MS: u64 = 1_000;
 /// How often the leader looks whether the topic is still the one that it writes to.
 const TOPIC_INTERVAL_MS: u64 = 5_000;
-/// How long the brokers may take to say so.
-const TOPIC_TIMEOUT_MS: u64 = 5_000;
-/// How long Kafka may take to acknowledge before the relay says that it is stuck. It goes on waiting.
-const STUCK_AFTER_MS: u64 = 5_000;
 /// How long a follower waits before it tries to lead again.
 const FOLLOWER_PAUSE_MS: u64 = 500;
 /// How long to wait after a failed session.
@@ -122,7 +121,7 @@ async fn lead(
         .bind(LEADER_LOCK)
         .fetch_one(&mut connection)
         .await
-        .map_err(Error::Read)?;
+        .map_err(Error::reading)?;
     if !leader {
         status.send_modify(|status| status.leader = false);
         return Ok(());
@@ -143,20 +142,16 @@ async fn lead(
     session.run().await
 }
 
+/// A page of the log that is being read: its events, and the head of the log.
+type Reading = BoxFuture<'static, Result<(Vec<Recorded>, Position), Error>>;
+
 /// A page on its way to Kafka.
 struct Sent {
-    deliveries: Vec<DeliveryFuture>,
+    acknowledging: Acknowledging,
     events: u64,
     /// Where the mark and the heads are once it is delivered.
     mark: Mark,
     heads: Vec<Position>,
-}
-
-/// Where a record came to lie.
-#[derive(Debug, Clone, Copy)]
-struct Delivered {
-    partition: i32,
-    offset: i64,
 }
 
 struct Session {
@@ -166,13 +161,14 @@ struct Session {
     producer: FutureProducer,
     topic: String,
     mark: Mark,
-    /// The last event's position in each partition, up to the mark.
+    /// The last event that was produced, and the last event's position in each partition up to it: the predecessor of what
+    /// comes next there.
+    produced: Mark,
     heads: Vec<Position>,
-    /// The same up to what was produced: the predecessor of what comes next.
-    produced: Vec<Position>,
-    /// When the idle partitions were last told, and whether the log has moved since.
+    /// When the idle partitions were last told, whether the log has moved since, and what they are being told.
     told_at: Option<Instant>,
     untold: bool,
+    telling: Option<Acknowledging>,
     /// When it was last made sure that there are segments ahead.
     room_made_at: Option<Instant>,
     /// When the topic was last looked at, and a record that it must have.
@@ -202,7 +198,7 @@ impl Session {
         sqlx::query("set synchronous_commit = off")
             .execute(&mut connection)
             .await
-            .map_err(Error::Read)?;
+            .map_err(Error::reading)?;
         let row = sqlx::query(
             "insert into log.relay (topic, mark, event_id, heads, moved_at)
              values ($1, 0, $2, array_fill(0::bigint, array[32]), now())
@@ -214,7 +210,7 @@ impl Session {
         .bind(Mark::START.event_id)
         .fetch_one(&mut connection)
         .await
-        .map_err(Error::Read)?;
+        .map_err(Error::reading)?;
         let mark = Mark {
             position: row.get("mark"),
             event_id: row.get("event_id"),
@@ -241,8 +237,9 @@ impl Session {
             producer,
             topic,
             mark,
+            produced: mark,
             heads: row.get("heads"),
-            produced: row.get("heads"),
+            telling: None,
             told_at: None,
             // A wiped topic must show as a hole even when nothing new happens.
             untold: mark != Mark::START,
@@ -256,8 +253,11 @@ impl Session {
     async fn run(&mut self) -> Result<(), Error> {
         loop {
             self.tend().await?;
-            let page = self.log.read(self.mark.position, BATCH_EVENTS_MAX).await?;
-            if page.is_empty() {
+            let page = self
+                .log
+                .read_on(self.mark.position, BATCH_EVENTS_MAX)
+                .await?;
+            if page.0.is_empty() {
                 self.rest().await?;
             } else if !self.carry(page).await? {
                 tracing::info!(mark = self.mark.position, "another relay moved the mark");
@@ -270,40 +270,56 @@ impl Session {
     async fn tend(&mut self) -> Result<(), Error> {
         self.make_room().await?;
         self.look_at_topic().await?;
-        if self.untold && self.watermarks_are_due() {
-            self.tell_idle_partitions().await?;
+        if self
+            .telling_is_due()
+            .is_some_and(|due| due <= Instant::now())
+        {
+            self.tell_idle_partitions()?;
         }
         Ok(())
     }
 
-    /// Carries a page, and what follows it for as long as pages are full. Returns false when another relay has moved
-    /// the mark.
-    async fn carry(&mut self, mut page: Vec<Recorded>) -> Result<bool, Error> {
-        let log = self.log.clone();
-        let mut before = None;
+    /// Carries a page, and what follows it until everything is delivered and the log has no more. Returns false when another
+    /// relay has moved the mark.
+    async fn carry(&mut self, (page, mut head): (Vec<Recorded>, Position)) -> Result<bool, Error> {
+        let mut under_way = VecDeque::from([self.produce(&page)?]);
+        drop(page);
+        let mut reading: Option<Reading> = None;
         loop {
-            let sent = self.produce(&page)?;
-            let after = sent.mark.position;
-            let is_full = page.len() == BATCH_EVENTS_MAX;
-            drop(page);
-            let next = async {
-                if is_full {
-                    log.read(after, BATCH_EVENTS_MAX).await
-                } else {
-                    Ok(Vec::new())
+            let may_read = reading.is_none() && under_way.len() < PAGES_UNDER_WAY_MAX;
+            if may_read && self.produced.position < head {
+                reading = Some(self.next_page());
+            }
+            tokio::select! {
+                delivered = async { (&mut under_way[0].acknowledging).await }, if !under_way.is_empty() => {
+                    self.delivered = delivered?.or(self.delivered);
+                    if !self.confirm(&mut under_way).await? {
+                        return Ok(false);
+                    }
                 }
-            };
-            let (confirmed, next) = tokio::join!(self.confirm(before.take()), next);
-            if !confirmed? {
-                return Ok(false);
+                page = async { reading.as_mut().expect("looked at beside").await }, if reading.is_some() => {
+                    reading = None;
+                    let events;
+                    (events, head) = page?;
+                    if !events.is_empty() {
+                        under_way.push_back(self.produce(&events)?);
+                    }
+                }
+                () = self.wake.wait(), if may_read && reading.is_none() => {
+                    reading = Some(self.next_page());
+                }
+                told = told(&mut self.telling) => self.told(told?),
             }
-            page = next?;
-            if page.is_empty() {
-                return self.confirm(Some(sent)).await;
+            if under_way.is_empty() && reading.is_none() && self.produced.position >= head {
+                return Ok(true);
             }
-            before = Some(sent);
             self.tend().await?;
         }
+    }
+
+    fn next_page(&self) -> Reading {
+        let (log, after) = (self.log.clone(), self.produced.position);
+        async move { log.read_on(after, BATCH_EVENTS_MAX).await }.boxed()
     }
 
     /// The leader makes segments ahead of the head, so that appends never meet a missing one.
@@ -320,7 +336,7 @@ impl Session {
             .bind(SEGMENTS_AHEAD)
             .execute(&mut self.connection)
             .await
-            .map_err(Error::Read)?;
+            .map_err(Error::reading)?;
         Ok(())
     }
 
@@ -348,25 +364,29 @@ impl Session {
         }
     }
 
-    /// Waits for the log to move; tells idle partitions of the last move first, when that is due.
+    /// Waits for the log to move; tells idle partitions of the last move meanwhile, when that is due.
     async fn rest(&mut self) -> Result<(), Error> {
-        if !self.untold {
-            self.wake.wait().await;
-            return Ok(());
-        }
-        let due = self.told_at.map_or_else(Instant::now, |told_at| {
-            told_at + Duration::from_millis(WATERMARK_INTERVAL_MS)
-        });
+        let due = self.telling_is_due();
         tokio::select! {
             () = self.wake.wait() => Ok(()),
-            () = tokio::time::sleep_until(due) => self.tell_idle_partitions().await,
+            told = told(&mut self.telling) => {
+                self.told(told?);
+                Ok(())
+            }
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                self.tell_idle_partitions()
+            }
         }
     }
 
-    fn watermarks_are_due(&self) -> bool {
+    /// When the idle partitions are to be told; never while they know, or are being told.
+    fn telling_is_due(&self) -> Option<Instant> {
+        let is_due = self.untold && self.telling.is_none();
         let interval = Duration::from_millis(WATERMARK_INTERVAL_MS);
-        self.told_at
-            .is_none_or(|told_at| told_at.elapsed() >= interval)
+        is_due.then(|| {
+            self.told_at
+                .map_or_else(Instant::now, |told_at| told_at + interval)
+        })
     }
 
     /// Produces events in order, after whatever was produced before.
@@ -375,7 +395,7 @@ impl Session {
         let is_never_sent = known_bug::is_on(known_bug::MARK_BEFORE_DELIVERY, &self.topic);
         let mut deliveries = Vec::with_capacity(events.len());
         for event in events {
-            let head = &mut self.produced[usize::from(event.partition.unsigned_abs())];
+            let head = &mut self.heads[usize::from(event.partition.unsigned_abs())];
             let record = Outgoing::event(&self.topic, self.log.epoch(), event, *head);
             *head = event.position;
             if is_never_sent {
@@ -384,21 +404,33 @@ impl Session {
             deliveries.push(record.produce(&self.producer).map_err(producing)?);
         }
         let last = events.last().expect("only called with events");
+        self.produced = Mark {
+            position: last.position,
+            event_id: last.id,
+        };
+        self.untold = true;
         Ok(Sent {
-            deliveries,
+            acknowledging: Acknowledging::of(deliveries, &self.status),
             events: events.len() as u64,
-            mark: Mark {
-                position: last.position,
-                event_id: last.id,
-            },
-            heads: self.produced.clone(),
+            mark: self.produced,
+            heads: self.heads.clone(),
         })
     }
 
-    /// Waits until a page is delivered, and moves the mark. Returns false when another relay has moved it meanwhile.
-    async fn confirm(&mut self, sent: Option<Sent>) -> Result<bool, Error> {
-        let Some(sent) = sent else { return Ok(true) };
-        self.delivered(sent.deliveries).await?;
+    /// Moves the mark after a page that was delivered, and those after it that were, too. Returns false when another relay
+    /// has moved it meanwhile.
+    async fn confirm(&mut self, under_way: &mut VecDeque<Sent>) -> Result<bool, Error> {
+        let Some(mut sent) = under_way.pop_front() else {
+            return Ok(true);
+        };
+        while let Some(next) = under_way.front_mut()
+            && let Some(delivered) = (&mut next.acknowledging).now_or_never()
+        {
+            self.delivered = delivered?.or(self.delivered);
+            let events = sent.events;
+            sent = under_way.pop_front().expect("looked at just above");
+            sent.events += events;
+        }
         fail::fail_point!("relay_before_mark", |_| std::process::abort());
         let moved = sqlx::query(
             "update log.relay
@@ -413,12 +445,12 @@ impl Session {
         .bind(self.mark.position)
         .execute(&mut self.connection)
         .await
-        .map_err(Error::Read)?;
+        .map_err(Error::reading)?;
         fail::fail_point!("relay_after_mark", |_| std::process::abort());
         if moved.rows_affected() == 0 {
             return Ok(false);
         }
-        (self.mark, self.heads, self.untold) = (sent.mark, sent.heads, true);
+        self.mark = sent.mark;
         self.status
             .send_modify(|status| status.mark = sent.mark.position);
         #[expect(
@@ -430,95 +462,35 @@ impl Session {
         Ok(true)
     }
 
-    /// Tells every partition that it holds nothing else up to the mark. A new session tells all of them, because the
-    /// topic may have been wiped meanwhile; later the partition of the last event knows already.
-    async fn tell_idle_partitions(&mut self) -> Result<(), Error> {
+    /// Tells every partition that it holds nothing else up to the last event produced. A new session tells all of them,
+    /// because the topic may have been wiped meanwhile; later the partition of the last event knows already.
+    fn tell_idle_partitions(&mut self) -> Result<(), Error> {
         let mut deliveries = Vec::new();
         for partition in 0..PARTITIONS {
             let head = self.heads[usize::from(Partition::unsigned_abs(partition))];
-            if head == self.mark.position && self.told_at.is_some() {
+            if head == self.produced.position && self.told_at.is_some() {
                 continue;
             }
             let epoch = self.log.epoch();
-            let record = Outgoing::watermark(&self.topic, epoch, partition, self.mark, head);
+            let record = Outgoing::watermark(&self.topic, epoch, partition, self.produced, head);
             deliveries.push(record.produce(&self.producer).map_err(producing)?);
         }
-        self.delivered(deliveries).await?;
+        self.telling = Some(Acknowledging::of(deliveries, &self.status));
         self.told_at = Some(Instant::now());
         self.untold = false;
         Ok(())
     }
 
-    /// Waits until all is acknowledged, however long Kafka is away; says so when it takes long.
-    async fn delivered(&mut self, deliveries: Vec<DeliveryFuture>) -> Result<(), Error> {
-        let count = deliveries.len();
-        let began = Instant::now();
-        let mut acknowledged = pin!(acknowledged(deliveries));
-        let patience = Duration::from_millis(STUCK_AFTER_MS);
-        loop {
-            if let Ok(ended) = tokio::time::timeout(patience, &mut acknowledged).await {
-                self.status.send_modify(|status| status.failure = None);
-                self.delivered = ended?.or(self.delivered);
-                return Ok(());
-            }
-            let seconds = began.elapsed().as_secs();
-            tracing::warn!(
-                count,
-                seconds,
-                mark = self.mark.position,
-                "kafka acknowledges nothing"
-            );
-            self.status.send_modify(|status| {
-                let failure =
-                    format!("Kafka has acknowledged none of {count} records for {seconds} s");
-                status.failure = Some(failure);
-            });
-        }
+    fn told(&mut self, delivered: Option<Delivered>) {
+        self.telling = None;
+        self.delivered = delivered.or(self.delivered);
     }
 }
 
-/// Whether the topic has our partitions, and the record that was delivered to it.
-fn is_there(
-    producer: &FutureProducer,
-    topic: &str,
-    delivered: Option<Delivered>,
-) -> Result<bool, KafkaError> {
-    let timeout = Duration::from_millis(TOPIC_TIMEOUT_MS);
-    let client = producer.client();
-    let metadata = client.fetch_metadata(Some(topic), timeout)?;
-    let known = metadata.topics().iter().find(|known| known.name() == topic);
-    let partitions = known.map_or(0, |known| known.partitions().len());
-    if partitions != usize::from(PARTITIONS.unsigned_abs()) {
-        return Ok(false);
-    }
-    let Some(delivered) = delivered else {
-        return Ok(true);
-    };
-    let (_, end) = client.fetch_watermarks(topic, delivered.partition, timeout)?;
-    Ok(end > delivered.offset)
-}
-
-/// Waits for every delivery report; the first failure is the answer, else the last report.
-async fn acknowledged(deliveries: Vec<DeliveryFuture>) -> Result<Option<Delivered>, Error> {
-    let mut last = None;
-    for delivery in deliveries {
-        match delivery.await {
-            Ok(Ok(delivered)) => {
-                last = Some(Delivered {
-                    partition: delivered.partition,
-                    offset: delivered.offset,
-                });
-            }
-            Ok(Err((source, _record))) => return Err(producing(source)),
-            Err(_cancelled) => return Err(producing(KafkaError::Canceled)),
-        }
-    }
-    Ok(last)
-}
-
-fn producing(source: KafkaError) -> Error {
-    Error::Kafka {
-        doing: "producing".to_owned(),
-        source,
+/// Waits until the idle partitions have been told; for ever when they are not being told.
+async fn told(telling: &mut Option<Acknowledging>) -> Result<Option<Delivered>, Error> {
+    match telling {
+        Some(telling) => telling.await,
+        None => std::future::pending().await,
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn fetch_recorded(
 ) -> Result<Vec<Recorded>, Error> {
     query
         .fetch(pool)
-        .map(|row| recorded(&row.map_err(Error::Read)?))
+        .map(|row| recorded(&row.map_err(Error::reading)?))
         .try_collect()
         .await
 }

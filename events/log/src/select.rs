@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use crate::{
     Error, Log,
+    page::{Pace, Room, fetch},
     read::check_gapless,
-    row::{fetch_recorded, select_recorded},
+    row::{recorded, select_recorded},
 };
 
 /// How many events a page of a selection holds at most.
@@ -87,7 +88,8 @@ pub struct Page {
 }
 
 impl Log {
-    /// The next page of a selection after a position: at most `limit` events, from 1 to [`PAGE_EVENTS_MAX`].
+    /// The next page of a selection after a position: at most `limit` events, from 1 to [`PAGE_EVENTS_MAX`], and no more
+    /// after those that reach [`crate::READ_BYTES_MAX`].
     ///
     /// # Errors
     /// [`Error::BeyondHead`] when the log does not reach to `after`; [`Error::Gap`] when events are missing from it, which
@@ -108,16 +110,12 @@ impl Log {
             match &selection.tenant {
                 Some(tenant) if !selection.tags.is_empty() => {
                     let window = window.in_segments(self.inner.segment_positions);
-                    tagged(&self.inner.pool, selection, tenant, window, limit).await?
+                    let (pool, pace) = (&self.inner.pool, &self.inner.pace);
+                    tagged((pool, pace), selection, tenant, window, limit).await?
                 }
                 Some(_) | None => self.in_order(selection, window, limit).await?,
             }
         };
-        let is_full = events.len() == limit;
-        let looked_to = events
-            .last()
-            .filter(|_| is_full)
-            .map_or(looked_to, |event| event.position);
         // What lies after the window is too late, and whatever is yet to come will be later still.
         let through = if looked_to >= window.through {
             head
@@ -171,6 +169,8 @@ impl Log {
         let looked_to = window
             .through
             .min(window.after.saturating_add(as_i64(WINDOW_POSITIONS_MAX)));
+        let pace = &self.inner.pace;
+        let asked = pace.ask(limit);
         // The limit inside keeps the planner at the order of position: no other index has a bound here.
         let query = sqlx::query(select_recorded!(
             "from (
@@ -195,16 +195,19 @@ impl Log {
         .bind(selection.stream_prefix.as_deref())
         .bind(&selection.types)
         .bind(&selection.tags)
-        .bind(as_i64(limit));
-        let events = fetch_recorded(query, &self.inner.pool).await?;
+        .bind(as_i64(asked));
+        let pool = &self.inner.pool;
+        let page = fetch(pool, query, (pace, asked), &mut Room::default(), recorded).await?;
+        let last = page.events.last().map(|event| event.position);
         if selection.selects_all() {
-            check_gapless(window.after, &events)?;
-            let last = events.last().map_or(window.after, |event| event.position);
-            if events.len() < limit && last < looked_to {
+            check_gapless(window.after, &page.events)?;
+            let last = last.unwrap_or(window.after);
+            if !page.may_go_on && last < looked_to {
                 return Err(self.gap_after(last, looked_to).await);
             }
         }
-        Ok((events, looked_to))
+        let looked_to = last.filter(|_| page.may_go_on).unwrap_or(looked_to);
+        Ok((page.events, looked_to))
     }
 }
 
@@ -262,7 +265,7 @@ fn just_before(instant: DateTime<Utc>) -> DateTime<Utc> {
 
 /// Reads the events that carry the rarest of the tags, and says how far it came.
 async fn tagged(
-    pool: &PgPool,
+    (pool, pace): (&PgPool, &Pace),
     selection: &Selection,
     tenant: &Tenant,
     window: Window,
@@ -278,7 +281,7 @@ async fn tagged(
         .bind(i32::try_from(TAGGED_POSITIONS_MAX).expect("the bound is far below 2^31"))
         .fetch_all(pool)
         .await
-        .map_err(Error::Read)?;
+        .map_err(Error::reading)?;
     // The rarest is the one whose entries reach farthest.
     let (positions, looked_to) = candidates
         .iter()
@@ -289,6 +292,7 @@ async fn tagged(
         })
         .max_by_key(|(positions, reached)| (*reached, std::cmp::Reverse(positions.len())))
         .expect("the function answers for each tag, and there is one");
+    let asked = pace.ask(limit);
     let query = sqlx::query(select_recorded!(
         "from log.events
          where position = any ($1)
@@ -302,11 +306,13 @@ async fn tagged(
     .bind(positions)
     .bind(&selection.tags)
     .bind(selection.stream_prefix.as_deref())
-    .bind(as_i64(limit))
+    .bind(as_i64(asked))
     .bind(window.after)
     .bind(window.through);
-    let events = fetch_recorded(query, pool).await?;
-    Ok((events, looked_to))
+    let page = fetch(pool, query, (pace, asked), &mut Room::default(), recorded).await?;
+    let last = page.events.last().filter(|_| page.may_go_on);
+    let looked_to = last.map_or(looked_to, |last| last.position);
+    Ok((page.events, looked_to))
 }
 
 fn as_i64(count: usize) -> i64 {

@@ -14,7 +14,8 @@ use uuid::Uuid;
 use crate::{
     Append, Error, Receipt, Verdict, Wake,
     batcher::{self, Identity, PLACES_MAX, Places, Request, Writer},
-    wake,
+    page::Pace,
+    prepared, wake,
 };
 
 /// How long one statement on the log may take. Far above anything normal; it frees a connection from a dead server.
@@ -94,6 +95,8 @@ pub(crate) struct Inner {
     cell: String,
     epoch: Uuid,
     pub(crate) segment_positions: i64,
+    /// How many events its readers ask for at a time.
+    pub(crate) pace: Pace,
     appends: Option<mpsc::Sender<Request>>,
     places: Places,
     moved: watch::Receiver<u64>,
@@ -102,6 +105,10 @@ pub(crate) struct Inner {
 
 impl Log {
     /// Connects, and starts what the service needs: the batcher for commands, an ear for everyone else.
+    ///
+    /// # Errors
+    /// [`Error::NotMigrated`] when the database lacks what this build calls. One that a newer build has migrated does not, as
+    /// long as it serves this build.
     pub async fn open(options: LogOptions) -> Result<Self, Error> {
         let role = [
             ("role", options.service.role()),
@@ -116,6 +123,7 @@ impl Log {
             .await
             .map_err(Error::Connect)?;
         let (cell, identity) = identity(&pool).await?;
+        prepared::check(&pool).await?;
         let direct = options.direct.unwrap_or_else(|| options.url.clone());
         let direct = direct
             .options([("role", options.service.role())])
@@ -143,6 +151,7 @@ impl Log {
             cell,
             epoch: identity.epoch,
             segment_positions: identity.segment_positions,
+            pace: Pace::default(),
             appends,
             places: Places::default(),
             moved,
@@ -177,6 +186,7 @@ impl Log {
             cell: self.inner.cell.clone(),
             epoch: self.inner.epoch,
             segment_positions: self.inner.segment_positions,
+            pace: Pace::default(),
             appends: None,
             places: Places::default(),
             moved: writer.inner.moved.clone(),
@@ -230,7 +240,7 @@ impl Log {
         .bind(command_id)
         .fetch_optional(&self.inner.pool)
         .await
-        .map_err(Error::Read)?;
+        .map_err(Error::reading)?;
         let Some(row) = row else { return Ok(None) };
         if row.get::<Vec<u8>, _>("input_hmac") != input_hmac {
             return Ok(Some(Verdict::InputDiffers));
@@ -252,7 +262,10 @@ async fn identity(pool: &PgPool) -> Result<(String, Identity), Error> {
     let row = sqlx::query("select name, epoch, segment_positions from log.cell")
         .fetch_one(pool)
         .await
-        .map_err(Error::NotMigrated)?;
+        .map_err(|error| match error {
+            sqlx::Error::Database(_) | sqlx::Error::RowNotFound => Error::not_migrated(&error),
+            away => Error::Connect(away),
+        })?;
     let identity = Identity {
         epoch: row.get("epoch"),
         segment_positions: row.get("segment_positions"),

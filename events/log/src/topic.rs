@@ -24,10 +24,11 @@ use crate::{
 pub use report::{FINDINGS_MAX, Finding, Findings, Report};
 use walk::{Early, Walk};
 
-/// How many events of the log are held in memory.
+/// How many events of the log are held in memory, where they do not reach [`crate::READ_BYTES_MAX`] before.
 const PAGE_EVENTS_MAX: usize = 2_000;
-/// How much librdkafka fetches ahead of each partition, in KiB.
+/// How much librdkafka fetches ahead of each partition, in KiB, and at a time for all of them, in bytes.
 const FETCHED_KIB_MAX: &str = "1024";
+const FETCHED_BYTES_MAX: &str = "8388608";
 /// How long the brokers may take to say where a partition begins and ends.
 const BOUNDS_TIMEOUT_MS: u64 = 10_000;
 
@@ -93,7 +94,7 @@ async fn mark(log: &Log, topic: &str) -> Result<Position, Error> {
         .bind(topic)
         .fetch_optional(&log.inner.pool)
         .await
-        .map_err(Error::Read)?;
+        .map_err(Error::reading)?;
     Ok(mark.unwrap_or(0))
 }
 
@@ -108,6 +109,7 @@ fn consumer(kafka: &KafkaOptions) -> Result<Arc<StreamConsumer>, Error> {
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "100")
         .set("queued.max.messages.kbytes", FETCHED_KIB_MAX)
+        .set("fetch.max.bytes", FETCHED_BYTES_MAX)
         .create();
     consumer.map(Arc::new).map_err(|source| Error::Kafka {
         doing: "creating the consumer".to_owned(),

@@ -1,5 +1,6 @@
 //! Walking through a stream, the log or part of it as a `Stream` of events: page by page, each read only when the one
-//! before it is used up. Whoever takes events slowly holds one page, and whoever stops reads no further.
+//! before it is used up. Whoever takes events slowly holds one page, and whoever stops reads no further. A page is bounded
+//! in events here, and in bytes as every read.
 
 use foldline_events::{Position, Recorded, Tenant, Version};
 use futures_util::{
@@ -7,7 +8,11 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use crate::{Error, Log, MemoryLog, Page, Selection};
+use crate::{
+    Error, Log, MemoryLog, Page, Selection,
+    page::{Room, fetch},
+    row::{recorded, select_recorded},
+};
 
 /// How many events a walk holds at most.
 pub const WALK_PAGE_EVENTS: usize = 250;
@@ -22,10 +27,8 @@ impl Log {
         pages(after, move |after| {
             let (log, tenant, stream) = (log.clone(), tenant.clone(), stream.clone());
             async move {
-                let events = log
-                    .read_stream(&tenant, &stream, after, WALK_PAGE_EVENTS)
-                    .await?;
-                Ok(next_by_version(events))
+                log.page_of(&tenant, &stream, (Some(after.max(0)), None))
+                    .await
             }
         })
     }
@@ -36,10 +39,8 @@ impl Log {
         pages(before, move |before| {
             let (log, tenant, stream) = (log.clone(), tenant.clone(), stream.clone());
             async move {
-                let events = log
-                    .read_stream_backward(&tenant, &stream, before, WALK_PAGE_EVENTS)
-                    .await?;
-                Ok(next_by_version(events))
+                log.page_of(&tenant, &stream, (None, Some(before.max(1))))
+                    .await
             }
         })
     }
@@ -57,6 +58,31 @@ impl Log {
                 Ok(next_by_position(page))
             }
         })
+    }
+
+    /// The next events of a stream in the walk's direction, and where to go on if there may be more.
+    async fn page_of(
+        &self,
+        tenant: &Tenant,
+        stream: &str,
+        (after, before): (Option<Version>, Option<Version>),
+    ) -> Result<(Vec<Recorded>, Option<Version>), Error> {
+        let (pool, pace) = (&self.inner.pool, &self.inner.pace);
+        let asked = pace.ask(WALK_PAGE_EVENTS);
+        let query = sqlx::query(select_recorded!(
+            "from log.read_stream($1, $2, $3, $4, $5, $6)
+             order by case when $3 is null then -version else version end"
+        ))
+        .bind(tenant.as_str())
+        .bind(stream)
+        .bind(after)
+        .bind(before)
+        .bind(i64::try_from(asked).unwrap_or(i64::MAX))
+        .bind(self.inner.segment_positions);
+        let page = fetch(pool, query, (pace, asked), &mut Room::default(), recorded).await?;
+        let last = page.events.last().filter(|_| page.may_go_on);
+        let next = last.map(|last| last.version);
+        Ok((page.events, next))
     }
 }
 

@@ -6,7 +6,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::Instant;
 
 use super::{Request, compose::share, writer::Writer};
-use crate::{Append, Error, Verdict};
+use crate::{Append, Error, Verdict, prepared};
 
 /// A batch whose outcome is unknown is sent again this often; the ledger of command ids makes that harmless.
 const RETRIES_MAX: usize = 8;
@@ -175,7 +175,7 @@ async fn persist(writer: &mut Writer, appends: &[&Append]) -> Result<Vec<Option<
         let error = match writer.write(appends).await {
             Ok(verdicts) => return Ok(verdicts),
             Err(error) if is_transient(&error) => error,
-            Err(error) => return Err(Error::Refused(error)),
+            Err(error) => return Err(failed(error, began.elapsed())),
         };
         let waited = began.elapsed();
         let pause = pauses
@@ -196,10 +196,12 @@ fn unavailable(source: sqlx::Error, waited: Duration) -> Error {
     }
 }
 
-/// The last try of an append.
+/// What is said of an append whose last try this was.
 fn failed(error: sqlx::Error, waited: Duration) -> Error {
     if is_transient(&error) {
         unavailable(error, waited)
+    } else if prepared::is_absent(&error) {
+        Error::not_migrated(&error)
     } else {
         Error::Refused(error)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{columns::Columns, identity::Identity, lone::Lone, write::is_transient};
+use super::{columns::Columns, holder, identity::Identity, lone::Lone, write::is_transient};
 use crate::{Append, Verdict, store::KEEPALIVES};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
@@ -12,9 +12,10 @@ const CONNECT_TIMEOUT_MS: u64 = 2_000;
 const ANSWER_TIMEOUT_MS: u64 = 12_000;
 /// How long the database gives one batch, waiting for the lock included.
 const STATEMENT_TIMEOUT: &str = "10s";
-/// How much of that may be spent waiting for the lock, so that what takes longer is told from what has to wait.
-const LOCK_TIMEOUT: &str = "8s";
-/// What it gives each append of a batch that took longer than that.
+/// How long it lets one batch wait for the lock of the log, or another: far longer than others' batches take, and short
+/// enough for a second try before the appends are told to come back.
+const LOCK_TIMEOUT: &str = "2s";
+/// What the database gives each append of a batch that took longer than a statement may.
 const BRIEF_TIMEOUT: &str = "1s";
 /// How long until it ends a session that executed a batch and never sent the request's last bytes: one that was stopped
 /// between the two holds the lock, and is not in a statement any more. Above the other, which costs no connection.
@@ -74,6 +75,12 @@ impl Writer {
         };
         let executing = execute(&mut connection, self.log, appends);
         let answer = within(ANSWER_TIMEOUT_MS, executing).await;
+        if answer.as_ref().is_err_and(holder::is_kept_waiting) {
+            let naming = holder::name(&mut connection);
+            if let Err(error) = within(ANSWER_TIMEOUT_MS, naming).await {
+                tracing::warn!(%error, "the log's lock was not had in time; who holds it is unknown");
+            }
+        }
         // A statement that was refused has not harmed its connection.
         if !answer.as_ref().is_err_and(is_transient) {
             self.connection = Some(connection);

@@ -26,6 +26,7 @@ use crate::{
     Error, Log,
     kafka::{Incoming, KafkaOptions, TOPIC_UNKNOWN_MS_MAX, topic_of},
     known_bug,
+    page::Room,
 };
 
 /// How long a seek may take; it is retried by the next assignment and otherwise only costs reading more.
@@ -35,6 +36,9 @@ const SEEK_TRIES_MAX: u32 = 20;
 const SEEK_PAUSE_MS: u64 = 50;
 /// After how long without a record the last one of every partition is read again; see [`KafkaFeed::look_again`].
 const LOOK_AGAIN_MS: u64 = 20_000;
+/// How much librdkafka fetches ahead of us, in KiB for all partitions, and how much more it may have asked for then, in bytes.
+const FETCHED_KIB_MAX: &str = "8192";
+const FETCHED_BYTES_MAX: &str = "8388608";
 /// How long to wait after Kafka complained.
 const TROUBLE_PAUSE_MS: u64 = 200;
 
@@ -91,8 +95,8 @@ impl KafkaFeed {
             .set("topic.metadata.propagation.max.ms", TOPIC_UNKNOWN_MS_MAX)
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "100")
-            // Bounds what librdkafka fetches ahead of us, in KiB for all partitions.
-            .set("queued.max.messages.kbytes", "16384")
+            .set("queued.max.messages.kbytes", FETCHED_KIB_MAX)
+            .set("fetch.max.bytes", FETCHED_BYTES_MAX)
             .create_with_context(Assignments::default())
             .map_err(kafka_error("creating the consumer"))?;
         consumer
@@ -181,6 +185,7 @@ impl KafkaFeed {
             }
         };
         self.heard_at = Instant::now();
+        let mut room = Room::default();
         let mut next = Some(first);
         while let Some(message) = next.take() {
             match message {
@@ -190,7 +195,10 @@ impl KafkaFeed {
                         let next = self.next.entry(partition);
                         next.and_modify(|next| *next = message.offset() + 1);
                     }
-                    self.taken.extend(ours(&message));
+                    if let Some(record) = ours(&message) {
+                        record.event.iter().for_each(|event| _ = room.take(event));
+                        self.taken.push_back(record);
+                    }
                 }
                 Err(error) => {
                     self.complain(error);
@@ -198,7 +206,7 @@ impl KafkaFeed {
                     return Ok(());
                 }
             }
-            if self.taken.len() < DELIVERY_EVENTS_MAX {
+            if self.taken.len() < DELIVERY_EVENTS_MAX && !room.is_full() {
                 next = self.consumer.recv().now_or_never();
             }
         }

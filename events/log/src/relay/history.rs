@@ -24,6 +24,9 @@ use crate::{
 
 /// How many records at the end of each partition are looked at: more than one, in case the last is not ours.
 const LAST_RECORDS: i64 = 16;
+/// How much librdkafka fetches ahead, and at a time.
+const FETCHED_KIB_MAX: &str = "1024";
+const FETCHED_BYTES_MAX: &str = "4194304";
 /// How long reading them may take.
 const READ_SECONDS_MAX: u64 = 15;
 const POLL_MS: u64 = 100;
@@ -73,6 +76,8 @@ fn last_records(kafka: &KafkaOptions, topic: &str) -> Result<Vec<Incoming>, Erro
         .set("allow.auto.create.topics", "false")
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "10")
+        .set("queued.max.messages.kbytes", FETCHED_KIB_MAX)
+        .set("fetch.max.bytes", FETCHED_BYTES_MAX)
         .create()
         .map_err(kafka_error)?;
     let mut wanted = TopicPartitionList::new();
@@ -91,7 +96,11 @@ fn last_records(kafka: &KafkaOptions, topic: &str) -> Result<Vec<Incoming>, Erro
             return Err(kafka_error(KafkaError::MessageConsumption(code)));
         }
         match consumer.poll(Duration::from_millis(POLL_MS)) {
-            Some(Ok(message)) => records.extend(Incoming::read(&message)),
+            // Without its event, which may be long and is not compared.
+            Some(Ok(message)) => records.extend(Incoming::read(&message).map(|record| Incoming {
+                event: None,
+                ..record
+            })),
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 unread.remove(&partition);
             }

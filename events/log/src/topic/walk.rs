@@ -344,7 +344,7 @@ async fn complain_of_strangers(
             .bind(positions)
             .fetch_all(&log.inner.pool)
             .await
-            .map_err(Error::Read)?
+            .map_err(Error::reading)?
             .into_iter()
             .collect();
     for (mark, finding) in beyond.drain(..) {

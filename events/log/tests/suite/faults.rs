@@ -47,9 +47,15 @@ async fn settle(database: &TestDatabase, load: Load) -> (Vec<String>, Vec<Sent>)
 /// All events; asks again while connections are broken.
 async fn whole(log: &Log) -> Vec<foldline_events::Recorded> {
     let began = tokio::time::Instant::now();
+    let mut events: Vec<foldline_events::Recorded> = Vec::new();
     loop {
-        match log.read(0, usize::MAX).await {
-            Ok(events) => return events,
+        let after = events.last().map_or(0, |event| event.position);
+        match log.read(after, usize::MAX).await {
+            Ok(page) if page.is_empty() => return events,
+            Ok(page) => {
+                events.extend(page);
+                continue;
+            }
             Err(error) => assert!(began.elapsed() < PATIENCE, "cannot read: {error}"),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
