@@ -102,10 +102,8 @@ impl Database {
 
 pub async fn open(url: &str) -> anyhow::Result<Log> {
     let options = LogOptions {
-        url: PgConnectOptions::from_str(url)?,
-        direct: None,
-        service: Service::Command,
         connections_max: CONNECTIONS,
+        ..LogOptions::new(url.parse()?, Service::Command)
     };
     Ok(Log::open(options).await?)
 }

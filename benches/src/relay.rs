@@ -5,7 +5,6 @@ use std::{
     env,
     path::PathBuf,
     process::Stdio,
-    str::FromStr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -24,7 +23,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     message::Headers,
 };
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, PgConnection};
 use tokio::{
     process::{Child, Command},
     sync::watch,
@@ -75,13 +74,7 @@ pub struct RelayingArgs {
 
 /// One process that relays until it is killed.
 pub async fn relaying(args: RelayingArgs) -> anyhow::Result<()> {
-    let options = LogOptions {
-        url: PgConnectOptions::from_str(&args.url)?,
-        direct: None,
-        service: Service::Relay,
-        connections_max: 4,
-    };
-    let log = Log::open(options).await?;
+    let log = Log::open(LogOptions::new(args.url.parse()?, Service::Relay)).await?;
     let (sender, _status) = watch::channel(RelayStatus::default());
     Ok(relay::run(log, kafka()?, sender, CancellationToken::new()).await?)
 }

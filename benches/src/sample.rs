@@ -12,32 +12,20 @@ const PAYLOAD_BYTES: usize = 200;
 pub fn append() -> Append {
     let id = Uuid::now_v7();
     let stream = format!("thing-{}", id.simple());
-    let event = NewEvent {
-        id,
-        encoded: Encoded {
-            event_type: "bench.Happened",
-            schema_version: 1,
-            payload: format!("{{\"text\":\"{}\"}}", "x".repeat(PAYLOAD_BYTES - 11)),
-            tags: vec![
-                format!("thing:{}", id.simple()),
-                format!("group:{}", id.as_u128() % 1_000),
-            ],
-        },
-        occurred_at: chrono::Utc::now(),
+    let encoded = Encoded {
+        event_type: "bench.Happened",
+        schema_version: 1,
+        payload: format!("{{\"text\":\"{}\"}}", "x".repeat(PAYLOAD_BYTES - 11)),
+        tags: vec![
+            format!("thing:{}", id.simple()),
+            format!("group:{}", id.as_u128() % 1_000),
+        ],
     };
+    let event = NewEvent::new(id, chrono::Utc::now(), encoded);
+    let tenant = Tenant::parse("bench").expect("a valid tenant");
+    let writes = vec![Write::to(stream, Expected::NoStream, vec![event])];
     Append {
-        tenant: Tenant::parse("bench").expect("a valid tenant"),
-        command_id: id,
         input_hmac: vec![7; 32],
-        actor: "bench".to_owned(),
-        correlation_id: id,
-        causation_id: id,
-        trace_context: None,
-        writes: vec![Write {
-            stream,
-            expected: Expected::NoStream,
-            events: vec![event],
-        }],
-        guards: vec![],
+        ..Append::new(tenant, id, "bench", writes)
     }
 }

@@ -377,17 +377,11 @@ impl Intake {
             .into_iter()
             .map(|event| self.new_event(&A::widen(event), self.aggregate));
         // The first write is the one that the receipt speaks of.
-        let mut writes = vec![Write {
-            stream: self.key.stream.clone(),
-            expected,
-            events: own.collect::<Result<_, _>>()?,
-        }];
+        let own = own.collect::<Result<_, _>>()?;
+        let mut writes = vec![Write::to(&self.key.stream, expected, own)];
         for other in beside {
-            writes.push(Write {
-                stream: other.stream,
-                expected: other.expected,
-                events: vec![self.new_event(&other.event, other.aggregate)?],
-            });
+            let event = self.new_event(&other.event, other.aggregate)?;
+            writes.push(Write::to(other.stream, other.expected, vec![event]));
         }
         Ok(Append {
             tenant: self.key.tenant.clone(),
@@ -415,11 +409,7 @@ impl Intake {
                 bytes_max: PAYLOAD_BYTES_MAX,
             });
         }
-        Ok(NewEvent {
-            id: Uuid::now_v7(),
-            encoded,
-            occurred_at: self.occurred_at,
-        })
+        Ok(NewEvent::new(Uuid::now_v7(), self.occurred_at, encoded))
     }
 
     fn accepted(&self, receipt: Receipt, outcome: Outcome) -> Accepted {

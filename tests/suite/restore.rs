@@ -175,12 +175,7 @@ impl Archived {
     }
 
     async fn log(&self) -> Log {
-        let options = LogOptions {
-            url: self.log_url().parse().unwrap(),
-            direct: None,
-            service: Service::Command,
-            connections_max: 2,
-        };
+        let options = LogOptions::new(self.log_url().parse().unwrap(), Service::Command);
         Log::open(options).await.unwrap()
     }
 
@@ -248,30 +243,17 @@ impl Archived {
 
 fn project() -> Append {
     let id = client::new_id();
-    Append {
-        tenant: Tenant::parse(TENANT).unwrap(),
-        command_id: id,
-        input_hmac: vec![0; 32],
-        actor: "tester".to_owned(),
-        correlation_id: id,
-        causation_id: id,
-        trace_context: None,
-        writes: vec![Write {
-            stream: format!("project-{id}"),
-            expected: Expected::NoStream,
-            events: vec![NewEvent {
-                id: Uuid::from_u128(id.as_u128() ^ 1),
-                encoded: foldline_events::Encoded {
-                    event_type: "tasks.ProjectCreated",
-                    schema_version: 1,
-                    payload: r#"{"name":"restored"}"#.to_owned(),
-                    tags: vec![format!("project:{id}")],
-                },
-                occurred_at: chrono::DateTime::UNIX_EPOCH,
-            }],
-        }],
-        guards: vec![],
-    }
+    let encoded = foldline_events::Encoded {
+        event_type: "tasks.ProjectCreated",
+        schema_version: 1,
+        payload: r#"{"name":"restored"}"#.to_owned(),
+        tags: vec![format!("project:{id}")],
+    };
+    let event_id = Uuid::from_u128(id.as_u128() ^ 1);
+    let created = NewEvent::new(event_id, chrono::DateTime::UNIX_EPOCH, encoded);
+    let stream = format!("project-{id}");
+    let writes = vec![Write::to(stream, Expected::NoStream, vec![created])];
+    Append::new(Tenant::parse(TENANT).unwrap(), id, "tester", writes)
 }
 
 async fn emptied() -> TestDatabase {

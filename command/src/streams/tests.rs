@@ -5,7 +5,7 @@
     reason = "tests are an edge: ids and times enter with them"
 )]
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use chrono::Utc;
 use foldline_domain::{Decider, tasks::Task};
@@ -17,7 +17,7 @@ use foldline_log::{
     Append, EVENTS_PER_APPEND_MAX, Expected, Folding, LogOptions, NewEvent, Service, Write,
 };
 use foldline_schema::testing::TestDatabase;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::*;
 use crate::snapshots::SNAPSHOT_EVERY_EVENTS;
@@ -40,12 +40,7 @@ async fn database() -> TestDatabase {
 }
 
 async fn open(database: &TestDatabase) -> Log {
-    let options = LogOptions {
-        url: PgConnectOptions::from_str(&database.url).unwrap(),
-        direct: None,
-        service: Service::Command,
-        connections_max: 4,
-    };
+    let options = LogOptions::new(database.url.parse().unwrap(), Service::Command);
     Log::open(options).await.unwrap()
 }
 
@@ -84,28 +79,12 @@ fn history(events: usize) -> impl Iterator<Item = TaskEvent> {
 async fn fill(log: &Log, key: &Key, events: impl Iterator<Item = TaskEvent>) {
     let id = Uuid::now_v7();
     let events: Vec<NewEvent> = events
-        .map(|event| NewEvent {
-            id: Uuid::now_v7(),
-            encoded: Event::Task(event).encode(id),
-            occurred_at: Utc::now(),
-        })
+        .map(|event| Event::Task(event).encode(id))
+        .map(|encoded| NewEvent::new(Uuid::now_v7(), Utc::now(), encoded))
         .collect();
     for events in events.chunks(EVENTS_PER_APPEND_MAX) {
-        let append = Append {
-            tenant: key.tenant.clone(),
-            command_id: Uuid::now_v7(),
-            input_hmac: b"input".to_vec(),
-            actor: "ada".to_owned(),
-            correlation_id: id,
-            causation_id: id,
-            trace_context: None,
-            writes: vec![Write {
-                stream: key.stream.clone(),
-                expected: Expected::Any,
-                events: events.to_vec(),
-            }],
-            guards: vec![],
-        };
+        let write = Write::to(&key.stream, Expected::Any, events.to_vec());
+        let append = Append::new(key.tenant.clone(), Uuid::now_v7(), "ada", vec![write]);
         log.append(append).await.unwrap();
     }
 }

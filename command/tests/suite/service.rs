@@ -1,6 +1,6 @@
 //! A command service on a database and a port of its own, and a client that says exactly what it sends.
 
-use std::{net::SocketAddr, str::FromStr};
+use std::net::SocketAddr;
 
 use chrono::{TimeDelta, Utc};
 use foldline_command::{Accepted, Failure, Handler, Options, Request, router};
@@ -11,7 +11,7 @@ use foldline_log::{Log, LogOptions, install};
 use foldline_schema::testing::TestDatabase;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, PgConnection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -60,12 +60,8 @@ pub async fn database() -> TestDatabase {
 }
 
 pub async fn log(database: &TestDatabase) -> Log {
-    let options = LogOptions {
-        url: PgConnectOptions::from_str(&database.url).unwrap(),
-        direct: None,
-        service: foldline_log::Service::Command,
-        connections_max: 4,
-    };
+    let url = database.url.parse().unwrap();
+    let options = LogOptions::new(url, foldline_log::Service::Command);
     Log::open(options).await.unwrap()
 }
 

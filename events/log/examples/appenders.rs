@@ -7,13 +7,11 @@
 
 use std::{
     io::Write as _,
-    str::FromStr,
     time::{Duration, Instant},
 };
 
 use foldline_events::{Encoded, Tenant};
 use foldline_log::{Append, Error, Expected, Log, LogOptions, NewEvent, Service, Verdict, Write};
-use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 /// How often one append is sent again before the load gives up on it.
@@ -27,13 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     #[expect(clippy::disallowed_methods, reason = "this is the program's edge")]
     let url = std::env::var("LOG_URL")?;
-    let log = Log::open(LogOptions {
-        url: PgConnectOptions::from_str(&url)?,
-        direct: None,
-        service: Service::Command,
-        connections_max: 4,
-    })
-    .await?;
+    let log = Log::open(LogOptions::new(url.parse()?, Service::Command)).await?;
     let until = Instant::now() + Duration::from_secs(seconds.parse()?);
     let load = (0..appenders.parse()?).map(|n| {
         let stream = format!("{name}-{n}");
@@ -78,30 +70,14 @@ async fn persist(log: &Log, append: Append) -> Result<Verdict, Error> {
 #[expect(clippy::disallowed_methods, reason = "this is the program's edge")]
 fn next(stream: &str, version: i64) -> (Append, Uuid) {
     let event_id = Uuid::now_v7();
-    let event = NewEvent {
-        id: event_id,
-        encoded: Encoded {
-            event_type: "load.Appended",
-            schema_version: 1,
-            payload: format!("{{\"version\":{}}}", version + 1),
-            tags: vec![format!("load:{stream}")],
-        },
-        occurred_at: chrono::Utc::now(),
+    let encoded = Encoded {
+        event_type: "load.Appended",
+        schema_version: 1,
+        payload: format!("{{\"version\":{}}}", version + 1),
+        tags: vec![format!("load:{stream}")],
     };
-    let append = Append {
-        tenant: Tenant::parse("load").expect("a valid tenant"),
-        command_id: event_id,
-        input_hmac: vec![],
-        actor: "load".to_owned(),
-        correlation_id: event_id,
-        causation_id: event_id,
-        trace_context: None,
-        writes: vec![Write {
-            stream: stream.to_owned(),
-            expected: Expected::Exactly(version),
-            events: vec![event],
-        }],
-        guards: vec![],
-    };
-    (append, event_id)
+    let event = NewEvent::new(event_id, chrono::Utc::now(), encoded);
+    let write = Write::to(stream, Expected::Exactly(version), vec![event]);
+    let tenant = Tenant::parse("load").expect("a valid tenant");
+    (Append::new(tenant, event_id, "load", vec![write]), event_id)
 }

@@ -10,61 +10,42 @@ use foldline_log::{Append, Expected, Log, LogOptions, NewEvent, Service, Verdict
 use futures_util::TryStreamExt;
 use uuid::Uuid;
 
-/// The one kind of event, written down as a JSON number.
-fn moved(cents: i64) -> Encoded {
-    Encoded {
+/// The rule, and the one kind of event, written down as a JSON number.
+fn decide(balance: i64, cents: i64) -> Result<Encoded, String> {
+    if balance + cents < 0 {
+        return Err(format!("there are only {balance} cents"));
+    }
+    Ok(Encoded {
         event_type: "bank.Moved",
         schema_version: 1,
         payload: cents.to_string(),
         tags: vec!["account:1".to_owned()],
-    }
+    })
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cents: i64 = std::env::args().nth(1).ok_or("how many cents?")?.parse()?;
-    let (tenant, stream) = (Tenant::parse("acme")?, "account-1");
-    let options = LogOptions {
-        url: std::env::var("LOG_URL")?.parse()?,
-        direct: None,
-        service: Service::Command,
-        connections_max: 4,
-    };
+    let (tenant, stream, command_id) = (Tenant::parse("acme")?, "account-1", Uuid::now_v7());
+    let options = LogOptions::new(std::env::var("LOG_URL")?.parse()?, Service::Command);
     let log = Log::open(options).await?;
-
-    let events: Vec<Recorded> = log.walk_stream(&tenant, stream, 0).try_collect().await?;
-    let moves = events.iter().map(|event| event.payload.parse::<i64>());
-    let balance = moves.sum::<Result<i64, _>>()?;
-    if balance + cents < 0 {
-        return Err(format!("there are only {balance} cents").into());
-    }
-    let command_id = Uuid::now_v7();
-    let append = Append {
-        tenant,
-        command_id,
-        input_hmac: cents.to_string().into_bytes(),
-        actor: "me".to_owned(),
-        correlation_id: command_id,
-        causation_id: command_id,
-        trace_context: None,
-        writes: vec![Write {
-            stream: stream.to_owned(),
-            expected: Expected::Exactly(events.last().map_or(0, |last| last.version)),
-            events: vec![NewEvent {
-                id: Uuid::now_v7(),
-                encoded: moved(cents),
-                occurred_at: chrono::Utc::now(),
-            }],
-        }],
-        guards: vec![],
-    };
-    match log.append(append).await? {
-        Verdict::Appended(at) => println!("{} cents at {}", balance + cents, at.cursor),
-        // Somebody else was faster: read and decide again.
-        Verdict::Conflict { version, .. } => println!("the account is at version {version} now"),
-        other @ (Verdict::Known(_) | Verdict::InputDiffers | Verdict::Guarded { .. }) => {
-            unreachable!("the command id is new and nothing is guarded: {other:?}")
+    loop {
+        let events: Vec<Recorded> = log.walk_stream(&tenant, stream, 0).try_collect().await?;
+        let moves = events.iter().map(|event| event.payload.parse::<i64>());
+        let balance = moves.sum::<Result<i64, _>>()?;
+        let version = events.last().map_or(0, |last| last.version);
+        let moved = NewEvent::new(Uuid::now_v7(), chrono::Utc::now(), decide(balance, cents)?);
+        let write = Write::to(stream, Expected::Exactly(version), vec![moved]);
+        let append = Append::new(tenant.clone(), command_id, "me", vec![write]);
+        match log.append(append).await? {
+            // Known: the log has sent it twice, because the first answer was lost.
+            Verdict::Appended(at) | Verdict::Known(at) => {
+                println!("{} cents at {}", balance + cents, at.cursor);
+                return Ok(());
+            }
+            // Somebody else was faster: read and decide again.
+            Verdict::Conflict { version, .. } => eprintln!("it is at version {version} now"),
+            Verdict::InputDiffers | Verdict::Guarded { .. } => unreachable!("neither is asked"),
         }
     }
-    Ok(())
 }

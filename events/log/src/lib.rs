@@ -8,7 +8,7 @@
 //! # With events of one's own
 //!
 //! The log takes any event that is encoded as JSON text with a type and tags; `examples/own_context.rs` is a whole
-//! program that reads, folds, decides and appends. [`MemoryLog`] answers the same without a database, for tests, and
+//! program in 40 lines that reads, folds, decides and appends. [`MemoryLog`] answers the same without a database, for tests, and
 //! [`AnyLog`] holds either:
 //!
 //! ```
@@ -25,25 +25,10 @@
 //!     payload: r#"{"cents":100}"#.to_owned(),
 //!     tags: vec!["account:1".to_owned()],
 //! };
-//! let verdict = log.append(&Append {
-//!     tenant: tenant.clone(),
-//!     command_id: Uuid::now_v7(),
-//!     input_hmac: b"100".to_vec(),
-//!     actor: "ann".to_owned(),
-//!     correlation_id: Uuid::now_v7(),
-//!     causation_id: Uuid::now_v7(),
-//!     trace_context: None,
-//!     writes: vec![Write {
-//!         stream: "account-1".to_owned(),
-//!         expected: Expected::NoStream,
-//!         events: vec![NewEvent {
-//!             id: Uuid::now_v7(),
-//!             encoded: deposited,
-//!             occurred_at: chrono::Utc::now(),
-//!         }],
-//!     }],
-//!     guards: vec![],
-//! })?;
+//! let event = NewEvent::new(Uuid::now_v7(), chrono::Utc::now(), deposited);
+//! let write = Write::to("account-1", Expected::NoStream, vec![event]);
+//! let append = Append::new(tenant.clone(), Uuid::now_v7(), "ann", vec![write]);
+//! let verdict = log.append(&append)?;
 //! assert!(matches!(verdict, Verdict::Appended(receipt) if receipt.cursor.position == 1));
 //!
 //! let of_account = Selection {
@@ -91,36 +76,24 @@
 //!     tags: vec!["term:2024-1".to_owned(), "course:7".to_owned()],
 //!     ..Selection::default()
 //! };
-//! let enrol = |student: &str, after: Position| Append {
-//! #   tenant: tenant.clone(),
-//! #   command_id: Uuid::now_v7(),
-//! #   input_hmac: vec![],
-//! #   actor: student.to_owned(),
-//! #   correlation_id: Uuid::now_v7(),
-//! #   causation_id: Uuid::now_v7(),
-//! #   trace_context: None,
-//!     writes: vec![Write {
-//!         stream: format!("student-{student}"),
-//!         expected: Expected::Any,
-//!         events: vec![NewEvent {
-//! #           id: Uuid::now_v7(),
-//!             encoded: Encoded {
-//!                 event_type: "school.Enrolled",
-//!                 tags: [seats.tags.clone(), vec![format!("student:{student}")]].concat(),
-//! #               schema_version: 1,
-//! #               payload: "{}".to_owned(),
-//!                 // …
-//!             },
-//! #           occurred_at: chrono::Utc::now(),
-//!             // …
-//!         }],
-//!     }],
-//!     guards: vec![Guard {
+//! let enrol = |student: &str, after: Position| {
+//!     let enrolled = Encoded {
+//!         event_type: "school.Enrolled",
+//!         schema_version: 1,
+//!         payload: "{}".to_owned(),
+//!         tags: [seats.tags.clone(), vec![format!("student:{student}")]].concat(),
+//!     };
+//!     let event = NewEvent::new(Uuid::now_v7(), chrono::Utc::now(), enrolled);
+//!     let write = Write::to(format!("student-{student}"), Expected::Any, vec![event]);
+//!     let none_came_since = Guard {
 //!         tags: seats.tags.clone(),
 //!         event_types: seats.types.clone(),
 //!         after,
-//!     }],
-//!     // …
+//!     };
+//!     Append {
+//!         guards: vec![none_came_since],
+//!         ..Append::new(tenant.clone(), Uuid::now_v7(), student, vec![write])
+//!     }
 //! };
 //!
 //! let (enrolled, of_ann) = load(&log, &seats)?;

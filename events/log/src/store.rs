@@ -31,11 +31,17 @@ pub(crate) const KEEPALIVES: [(&str, &str); 3] = [
     ("tcp_keepalives_count", "3"),
 ];
 
-/// Which service a process acts as; each has a database role with just its rights.
+/// The connections for reading of a log that is opened without saying how many.
+const CONNECTIONS_DEFAULT: u32 = 4;
+
+/// Which service a process acts as; each has a database role with just its rights. The url's user must be a member of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
+    /// Appends and reads.
     Command,
+    /// Reads, carries the log to Kafka and creates segments ahead.
     Relay,
+    /// Reads.
     Projector,
 }
 
@@ -52,11 +58,26 @@ impl Service {
 /// How to reach a log.
 #[derive(Debug, Clone)]
 pub struct LogOptions {
+    /// The database that `foldline migrate` has prepared.
     pub url: PgConnectOptions,
     /// A connection that no pooler stands before, for LISTEN and session locks; `url` when there is none.
     pub direct: Option<PgConnectOptions>,
+    /// As whom it is opened.
     pub service: Service,
+    /// How many connections reads may take. What appends or listens has one or two of its own beside them.
     pub connections_max: u32,
+}
+
+impl LogOptions {
+    /// No pooler stands between, and four connections are enough for reading.
+    pub fn new(url: PgConnectOptions, service: Service) -> Self {
+        Self {
+            url,
+            direct: None,
+            service,
+            connections_max: CONNECTIONS_DEFAULT,
+        }
+    }
 }
 
 /// A handle on one cell's log. Cheap to clone; the last clone to go closes it.

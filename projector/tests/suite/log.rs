@@ -109,29 +109,11 @@ async fn append_as(log: &Log, event: &Recorded, type_suffix: &str) {
         payload: event.payload.clone(),
         tags: event.tags.clone(),
     };
-    let command_id = event.id;
-    let verdict = log
-        .append(Append {
-            tenant: event.tenant.clone(),
-            command_id,
-            input_hmac: vec![0; 32],
-            actor: event.actor.clone(),
-            correlation_id: command_id,
-            causation_id: command_id,
-            trace_context: None,
-            writes: vec![Write {
-                stream: event.stream.clone(),
-                expected: Expected::Exactly(event.version - 1),
-                events: vec![NewEvent {
-                    id: event.id,
-                    encoded,
-                    occurred_at: event.occurred_at,
-                }],
-            }],
-            guards: vec![],
-        })
-        .await
-        .unwrap();
+    let new = NewEvent::new(event.id, event.occurred_at, encoded);
+    let expected = Expected::Exactly(event.version - 1);
+    let writes = vec![Write::to(&event.stream, expected, vec![new])];
+    let append = Append::new(event.tenant.clone(), event.id, &event.actor, writes);
+    let verdict = log.append(append).await.unwrap();
     assert!(matches!(verdict, Verdict::Appended(_)), "{verdict:?}");
 }
 

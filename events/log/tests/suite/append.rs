@@ -198,11 +198,8 @@ async fn several_streams_are_appended_to_wholly_or_not_at_all() {
     for log in both().await {
         let two_streams = |second: Expected| {
             let mut request = append("task-1", Expected::Any, vec![event("test.Happened", &[])]);
-            request.writes.push(Write {
-                stream: "task-2".to_owned(),
-                expected: second,
-                events: vec![event("test.Happened", &[]), event("test.Happened", &[])],
-            });
+            let events = vec![event("test.Happened", &[]), event("test.Happened", &[])];
+            request.writes.push(Write::to("task-2", second, events));
             request
         };
         let refused = log.append(two_streams(Expected::Exists)).await.unwrap();
@@ -241,11 +238,7 @@ async fn a_stream_can_be_checked_without_being_written() {
     for log in both().await {
         let checked = |expected| {
             let mut request = one("task-1");
-            request.writes.push(Write {
-                stream: "task-2".to_owned(),
-                expected,
-                events: vec![],
-            });
+            request.writes.push(Write::check("task-2", expected));
             request
         };
         assert!(matches!(

@@ -208,6 +208,17 @@ async fn a_context_of_ones_own_lives_on_the_log() {
     assert_eq!(payloads.collect::<Vec<_>>(), ["100", "-30"]);
 }
 
+/// What the library asks of whoever uses it is seen by the length of that program.
+#[test]
+fn the_example_of_a_context_of_ones_own_takes_no_more_than_40_lines_of_code() {
+    let code = include_str!("../../examples/own_context.rs")
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("//"));
+    let lines = code.count();
+    assert!((1..=40).contains(&lines), "it takes {lines}");
+}
+
 #[tokio::test]
 async fn an_event_that_is_missing_at_the_end_of_a_page_is_noticed() {
     let database = database().await;

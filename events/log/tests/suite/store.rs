@@ -1,7 +1,5 @@
 //! A log of its own for every test, and short ways to say what is appended.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use foldline_events::{Encoded, Tenant};
 use foldline_log::{
@@ -9,7 +7,7 @@ use foldline_log::{
     Write,
 };
 use foldline_schema::testing::TestDatabase;
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 /// Small, so that every test that appends a few events crosses segments.
@@ -49,12 +47,7 @@ pub async fn both() -> [AnyLog; 2] {
 }
 
 pub async fn open(database: &TestDatabase, service: Service) -> Log {
-    let options = LogOptions {
-        url: PgConnectOptions::from_str(&database.url).unwrap(),
-        direct: None,
-        service,
-        connections_max: 4,
-    };
+    let options = LogOptions::new(database.url.parse().unwrap(), service);
     Log::open(options).await.unwrap()
 }
 
@@ -72,34 +65,23 @@ pub fn at() -> DateTime<Utc> {
 }
 
 pub fn event(event_type: &'static str, tags: &[&str]) -> NewEvent {
-    NewEvent {
-        id: Uuid::now_v7(),
-        encoded: Encoded {
-            event_type,
-            schema_version: 1,
-            payload: r#"{"n" : 1}"#.to_owned(),
-            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
-        },
-        occurred_at: at(),
-    }
+    let encoded = Encoded {
+        event_type,
+        schema_version: 1,
+        payload: r#"{"n" : 1}"#.to_owned(),
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+    };
+    NewEvent::new(Uuid::now_v7(), at(), encoded)
 }
 
-/// An append of one command to one stream.
+/// An append of one command to one stream, with ids and a digest that tell each from the others.
 pub fn append(stream: &str, expected: Expected, events: Vec<NewEvent>) -> Append {
+    let writes = vec![Write::to(stream, expected, events)];
     Append {
-        tenant: tenant(),
-        command_id: Uuid::now_v7(),
         input_hmac: b"input".to_vec(),
-        actor: "ann".to_owned(),
         correlation_id: Uuid::now_v7(),
         causation_id: Uuid::now_v7(),
-        trace_context: None,
-        writes: vec![Write {
-            stream: stream.to_owned(),
-            expected,
-            events,
-        }],
-        guards: vec![],
+        ..Append::new(tenant(), Uuid::now_v7(), "ann", writes)
     }
 }
 
