@@ -8,6 +8,7 @@ mod connections;
 mod cut;
 #[cfg(target_os = "linux")]
 mod disk_full;
+mod dropped_guards;
 mod load;
 mod long_transaction;
 mod proxy;
@@ -25,7 +26,7 @@ use check::{complaints, disagreements};
 use load::{Load, Sent};
 
 /// For whatever has to come right again: recovery on a loaded machine, not speed.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 fn is_soak() -> bool {
     std::env::var_os("FOLDLINE_SOAK").is_some()

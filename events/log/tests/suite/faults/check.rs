@@ -17,6 +17,7 @@ const COMPLAINTS_MAX: usize = 10;
 /// without an answer were sent again:
 ///
 /// - an acknowledged append is there once, wholly, as it was sent, where its receipt says;
+/// - between what the guards of a stored append were read at and the append there is nothing that they exclude;
 /// - one that was answered by a no, or refused, is not there;
 /// - one without an answer was there wholly or not at all, and what it was answered in the end is so;
 /// - positions are 1 to n, versions 1 to m in each stream, times don't run backwards, and nothing vanishes.
@@ -37,8 +38,10 @@ pub fn complaints(
     for sent in sent {
         let id = &sent.append.command_id;
         let (earlier, now) = (earlier.get(id), now.get(id));
+        let now = now.map_or(&[][..], Vec::as_slice);
         let fault = of_first_answer(sent, earlier.map_or(&[], Vec::as_slice), epoch)
-            .or_else(|| of_last_answer(sent, now.map_or(&[], Vec::as_slice), log, epoch));
+            .or_else(|| of_last_answer(sent, now, log, epoch))
+            .or_else(|| of_guards(&sent.append, now, log));
         found.extend(fault.map(|fault| format!("{id} {fault}: {sent:?}")));
     }
     let all = found.len();
@@ -127,6 +130,17 @@ fn of_last_answer(
         Verdict::Conflict { .. } => Some("met a conflict where nobody else writes".to_owned()),
         Verdict::InputDiffers => Some("was taken for another".to_owned()),
     }
+}
+
+/// Nothing that it excludes is before it, whatever was answered: its sender may not know that it is stored.
+fn of_guards(append: &Append, events: &[&Recorded], log: &[Recorded]) -> Option<String> {
+    let first = events.first()?.position;
+    let after = append.guards.iter().map(|guard| guard.after).min()?;
+    let since = log.partition_point(|event| event.position <= after);
+    let until = log.partition_point(|event| event.position < first);
+    let mut between = log.get(since..until)?.iter();
+    let by = between.find(|event| excludes(append, event))?.position;
+    Some(format!("is at {first}, and its guards exclude {by}"))
 }
 
 fn is_stored(

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     check::{complaints, disagreements},
-    load::Sent,
+    load::{Sent, guard},
     server::execute,
 };
 use crate::store::{append, appended, at, database, event, one, open, owner};
@@ -29,13 +29,10 @@ struct History {
 impl History {
     fn new() -> Self {
         let log = MemoryLog::new(Uuid::now_v7(), at);
-        let events = || vec![event("load.Written", &["shared:1"])];
+        let events = || vec![event("load.Written", &["shared:1", "all:1"])];
         let mut two = append("own-1", Expected::NoStream, events());
-        two.writes.push(Write {
-            stream: "shared-1".to_owned(),
-            expected: Expected::Any,
-            events: events(),
-        });
+        two.writes
+            .push(Write::to("shared-1", Expected::Any, events()));
         let mut unanswered = append("own-2", Expected::NoStream, events());
         unanswered.writes[0].events.extend(events());
         let lost = append("own-3", Expected::NoStream, events());
@@ -79,8 +76,7 @@ impl History {
 fn history() -> History {
     let mut history = History::new();
     // Never stored, and in the end not allowed either.
-    history.sent[2].append.guards =
-        vec![super::load::guard("shared:1".to_owned(), "load.Written", 0)];
+    history.sent[2].append.guards = vec![guard(&["shared:1"], &["load.Written"], 0)];
     history
 }
 
@@ -135,6 +131,38 @@ fn half_of_what_was_not_answered_and_a_wrong_answer_to_its_retry_are_complained_
     let mut refused = history();
     refused.sent[1].answer = Err(Error::Refused(sqlx::Error::WorkerCrashed));
     refused.complains("was said not to be recorded, and was");
+}
+
+#[test]
+fn what_was_stored_although_a_guard_excludes_what_is_between_is_complained_of() {
+    let both = ["load.Closed", "load.Written"];
+    // Before the append that is guarded are 1 and 2, after its first event another of its own.
+    for (tags, types, after, excluded) in [
+        (&["shared:1"][..], &both[1..], 0, Some(1)),
+        (&["shared:1"], &both[1..], 1, Some(2)),
+        (&["shared:1"], &both, 1, Some(2)),
+        (&["all:1", "shared:1"], &both, 1, Some(2)),
+        (&["shared:1"], &both[1..], 2, None),
+        (&["shared:1"], &both[..1], 0, None),
+        (&["shared:1", "shared:2"], &both, 0, None),
+    ] {
+        // Of one that its sender was told of, and of one that it only knows from asking again.
+        for is_told in [true, false] {
+            let mut history = history();
+            let guarded = &mut history.sent[1];
+            guarded.append.guards = vec![guard(&["nobody:1"], &both, 0), guard(tags, types, after)];
+            if is_told && let Some(Verdict::Known(receipt)) = guarded.retried.take() {
+                guarded.answer = Ok(Verdict::Appended(receipt));
+            }
+            let complaints = history.complaints();
+            match excluded {
+                None => assert_eq!(complaints, [""; 0]),
+                Some(by) => {
+                    history.complains(&format!("is at 3, and its guards exclude {by}"));
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Connections that fail between a request and its answer.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use foldline_events::Tenant;
 use foldline_log::{Append, Error, Log, Service, Verdict};
 use foldline_schema::testing::TestDatabase;
-use tokio::time::Instant;
+use sqlx::PgConnection;
+use tokio::{sync::Mutex, time::Instant};
+use uuid::Uuid;
 
 use super::{
     Load, PATIENCE, Sent, is_soak,
@@ -33,8 +35,9 @@ async fn cut_off(proxy: &Proxy, answers: usize) {
     super::until("answers to be cut off", async || proxy.cut() >= due).await;
 }
 
-/// A load of which some answers are cut off, and then all of them until appends are given up.
-async fn cut_after_commit(load: &Load, proxy: &Proxy) {
+/// A load of which some answers are cut off, and then all of them until appends are given up, among them one that is stored.
+async fn cut_after_commit(load: &Load, proxy: &Proxy, database: &TestDatabase) {
+    let owner = Mutex::new(owner(database).await);
     load.goes_on(50).await;
     for round in 1..=if is_soak() { 5 } else { 1 } {
         proxy.set(Network::CutsAnswers { one_of: 5 });
@@ -42,10 +45,23 @@ async fn cut_after_commit(load: &Load, proxy: &Proxy) {
         proxy.set(Network::CutsAnswers { one_of: 1 });
         let due = load.failed() + GIVEN_UP_MIN;
         super::until("appends to be given up", async || load.failed() >= due).await;
+        // A batch is not stored while one of its appends is refused, and the answer that says so is cut off as well.
+        super::until("one that is stored to be given up", async || {
+            is_any_stored(&mut *owner.lock().await, &load.given_up()).await
+        })
+        .await;
         proxy.set(Network::Well);
         load.goes_on(50).await;
         eprintln!("round {round}: {} answers cut off", proxy.cut());
     }
+}
+
+async fn is_any_stored(owner: &mut PgConnection, commands: &[Uuid]) -> bool {
+    sqlx::query_scalar("select exists (select from log.commands where command_id = any($1))")
+        .bind(commands)
+        .fetch_one(owner)
+        .await
+        .unwrap()
 }
 
 fn is_unknown(sent: &Sent) -> bool {
@@ -65,7 +81,7 @@ async fn an_append_whose_answer_was_cut_off_after_its_commit_is_there_once_and_i
  {
     let (database, proxy, log) = through_a_proxy().await;
     let load = Load::start(&[log], APPENDERS);
-    cut_after_commit(&load, &proxy).await;
+    cut_after_commit(&load, &proxy, &database).await;
     let (complaints, sent) = settle(&database, load).await;
     assert_eq!(complaints, [""; 0]);
     // Both the log's own retry and the sender's have met what was stored already.
@@ -81,7 +97,7 @@ async fn a_sender_that_retries_with_a_fresh_id_is_found_by_the_same_check() {
     let (database, proxy, log) = through_a_proxy().await;
     let mut load = Load::start(&[log], APPENDERS);
     load.retry = Retry::FreshId;
-    cut_after_commit(&load, &proxy).await;
+    cut_after_commit(&load, &proxy, &database).await;
     let (complaints, _) = settle(&database, load).await;
     assert!(!complaints.is_empty());
 }
@@ -218,8 +234,14 @@ async fn asks_within(database: &TestDatabase, said: &str) -> Duration {
         let rings_in = timer.strip_prefix("02:")?;
         Some(u64::from_str_radix(rings_in, 16).unwrap())
     };
-    super::until("a timer that keeps alive", async || timer().is_some()).await;
-    Duration::from_millis(timer().unwrap() * 10)
+    let rings_in = Cell::new(None);
+    super::until("a timer that keeps alive", async || {
+        rings_in.set(timer());
+        rings_in.get().is_some()
+    })
+    .await;
+    let hundredths = rings_in.get().expect("it was waited for");
+    Duration::from_millis(hundredths * 10)
 }
 
 /// A machine that is gone says nothing; the server must ask, or it keeps the locks for hours.

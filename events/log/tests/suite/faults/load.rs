@@ -1,10 +1,10 @@
 //! Many appenders at once, each noting what it asked and what it was answered: single events, several, two streams,
-//! guarded appends. One without an answer is sent again with its id when the fault is over.
+//! appends guarded by one tag and type, and by several. One without an answer is sent again with its id when the fault is over.
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -23,6 +23,8 @@ use crate::store::{append, event};
 
 /// How many streams are written by everybody.
 const SHARED_STREAMS: u8 = 4;
+/// The other tag of every event is one of so many.
+const COLOURS: u8 = 2;
 /// The longest between two appends of an appender, when not at full size: other tests run beside this.
 const PAUSE_MS_MAX: u64 = 8;
 /// After an error, so that one which comes at once does not fill the memory.
@@ -31,8 +33,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub const ANSWER_BOUND: Duration = Duration::from_secs(40);
 
 pub const WRITTEN: &str = "load.Written";
-/// What the guards of others exclude.
+/// What the guards of others exclude, one of them or both.
 pub const CLOSED: &str = "load.Closed";
+pub const REOPENED: &str = "load.Reopened";
 
 /// One append as its sender saw it.
 #[derive(Debug)]
@@ -52,18 +55,21 @@ pub enum Retry {
     FreshId,
 }
 
+/// The command ids of appends that were answered by an error.
+type GivenUp = Arc<Mutex<Vec<Uuid>>>;
+
 pub struct Load {
     stop: CancellationToken,
     appenders: Vec<JoinHandle<Vec<Sent>>>,
     acknowledged: Arc<AtomicUsize>,
-    failed: Arc<AtomicUsize>,
+    given_up: GivenUp,
     pub retry: Retry,
 }
 
 impl Load {
     /// The appenders share the logs, in turns.
     pub fn start(logs: &[Log], appenders: usize) -> Self {
-        let (stop, acknowledged, failed) = <(CancellationToken, Arc<_>, Arc<_>)>::default();
+        let (stop, acknowledged, given_up) = <(CancellationToken, Arc<_>, GivenUp)>::default();
         let start = |number: usize| {
             let appender = Appender {
                 log: logs[number % logs.len()].clone(),
@@ -73,14 +79,14 @@ impl Load {
                 version: 0,
                 seen: 0,
             };
-            let (acknowledged, failed) = (Arc::clone(&acknowledged), Arc::clone(&failed));
-            tokio::spawn(appender.work(stop.clone(), acknowledged, failed))
+            let (acknowledged, given_up) = (Arc::clone(&acknowledged), Arc::clone(&given_up));
+            tokio::spawn(appender.work(stop.clone(), acknowledged, given_up))
         };
         Self {
             appenders: (0..appenders).map(start).collect(),
             stop,
             acknowledged,
-            failed,
+            given_up,
             retry: Retry::SameId,
         }
     }
@@ -91,7 +97,12 @@ impl Load {
 
     /// How many appends were answered by an error so far.
     pub fn failed(&self) -> usize {
-        self.failed.load(Ordering::Relaxed)
+        self.given_up.lock().unwrap().len()
+    }
+
+    /// Their command ids.
+    pub fn given_up(&self) -> Vec<Uuid> {
+        self.given_up.lock().unwrap().clone()
     }
 
     /// Until so many more were acknowledged: it goes on.
@@ -150,7 +161,7 @@ impl Appender {
         mut self,
         stop: CancellationToken,
         acknowledged: Arc<AtomicUsize>,
-        failed: Arc<AtomicUsize>,
+        given_up: GivenUp,
     ) -> Vec<Sent> {
         let mut all = Vec::new();
         while !stop.is_cancelled() {
@@ -169,7 +180,7 @@ impl Appender {
                 Ok(Verdict::Conflict { .. } | Verdict::InputDiffers) => self.leave_stream(),
                 Err(_) => {
                     self.leave_stream();
-                    failed.fetch_add(1, Ordering::Relaxed);
+                    given_up.lock().unwrap().push(append.command_id);
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -206,27 +217,34 @@ impl Appender {
         next.writes[0].events = (0..count).map(|_| self.event(WRITTEN, shared)).collect();
         match self.random.random_range(0..10_u8) {
             0..3 => {
-                let event_type = if self.random.random_bool(0.2) {
-                    CLOSED
-                } else {
-                    WRITTEN
+                let event_type = match self.random.random_range(0..10_u8) {
+                    0..2 => CLOSED,
+                    2..4 => REOPENED,
+                    _ => WRITTEN,
                 };
-                next.writes.push(Write {
-                    stream: format!("shared-{shared}"),
-                    expected: Expected::Any,
-                    events: vec![self.event(event_type, shared)],
-                });
+                let event = self.event(event_type, shared);
+                let stream = format!("shared-{shared}");
+                next.writes
+                    .push(Write::to(stream, Expected::Any, vec![event]));
             }
-            3..6 => next.guards = vec![guard(tag(shared), CLOSED, self.seen)],
+            3..5 => next.guards = vec![guard(&[&tag(shared)], &[CLOSED], self.seen)],
+            5..7 => {
+                let (own, colour) = (tag(shared), self.colour());
+                next.guards = vec![guard(&[&own, &colour], &[CLOSED, REOPENED], self.seen)];
+            }
             _ => {}
         }
         next
     }
 
     fn event(&mut self, event_type: &'static str, shared: u8) -> NewEvent {
-        let mut event = event(event_type, &[&tag(shared)]);
+        let mut event = event(event_type, &[&tag(shared), &self.colour()]);
         event.encoded.payload = format!("{{\"n\": {}}}", self.random.random::<u32>());
         event
+    }
+
+    fn colour(&mut self) -> String {
+        format!("colour:{}", self.random.random_range(0..COLOURS))
     }
 }
 
@@ -235,10 +253,11 @@ fn tag(shared: u8) -> String {
 }
 
 /// The one place here that says what a guard is made of.
-pub fn guard(tag: String, event_type: &str, after: Position) -> Guard {
+pub fn guard(tags: &[&str], event_types: &[&str], after: Position) -> Guard {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     Guard {
-        tags: vec![tag],
-        event_types: vec![event_type.to_owned()],
+        tags: owned(tags),
+        event_types: owned(event_types),
         after,
     }
 }
@@ -247,6 +266,7 @@ pub fn guard(tag: String, event_type: &str, after: Position) -> Guard {
 pub fn excludes(append: &Append, event: &Recorded) -> bool {
     append.guards.iter().any(|guard| {
         guard.after < event.position
+            && event.tenant == append.tenant
             && guard.event_types.contains(&event.event_type)
             && guard.tags.iter().all(|tag| event.tags.contains(tag))
     })

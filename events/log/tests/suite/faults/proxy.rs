@@ -17,6 +17,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+use crate::store::tenant;
+
 const CHUNK_BYTES: usize = 64 * 1024;
 /// How a request to execute something begins and ends in the extended protocol: Bind, and Sync with its length.
 const BIND: u8 = b'B';
@@ -25,13 +27,13 @@ const SYNC: [u8; 5] = [b'S', 0, 0, 0, 4];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
     Well,
-    /// Of so many requests, one is passed on and its connection cut when the answer comes, which nobody gets.
+    /// Of so many appends, one is passed on and its connection cut when the answer comes, which nobody gets.
     CutsAnswers {
         one_of: usize,
     },
     /// Nothing gets through in either direction, and nobody is told.
     Swallows,
-    /// One request is passed on but for its end, as if its sender had been stopped in the middle of sending: its connection
+    /// One append is passed on but for its end, as if its sender had been stopped in the middle of sending: its connection
     /// stays open, and the end comes when all is well again. Others get through.
     HoldsAnEnd,
 }
@@ -45,7 +47,7 @@ pub struct Proxy {
 
 #[derive(Debug, Default)]
 struct Counts {
-    requests: AtomicUsize,
+    appends: AtomicUsize,
     cut: AtomicUsize,
     held: AtomicBool,
 }
@@ -91,7 +93,7 @@ impl Proxy {
         self.counts.cut.load(Ordering::Relaxed)
     }
 
-    /// Whether a request lacks its end, or did.
+    /// Whether an append lacks its end, or did.
     pub fn has_held(&self) -> bool {
         self.counts.has_held()
     }
@@ -131,6 +133,12 @@ async fn accept(
     }
 }
 
+fn names(chunk: &[u8], name: &str) -> bool {
+    chunk
+        .windows(name.len())
+        .any(|window| window == name.as_bytes())
+}
+
 /// One connection.
 struct Link {
     network: watch::Receiver<Network>,
@@ -146,15 +154,17 @@ impl Link {
             let chunk = &chunk[..size];
             self.passes().await;
             let is_request = chunk.first() == Some(&BIND) && chunk.ends_with(&SYNC);
+            // What a connection is set up with binds no tenant. A network that cut that off would let no append through.
+            let is_append = is_request && names(chunk, tenant().as_str());
             let network = *self.network.borrow();
             let passed_on = match network {
-                Network::CutsAnswers { one_of } if is_request => {
-                    let number = self.counts.requests.fetch_add(1, Ordering::Relaxed) + 1;
+                Network::CutsAnswers { one_of } if is_append => {
+                    let number = self.counts.appends.fetch_add(1, Ordering::Relaxed) + 1;
                     let is_doomed = number.is_multiple_of(one_of);
                     self.is_doomed.store(is_doomed, Ordering::Relaxed);
                     to.write_all(chunk).await
                 }
-                Network::HoldsAnEnd if is_request && !self.counts.has_held() => {
+                Network::HoldsAnEnd if is_append && !self.counts.has_held() => {
                     let (begin, end) = chunk.split_at(size - SYNC.len());
                     let begun = to.write_all(begin).await;
                     self.counts.held.store(true, Ordering::Relaxed);
