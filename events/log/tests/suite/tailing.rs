@@ -8,12 +8,13 @@ use std::{
     time::Duration,
 };
 
-use foldline_log::{Delivery, Feed, Mark, Service, Start, feed::PostgresFeed};
+use foldline_log::{Delivery, Feed, Log, Mark, Service, Start, feed::PostgresFeed};
 use foldline_schema::testing::TestDatabase;
 use rand::RngExt;
-use sqlx::Row;
-use tokio::{process::Command, sync::oneshot, time::Instant};
+use sqlx::{PgConnection, Row};
+use tokio::{process::Command, sync::oneshot, task::JoinHandle, time::Instant};
 
+use crate::faults::PATIENCE;
 use crate::store::{database, database_with_large_segments, open, owner};
 
 const PROCESSES: usize = 3;
@@ -51,16 +52,19 @@ async fn a_tailing_reader_misses_nothing_of_32_appenders_in_3_processes_while_co
  {
     let database = database_with_large_segments().await;
     let (stop, stopped) = oneshot::channel();
-    let reader = tokio::spawn(tail(database.clone(), stopped));
-    let killer = tokio::spawn(kill_connections(database.clone()));
+    let followed = open(&database, Service::Projector).await;
+    let reader = tokio::spawn(tail(followed, stopped));
     let processes: Vec<_> = (0..PROCESSES)
         .map(|n| tokio::spawn(appenders(database.url.clone(), format!("load{n}"))))
         .collect();
+    // To open a log whose connections are killed is an error, and not what this is about.
+    all_append(&database).await;
+    let killer = Killer::start(&database).await;
     let mut acknowledged = Vec::new();
     for process in processes {
         acknowledged.extend(process.await.unwrap());
     }
-    killer.abort();
+    killer.stop().await;
     let log = open(&database, Service::Projector).await;
     let head = log.head().await.unwrap().position;
     stop.send(head).unwrap();
@@ -113,16 +117,22 @@ async fn appenders(url: String, name: String) -> Vec<Seen> {
 }
 
 /// Follows the log by the feed, coming back after every error, until it has read up to the position it is told.
-async fn tail(database: TestDatabase, mut stopped: oneshot::Receiver<i64>) -> Vec<Seen> {
-    let log = open(&database, Service::Projector).await;
+async fn tail(log: Log, mut stopped: oneshot::Receiver<i64>) -> Vec<Seen> {
     let mut read: Vec<Seen> = Vec::new();
     let mut after = Mark::START;
     let mut until = None;
+    let mut told = Instant::now();
     let mut feed = Feed::Postgres(PostgresFeed::new(log.clone()));
     while until.is_none_or(|until| after.position < until) {
         if until.is_none() {
             until = stopped.try_recv().ok();
+            told = Instant::now();
         }
+        assert!(
+            told.elapsed() < PATIENCE,
+            "still at {} of {until:?}",
+            after.position
+        );
         let next = tokio::time::timeout(Duration::from_millis(100), feed.next()).await;
         match next {
             Ok(Ok(Delivery::Assigned(partitions))) => {
@@ -160,11 +170,52 @@ async fn tail(database: TestDatabase, mut stopped: oneshot::Receiver<i64>) -> Ve
     read
 }
 
-async fn kill_connections(database: TestDatabase) {
-    let mut owner = owner(&database).await;
+/// Until each process has appended.
+async fn all_append(database: &TestDatabase) {
+    let mut owner = owner(database).await;
+    let began = Instant::now();
     loop {
-        let pause_ms = rand::rng().random_range(50..400);
-        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        let processes: i64 = sqlx::query_scalar(
+            "select count(distinct split_part(stream, '-', 1))
+             from log.streams",
+        )
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+        if usize::try_from(processes) == Ok(PROCESSES) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "only {processes} append");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Kills one connection after another, at random.
+struct Killer {
+    stop: oneshot::Sender<()>,
+    killing: JoinHandle<()>,
+}
+
+impl Killer {
+    async fn start(database: &TestDatabase) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let killing = tokio::spawn(kill_connections(owner(database).await, stopped));
+        Self { stop, killing }
+    }
+
+    /// Returns when nothing is killed any more.
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.killing.await.unwrap();
+    }
+}
+
+async fn kill_connections(mut owner: PgConnection, mut stopped: oneshot::Receiver<()>) {
+    loop {
+        let pause = Duration::from_millis(rand::rng().random_range(50..400));
+        if tokio::time::timeout(pause, &mut stopped).await.is_ok() {
+            return;
+        }
         sqlx::raw_sql(
             "select pg_terminate_backend(pid)
              from pg_stat_activity
@@ -187,13 +238,13 @@ async fn the_same_check_finds_what_a_sequence_cursor_loses() {
         .execute(&mut owner)
         .await
         .unwrap();
-    let until = Instant::now() + Duration::from_secs(load_seconds());
-    let killer = tokio::spawn(kill_connections(database.clone()));
     let pool = sqlx::postgres::PgPoolOptions::new()
         .max_connections(34)
         .connect(&database.url)
         .await
         .unwrap();
+    let until = Instant::now() + Duration::from_secs(load_seconds());
+    let killer = Killer::start(&database).await;
     let writers: Vec<_> = (0..32)
         .map(|n| tokio::spawn(write_naively(pool.clone(), n, until)))
         .collect();
@@ -212,7 +263,7 @@ async fn the_same_check_finds_what_a_sequence_cursor_loses() {
     for writer in writers {
         acknowledged.extend(writer.await.unwrap());
     }
-    killer.abort();
+    killer.stop().await;
     let complaint = complaint(&acknowledged, &read)
         .expect("a sequence cursor loses events, and the check sees it");
     println!(
