@@ -5,9 +5,12 @@ use std::time::Duration;
 use foldline_log::{Delivery, Feed, Log, Mark, Service, Start, feed::PostgresFeed};
 use foldline_schema::testing::TestDatabase;
 use sqlx::PgConnection;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
+};
 
-use super::{PATIENCE, is_soak, server::execute, until};
+use super::{PATIENCE, is_soak, server::execute};
 use crate::store::{appended, database, one, open, owner};
 
 fn appends() -> usize {
@@ -44,23 +47,28 @@ async fn follow(log: Log, reached: watch::Sender<i64>) {
     }
 }
 
-/// From each answer until the reader has the event; the median.
-async fn median_delay(log: &Log, reached: &mut watch::Receiver<i64>) -> Duration {
+/// Appends one after another, each when the reader has the one before. The median of the times that it took, or what
+/// the reader did not get within `patience`.
+async fn delay(
+    append: impl AsyncFn() -> i64,
+    reached: &mut watch::Receiver<i64>,
+    patience: Duration,
+) -> Result<Duration, String> {
     let mut delays = Vec::new();
     for _ in 0..appends() {
-        let position = appended(log.append(one("task-1")).await.unwrap())
-            .cursor
-            .position;
+        let position = append().await;
         let began = Instant::now();
         let read = reached.wait_for(|reached| *reached >= position);
-        tokio::time::timeout(PATIENCE, read)
-            .await
-            .expect("the reader reads on")
-            .unwrap();
+        if tokio::time::timeout(patience, read).await.is_err() {
+            let reached = *reached.borrow();
+            return Err(format!(
+                "{position} is there, and the reader is at {reached}"
+            ));
+        }
         delays.push(began.elapsed());
     }
     delays.sort_unstable();
-    delays[delays.len() / 2]
+    Ok(delays[delays.len() / 2])
 }
 
 /// A transaction that has written and that nobody ends.
@@ -90,56 +98,69 @@ async fn a_transaction_left_open_elsewhere_in_the_cluster_delays_no_reader() {
     let (sender, mut reached) = watch::channel(0);
     let reader = open(&database, Service::Projector).await;
     let reader = tokio::spawn(follow(reader, sender));
-    let without = median_delay(&log, &mut reached).await;
+    let append = async || {
+        let receipt = appended(log.append(one("task-1")).await.unwrap());
+        receipt.cursor.position
+    };
+    let without = delay(&append, &mut reached, PATIENCE).await.unwrap();
 
     let mut beside = left_open(&database).await;
     let mut elsewhere = left_open(&TestDatabase::empty().await).await;
-    let with = median_delay(&log, &mut reached).await;
-    // Everything has been read while both are open.
-    assert_eq!(*reached.borrow(), log.head().await.unwrap().position);
+    let with = delay(&append, &mut reached, PATIENCE).await;
+    // It has read everything, and both are open still.
     assert!(is_open(&mut beside).await && is_open(&mut elsewhere).await);
+    let with = with.unwrap();
+    assert_eq!(*reached.borrow(), log.head().await.unwrap().position);
     println!(
         "from append to read, the median: {without:?} without, {with:?} with two transactions left open"
     );
     reader.abort();
 }
 
-/// How many rows a reader gets that trusts what is below the oldest transaction in flight.
-async fn read_below_xmin(reader: &mut PgConnection) -> i64 {
-    sqlx::query_scalar(
-        "select count(*)
-         from naive
-         where (xid, seq) > ('0'::xid8, 0::bigint)
-             and xid < pg_snapshot_xmin(pg_current_snapshot())",
-    )
-    .fetch_one(reader)
-    .await
-    .unwrap()
+/// Follows a table as one does who trusts what is below the oldest transaction in flight, and says how far it is.
+async fn follow_below_xmin(mut reader: PgConnection, reached: watch::Sender<i64>) {
+    loop {
+        let read: Option<i64> = sqlx::query_scalar(
+            "select max(seq)
+             from naive
+             where xid < pg_snapshot_xmin(pg_current_snapshot())",
+        )
+        .fetch_one(&mut reader)
+        .await
+        .unwrap();
+        reached.send_replace(read.unwrap_or(0));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_transactions_stop_a_cursor_by_transaction_ids() {
-    const ROWS: i64 = 20;
+    /// It would wait as long as they are open.
+    const PATIENCE_IN_VAIN: Duration = Duration::from_secs(1);
     let database = database().await;
-    let mut owner = owner(&database).await;
+    let mut writer = owner(&database).await;
     execute(
-        &mut owner,
+        &mut writer,
         "create table naive (seq bigserial primary key, xid xid8 not null default pg_current_xact_id())",
     )
     .await;
-    let elsewhere = left_open(&TestDatabase::empty().await).await;
-    for _ in 0..ROWS {
-        execute(&mut owner, "insert into naive default values").await;
+    let writer = Mutex::new(writer);
+    let append = async || -> i64 {
+        sqlx::query_scalar("insert into naive default values returning seq")
+            .fetch_one(&mut *writer.lock().await)
+            .await
+            .unwrap()
+    };
+    let (sender, mut reached) = watch::channel(0);
+    let reader = tokio::spawn(follow_below_xmin(owner(&database).await, sender));
+    delay(&append, &mut reached, PATIENCE).await.unwrap();
+
+    for other in [database.clone(), TestDatabase::empty().await] {
+        let left_open = left_open(&other).await;
+        let stopped = delay(&append, &mut reached, PATIENCE_IN_VAIN).await;
+        assert!(stopped.is_err(), "{stopped:?} with one left open");
+        drop(left_open);
+        delay(&append, &mut reached, PATIENCE).await.unwrap();
     }
-    assert_eq!(
-        read_below_xmin(&mut owner).await,
-        0,
-        "a transaction of another database is open"
-    );
-    drop(elsewhere);
-    let reader = tokio::sync::Mutex::new(owner);
-    until("the cursor to go on", async || {
-        read_below_xmin(&mut *reader.lock().await).await == ROWS
-    })
-    .await;
+    reader.abort();
 }
