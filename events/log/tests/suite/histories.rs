@@ -4,15 +4,20 @@
 //! What is held against the model is said at [`complaint`]. A seed gives the same appends again (`FOLDLINE_SEED`);
 //! how they interleave is the machine's doing.
 
+mod check;
+mod checked;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use foldline_events::{Position, Recorded, Version};
+use crate::store::{append, database, event, open, owner, tenant};
+use check::complaint;
+use foldline_events::{Position, Version};
 use foldline_log::{
-    Append, Error, Expected, Guard, Log, MemoryLog, Service, Verdict, WRITES_PER_APPEND_MAX, Write,
+    Append, Error, Expected, Guard, Log, Service, Verdict, WRITES_PER_APPEND_MAX, Write,
 };
 use foldline_schema::testing::TestDatabase;
 use futures_util::future::join_all;
@@ -20,9 +25,6 @@ use proptest::{
     prelude::*,
     test_runner::{Config, RngSeed, TestCaseError, TestRunner},
 };
-use uuid::Uuid;
-
-use crate::store::{append, at, database, event, open, owner, tenant};
 
 const BATCHERS: usize = 3;
 /// Appends that one caller sends without waiting for the answer of the first.
@@ -41,7 +43,7 @@ struct Case {
 #[derive(Debug, Clone)]
 struct Step {
     command: Command,
-    writes: Vec<(u8, Expectation)>,
+    writes: Vec<(u8, Expectation, Writes)>,
     event_type: usize,
     tags: HashSet<u8>,
     /// The tags, and how many of the types.
@@ -65,6 +67,13 @@ enum Expectation {
     Exists,
     /// The version that the caller has just seen, or so many more.
     Seen(Version),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Writes {
+    Event,
+    /// It only checks the stream.
+    Nothing,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +102,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Expectation::Seen(0)),
         1 => Just(Expectation::Seen(1)),
     ];
+    let writes = prop_oneof![2 => Just(Writes::Event), 1 => Just(Writes::Nothing)];
     let after = prop_oneof![1 => Just(After::Start), 3 => Just(After::Seen)];
     let guarded = prop::collection::btree_set(0_u8..3, 1..=3);
     let defect = prop_oneof![
@@ -102,7 +112,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     (
         command,
-        prop::collection::vec((0_u8..6, expectation), 1..3),
+        prop::collection::vec((0_u8..6, expectation, writes), 1..4),
         0..TYPES.len(),
         prop::collection::hash_set(0_u8..3, 0..=3),
         prop::collection::vec((guarded, 1..=TYPES.len(), after), 0..3),
@@ -140,7 +150,7 @@ type Sent = Arc<Mutex<Vec<Append>>>;
 /// The append that a step asks for, by what the caller sees now.
 async fn append_of(step: &Step, log: &Log, before: Position, sent: &Sent) -> Append {
     let mut writes: Vec<Write> = Vec::new();
-    for (stream, expectation) in &step.writes {
+    for (stream, expectation, event_or_nothing) in &step.writes {
         let stream = format!("task-{stream}");
         let expected = match expectation {
             Expectation::Any => Expected::Any,
@@ -151,12 +161,11 @@ async fn append_of(step: &Step, log: &Log, before: Position, sent: &Sent) -> App
         if writes.iter().all(|write| write.stream != stream) {
             let tags: Vec<String> = step.tags.iter().map(|tag| format!("tag:{tag}")).collect();
             let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
-            let events = vec![event(TYPES[step.event_type], &tags)];
-            writes.push(Write {
-                stream,
-                expected,
-                events,
-            });
+            let events = match event_or_nothing {
+                Writes::Event => vec![event(TYPES[step.event_type], &tags)],
+                Writes::Nothing => vec![],
+            };
+            writes.push(Write::to(stream, expected, events));
         }
     }
     let mut append = append("", Expected::Any, vec![]);
@@ -170,15 +179,7 @@ async fn append_of(step: &Step, log: &Log, before: Position, sent: &Sent) -> App
         },
     });
     append.guards = guards.collect();
-    match step.defect {
-        None => {}
-        Some(Defect::Nul) => append.writes[0].events[0].encoded.payload = "\"\0\"".to_owned(),
-        Some(Defect::NotJson) => append.writes[0].events[0].encoded.payload = "{".to_owned(),
-        Some(Defect::TooManyWrites) => {
-            let write = append.writes[0].clone();
-            append.writes = vec![write; WRITES_PER_APPEND_MAX + 1];
-        }
-    }
+    spoil(&mut append, step.defect);
     let mut sent = sent.lock().unwrap();
     match step.command {
         Command::Again(which) if !sent.is_empty() => return which.get(&sent).clone(),
@@ -190,6 +191,19 @@ async fn append_of(step: &Step, log: &Log, before: Position, sent: &Sent) -> App
     }
     sent.push(append.clone());
     append
+}
+
+fn spoil(append: &mut Append, defect: Option<Defect>) {
+    let mut events = append.writes.iter_mut().flat_map(|write| &mut write.events);
+    match (defect, events.next()) {
+        (Some(Defect::Nul), Some(event)) => event.encoded.payload = "\"\0\"".to_owned(),
+        (Some(Defect::NotJson), Some(event)) => event.encoded.payload = "{".to_owned(),
+        (Some(Defect::TooManyWrites), _) => {
+            let write = append.writes[0].clone();
+            append.writes = vec![write; WRITES_PER_APPEND_MAX + 1];
+        }
+        (Some(Defect::Nul | Defect::NotJson), None) | (None, _) => {}
+    }
 }
 
 /// Reads again while its connection is killed.
@@ -266,6 +280,19 @@ fn name(answer: &Result<Verdict, Error>) -> &'static str {
     }
 }
 
+/// What became of an append for a stream that it only checks.
+fn of_checks(call: &Call) -> Option<&'static str> {
+    let checks = call.append.writes.iter().filter(|it| it.events.is_empty());
+    let mut checks = checks.filter(|it| it.expected != Expected::Any);
+    match &call.answer {
+        Ok(Verdict::Appended(_)) => checks.next().map(|_| "appended after a check"),
+        Ok(Verdict::Conflict { stream, .. }) => checks
+            .find(|it| it.stream == *stream)
+            .map(|_| "conflict by a check"),
+        Ok(Verdict::Known(_) | Verdict::InputDiffers | Verdict::Guarded { .. }) | Err(_) => None,
+    }
+}
+
 /// What is wrong with a history, if anything.
 async fn run(case: Case, tally: &Tally) -> Option<String> {
     let database = database().await;
@@ -281,133 +308,16 @@ async fn run(case: Case, tally: &Tally) -> Option<String> {
         kill_connections(database.clone(), case.kills)
     );
     let calls = calls.into_iter().flatten().collect::<Vec<_>>();
+    let mut counts = tally.lock().unwrap();
     for call in &calls {
-        *tally.lock().unwrap().entry(name(&call.answer)).or_default() += 1;
+        *counts.entry(name(&call.answer)).or_default() += 1;
+        if let Some(of_checks) = of_checks(call) {
+            *counts.entry(of_checks).or_default() += 1;
+        }
     }
+    drop(counts);
     let history = surely(|| logs[0].read(0, usize::MAX)).await;
     complaint(&history, &calls, logs[0].epoch(), case.kills)
-}
-
-/// Replays a history append by append and says what the model cannot explain:
-///
-/// - positions are 1 to n, times of recording never decrease, and each event is as the model records it (versions,
-///   partition, everything that was sent), so that appends are whole and one after another;
-/// - each recorded append was sent, and the model accepts it where it stands: versions expected, guards and command
-///   id allowed it;
-/// - of the calls that sent it at most one was told `Appended`, exactly one if no connection was killed, with the
-///   model's receipt, and it lies between the heads that the caller saw; if none was, another was told that it is
-///   known, or nobody knows;
-/// - every other answer, refusals included, is the model's own answer in some state between the heads that the
-///   caller saw before and after;
-/// - no outcome is unknown if no connection was killed.
-fn complaint(history: &[Recorded], calls: &[Call], epoch: Uuid, kills: usize) -> Option<String> {
-    let model = MemoryLog::new(epoch, at);
-    let senders = senders(calls);
-    let mut unexplained: Vec<&Call> = calls.iter().filter(|call| needs_a_state(call)).collect();
-    let mut appended = 0;
-    let mut reached = 0;
-    loop {
-        unexplained.retain(|call| !explains(&model, reached, call));
-        let Some(next) = usize::try_from(reached).ok().and_then(|it| history.get(it)) else {
-            break;
-        };
-        let Some(of_append) = senders.get(&next.id) else {
-            return Some(format!("nobody sent {next:?}"));
-        };
-        let verdict = model.append(&of_append[0].append);
-        let Ok(Verdict::Appended(receipt)) = verdict else {
-            return Some(format!(
-                "recorded is {next:?}, but the model says {verdict:?}"
-            ));
-        };
-        let end = receipt.cursor.position;
-        if let Some(fault) = recorded_fault(history, &model.read(reached, usize::MAX)) {
-            return Some(fault);
-        }
-        let stored = Ok(Verdict::Appended(receipt));
-        let told = of_append.iter().filter(|call| same(&call.answer, &stored));
-        let told: Vec<_> = told.collect();
-        let in_time = |call: &&&Call| call.before <= reached && end <= call.after;
-        let doubtful = of_append.iter().any(|call| {
-            matches!(
-                call.answer,
-                Ok(Verdict::Known(_)) | Err(Error::Unavailable { .. })
-            )
-        });
-        let is_told = told.len() == 1 || (told.is_empty() && kills > 0 && doubtful);
-        if !is_told || !told.iter().all(in_time) {
-            return Some(format!("stored is {stored:?}, and told was {of_append:?}"));
-        }
-        appended += told.len();
-        reached = end;
-    }
-    let told = calls
-        .iter()
-        .filter(|call| matches!(call.answer, Ok(Verdict::Appended(_))));
-    if told.count() != appended {
-        return Some("somebody was told that an append is stored which is not".to_owned());
-    }
-    let unknown = |call: &&Call| matches!(call.answer, Err(Error::Unavailable { .. }));
-    if kills == 0 && calls.iter().any(|call| unknown(&call)) {
-        return Some("an outcome is unknown without need".to_owned());
-    }
-    unexplained.first().map(|call| {
-        let now = model.decide(&call.append);
-        format!("no state explains {call:?}; at the end it would be {now:?}")
-    })
-}
-
-/// The calls that sent an append, by the id of its first event.
-fn senders(calls: &[Call]) -> HashMap<Uuid, Vec<&Call>> {
-    let mut senders: HashMap<Uuid, Vec<&Call>> = HashMap::new();
-    for call in calls {
-        let first = &call.append.writes[0].events[0];
-        senders.entry(first.id).or_default().push(call);
-    }
-    senders
-}
-
-/// Whether the answer is about a state of the log in which nothing was stored.
-fn needs_a_state(call: &Call) -> bool {
-    !matches!(
-        call.answer,
-        Ok(Verdict::Appended(_)) | Err(Error::Unavailable { .. })
-    )
-}
-
-fn explains(model: &MemoryLog, reached: Position, call: &Call) -> bool {
-    (call.before..=call.after).contains(&reached) && same(&call.answer, &model.decide(&call.append))
-}
-
-fn same(one: &Result<Verdict, Error>, other: &Result<Verdict, Error>) -> bool {
-    match (one, other) {
-        (Ok(one), Ok(other)) => one == other,
-        (Err(Error::Refused(_)), Err(Error::Refused(_)))
-        | (Err(Error::Malformed(_)), Err(Error::Malformed(_))) => true,
-        _ => false,
-    }
-}
-
-/// Compares what the model has just recorded, whose clock stands still, with what stands at the same positions.
-fn recorded_fault(history: &[Recorded], modelled: &[Recorded]) -> Option<String> {
-    for expected in modelled {
-        let index = usize::try_from(expected.position - 1).unwrap();
-        let Some(found) = history.get(index) else {
-            return Some(format!("not recorded is {expected:?}"));
-        };
-        let expected = Recorded {
-            recorded_at: found.recorded_at,
-            ..expected.clone()
-        };
-        if *found != expected {
-            return Some(format!("recorded is {found:?} in place of {expected:?}"));
-        }
-        let is_earlier = |before: &Recorded| found.recorded_at < before.recorded_at;
-        if index > 0 && is_earlier(&history[index - 1]) {
-            return Some(format!("recorded before its predecessor is {found:?}"));
-        }
-    }
-    None
 }
 
 #[test]
@@ -442,57 +352,9 @@ fn a_log_in_memory_explains_every_history_of_racing_appends() {
         "guarded",
         "refused",
         "malformed",
+        "appended after a check",
+        "conflict by a check",
     ] {
         assert!(tally.contains_key(kind), "{kind} never happened");
     }
-}
-
-/// Three appends over the model itself: one stored, one refused, one repeated.
-fn true_history() -> (Vec<Recorded>, Vec<Call>, Uuid) {
-    let log = MemoryLog::new(Uuid::now_v7(), at);
-    let happened = |expected| append("task-1", expected, vec![event("test.Happened", &[])]);
-    let first = happened(Expected::NoStream);
-    let calls = [first.clone(), happened(Expected::NoStream), first];
-    let calls = calls.map(|append| Call {
-        before: log.head().position,
-        answer: log.append(&append),
-        after: log.head().position,
-        append,
-    });
-    (log.read(0, 10), calls.into(), log.epoch())
-}
-
-#[test]
-fn the_model_complains_of_a_history_that_cannot_be() {
-    let (history, calls, epoch) = true_history();
-    assert_eq!(complaint(&history, &calls, epoch, 0), None);
-
-    // Told, but not there.
-    assert!(complaint(&[], &calls, epoch, 0).is_some());
-    // Twice.
-    let twice = [history.clone(), history.clone()].concat();
-    assert!(complaint(&twice, &calls, epoch, 0).is_some());
-    // Nobody sent it.
-    assert!(complaint(&history, &calls[1..2], epoch, 0).is_some());
-    // Not what was sent.
-    let mut other = history.clone();
-    other[0].payload = "{}".to_owned();
-    assert!(complaint(&other, &calls, epoch, 0).is_some());
-    // A conflict with a version that the stream never had, and one before there was anything to conflict with.
-    let (history, mut calls, epoch) = true_history();
-    calls[1].answer = Ok(Verdict::Conflict {
-        stream: "task-1".to_owned(),
-        version: 2,
-    });
-    assert!(complaint(&history, &calls, epoch, 0).is_some());
-    let (history, mut calls, epoch) = true_history();
-    (calls[1].before, calls[1].after) = (0, 0);
-    assert!(complaint(&history, &calls, epoch, 0).is_some());
-    // Stored twice, as its callers were told.
-    let (history, mut calls, epoch) = true_history();
-    calls[2].answer = Ok(match &calls[0].answer {
-        Ok(verdict) => verdict.clone(),
-        Err(error) => panic!("{error}"),
-    });
-    assert!(complaint(&history, &calls, epoch, 0).is_some());
 }
