@@ -10,11 +10,14 @@ use crate::{Append, Error, Log, Mark, MemoryLog, Page, Selection, Verdict, Walk}
 /// Snapshots are none of them ([`Log::snapshot`]): a log in memory has nothing to save by a cache.
 #[derive(Debug, Clone)]
 pub enum AnyLog {
+    /// In a database.
     Postgres(Log),
+    /// In memory.
     Memory(MemoryLog),
 }
 
 impl AnyLog {
+    /// See [`Log::epoch`].
     pub fn epoch(&self) -> Uuid {
         match self {
             Self::Postgres(log) => log.epoch(),

@@ -9,7 +9,9 @@ use crate::{Error, relay::LEADER_LOCK};
 /// What became of a log's epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewEpoch {
+    /// The one that it had.
     pub before: Uuid,
+    /// The one that it has.
     pub now: Uuid,
     /// The last position of the log: what was recorded above it before is not in this log.
     pub head: Position,

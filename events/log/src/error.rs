@@ -3,24 +3,34 @@
 use foldline_events::{DecodeError, Position, Tenant};
 use uuid::Uuid;
 
+/// What kept an operation from being done, and what was done all the same.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum Error {
+    /// The database cannot be reached, or does not let us in.
     #[error("cannot connect to the log's database")]
     Connect(#[source] sqlx::Error),
+    /// The database holds no log yet.
     #[error("the log's database was not prepared; run `foldline migrate` first")]
     NotMigrated(#[source] sqlx::Error),
+    /// The functions that the log needs could not be put into its database.
     #[error("cannot install the log's functions")]
     Install(#[source] sqlx::Error),
+    /// An offline import was asked of a log that has events.
     #[error(
         "this log is not empty: its head is at position {head}; only an empty one takes an offline import"
     )]
     NotEmpty { head: Position },
+    /// A read failed and may be tried again: no connection was to be had, or one broke.
     #[error("cannot read the log")]
     Read(#[source] sqlx::Error),
+    /// A snapshot could not be written or dropped. Nothing depends on it.
     #[error("cannot write a snapshot")]
     Snapshot(#[source] sqlx::Error),
+    /// The state is longer than [`crate::SNAPSHOT_BYTES_MAX`]; it is not kept.
     #[error("a snapshot has {bytes} bytes, and at most {bytes_max} are kept")]
     SnapshotTooLarge { bytes: usize, bytes_max: usize },
+    /// The database was away for too long. The append is stored, or is not: sent again with its command id it gets the answer.
     #[error(
         "the log could not be written for {waited_ms} ms; whether the command was recorded is unknown, retry it with the same id"
     )]
@@ -29,52 +39,67 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
+    /// Too many appends are waiting. Nothing was recorded; the same append may be sent again in a moment.
     #[error(
         "too many appends of tenant {tenant} are waiting already, beside those of others; try again in a moment"
     )]
     Overloaded { tenant: Tenant },
+    /// The database takes no such append, and never will. Nothing was recorded.
     #[error("the append was refused by the database and not recorded")]
     Refused(#[source] sqlx::Error),
+    /// The append breaks a rule or bound that this says in words, and never will go through. Nothing was recorded.
     #[error("the append is malformed and was not recorded: {0}")]
     Malformed(String),
+    /// The log is being closed. Nothing was recorded.
     #[error("the log is shutting down; nothing was recorded")]
     Closed,
+    /// Positions are missing: the log is damaged.
     #[error(
         "the log after position {after} goes on at {found}: positions must be gapless, so this log is damaged"
     )]
     Gap { after: Position, found: Position },
+    /// Others are connected where nobody may be.
     #[error("others are using the log's database: {by}; stop all roles first")]
     InUse { by: String },
+    /// The epoch could not be changed; it is what it was.
     #[error("cannot give the log a new epoch")]
     NewEpoch(#[source] sqlx::Error),
+    /// Whoever asks has seen another event at a position: it holds what was made of another log.
     #[error(
         "position {position} of this log is not the event {expected}: the log was restored or replaced, so what was \
          built from it must be rebuilt"
     )]
     AnotherLog { position: Position, expected: Uuid },
+    /// A cursor, checkpoint or record is of another incarnation of the log.
     #[error("the log's epoch is {present}, not {expected}: it was restored or replaced")]
     AnotherEpoch { present: Uuid, expected: Uuid },
+    /// Whoever asks has seen more than this log holds.
     #[error(
         "the log's head is at position {head}, before {position}: the log was set back, or the position is of another \
          log"
     )]
     BeyondHead { position: Position, head: Position },
+    /// What is recorded as a tenant is none.
     #[error("a recorded tenant id is not valid")]
     Tenant(#[from] foldline_events::tenant::InvalidTenant),
+    /// A recorded payload is not what its type and version say.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// Kafka failed while something was being done with it.
     #[error("Kafka: {doing}")]
     Kafka {
         doing: String,
         #[source]
         source: rdkafka::error::KafkaError,
     },
+    /// The topic has another number of partitions, by which events would go elsewhere.
     #[error("topic {topic} has {found} partitions where the log needs {needed}; recreate it")]
     TopicPartitions {
         topic: String,
         found: usize,
         needed: usize,
     },
+    /// The topic holds, under this log's epoch, an event that this log does not.
     #[error(
         "{topic}/{partition}@{offset} holds event {found} at position {position}, which is not in this log: the log \
          was restored or replaced. Stop all roles and run `foldline log new-epoch`"
@@ -86,10 +111,13 @@ pub enum Error {
         position: Position,
         found: Uuid,
     },
+    /// The relay has not made the topic yet, or somebody removed it.
     #[error("there is no topic {topic}; the relay makes it")]
     NoTopic { topic: String },
+    /// A comparison was asked for of what the relay has not sent yet.
     #[error("position {position} is not in Kafka yet: the relay has carried the log up to {mark}")]
     NotCarried { position: Position, mark: Position },
+    /// Somebody else writes to the topic, or a record was damaged.
     #[error("a record at {topic}/{partition}@{offset} is not one of ours: {problem}")]
     ForeignRecord {
         topic: String,

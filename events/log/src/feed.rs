@@ -20,13 +20,16 @@ pub const DELIVERY_EVENTS_MAX: usize = 2_000;
 
 /// A source of recorded events.
 pub enum Feed {
+    /// The log itself; all partitions are the consumer's.
     Postgres(PostgresFeed),
+    /// The topic; a group's consumers share the partitions.
     Kafka(Box<KafkaFeed>),
 }
 
 /// A place in the log that can be compared with the log again: the id tells whether it is still the same log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
+    /// Counted from 1; 0 is before everything.
     pub position: Position,
     /// The id of the event at that position; nil for position 0.
     pub event_id: Uuid,
@@ -43,6 +46,7 @@ impl Mark {
 /// Where a consumer wants a partition to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
+    /// Which one.
     pub partition: Partition,
     /// Everything up to here has been folded.
     pub after: Mark,
@@ -64,6 +68,7 @@ pub enum Delivery {
 /// The next stretch of one partition.
 #[derive(Debug)]
 pub struct Slice {
+    /// Which one.
     pub partition: Partition,
     /// In order of position; may be empty when only other partitions moved.
     pub events: Vec<Recorded>,

@@ -115,6 +115,8 @@
 //! to an append, also when it is a no; an [`Error`] is not: after [`Error::Unavailable`] alone it is unknown whether the
 //! append was recorded, and sending it again with its command id tells.
 
+#![warn(missing_docs)]
+
 mod any;
 mod append;
 mod batcher;

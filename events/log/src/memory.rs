@@ -54,6 +54,7 @@ impl MemoryLog {
         }
     }
 
+    /// See [`crate::Log::epoch`].
     pub fn epoch(&self) -> Uuid {
         self.inner.epoch
     }

@@ -20,6 +20,7 @@ use crate::{
 /// dropped: it is of the import, not of what happened then.
 #[derive(Debug, Clone)]
 pub struct OfflineAppend {
+    /// What is to be recorded.
     pub append: Append,
     /// Not before the append before it, and not in the future.
     pub recorded_at: DateTime<Utc>,

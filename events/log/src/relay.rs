@@ -54,6 +54,7 @@ pub(crate) const LEADER_LOCK: i64 = 1_919_249_505;
 /// What the relay is doing, for health and metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RelayStatus {
+    /// Whether this process is the one that relays.
     pub leader: bool,
     /// Everything up to here is in Kafka.
     pub mark: Position,

@@ -22,7 +22,9 @@ pub const SNAPSHOT_FOLDS_MAX: i64 = 2;
 /// A stream, and what folds it.
 #[derive(Debug, Clone, Copy)]
 pub struct Folding<'a> {
+    /// Whose stream it is.
     pub tenant: &'a Tenant,
+    /// The stream's id.
     pub stream: &'a str,
     /// Names the code that makes the state of the events, and how the state is written: best by a hash of both, so that
     /// it is another as soon as either changes. At most some hundred bytes.
@@ -34,8 +36,9 @@ pub struct Folding<'a> {
 pub struct Snapshot {
     /// Of the last event in it, from 1. Go on with [`Log::read_stream`] after it.
     pub version: Version,
-    /// Of the same event, and its id.
+    /// Of the same event.
     pub position: Position,
+    /// The id of the same event.
     pub event_id: Uuid,
     /// As it was given to [`Log::keep_snapshot`], byte for byte.
     pub state: Vec<u8>,

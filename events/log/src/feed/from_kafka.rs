@@ -41,6 +41,7 @@ const TROUBLE_PAUSE_MS: u64 = 200;
 /// Which topic to read, and as whom.
 #[derive(Debug, Clone)]
 pub struct KafkaFeedOptions {
+    /// The brokers.
     pub kafka: KafkaOptions,
     /// The consumer group: processes with the same one share the partitions.
     pub group: String,
@@ -66,6 +67,10 @@ pub struct KafkaFeed {
 }
 
 impl KafkaFeed {
+    /// Reads the topic of the log's cell. It begins when [`Feed::next`](crate::Feed::next) is asked.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] for properties that librdkafka does not know or take.
     pub fn new(log: Log, options: &KafkaFeedOptions) -> Result<Self, Error> {
         let topic = topic_of(log.cell());
         let kafka_error = |doing: &str| {

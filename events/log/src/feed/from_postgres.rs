@@ -22,6 +22,7 @@ pub struct PostgresFeed {
 }
 
 impl PostgresFeed {
+    /// Reads the log that is given, and wakes when that does.
     pub fn new(log: Log) -> Self {
         Self {
             wake: log.wake(),

@@ -11,7 +11,9 @@ pub const FINDINGS_MAX: usize = 10;
 /// What was compared, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
+    /// The topic, by name.
     pub topic: String,
+    /// The log's, whose records alone count.
     pub epoch: Uuid,
     /// The first position compared.
     pub from: Position,
@@ -24,6 +26,7 @@ pub struct Report {
     pub events: u64,
     /// Records of the topic that were looked at, of whatever kind.
     pub records: u64,
+    /// Records that say how far their partition is, and carry no event.
     pub watermarks: u64,
     /// Records that came again; consumers drop them.
     pub repeated: u64,
@@ -46,6 +49,7 @@ pub struct Report {
 /// Of one kind: how many, and the first of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
+    /// All of them.
     pub count: u64,
     /// At most [`FINDINGS_MAX`].
     pub first: Vec<Finding>,
@@ -54,6 +58,7 @@ pub struct Findings {
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// Of the topic.
     pub partition: Partition,
     /// In the topic; none for what is not there.
     pub offset: Option<i64>,
