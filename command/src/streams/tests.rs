@@ -5,7 +5,7 @@
     reason = "tests are an edge: ids and times enter with them"
 )]
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use chrono::Utc;
 use foldline_domain::{Decider, tasks::Task};
@@ -17,7 +17,7 @@ use foldline_log::{
     Append, EVENTS_PER_APPEND_MAX, Expected, Folding, LogOptions, NewEvent, Service, Write,
 };
 use foldline_schema::testing::TestDatabase;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::*;
 use crate::snapshots::SNAPSHOT_EVERY_EVENTS;

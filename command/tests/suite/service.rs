@@ -1,6 +1,6 @@
 //! A command service on a database and a port of its own, and a client that says exactly what it sends.
 
-use std::{net::SocketAddr, str::FromStr};
+use std::net::SocketAddr;
 
 use chrono::{TimeDelta, Utc};
 use foldline_command::{Accepted, Failure, Handler, Options, Request, router};
@@ -11,7 +11,7 @@ use foldline_log::{Log, LogOptions, install};
 use foldline_schema::testing::TestDatabase;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, PgConnection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
