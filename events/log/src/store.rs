@@ -262,9 +262,12 @@ async fn identity(pool: &PgPool) -> Result<(String, Identity), Error> {
     let row = sqlx::query("select name, epoch, segment_positions from log.cell")
         .fetch_one(pool)
         .await
-        .map_err(|error| match error {
-            sqlx::Error::Database(_) | sqlx::Error::RowNotFound => Error::not_migrated(&error),
-            away => Error::Connect(away),
+        .map_err(|error| {
+            if prepared::is_absent(&error) || matches!(error, sqlx::Error::RowNotFound) {
+                Error::not_migrated(&error)
+            } else {
+                Error::Connect(error)
+            }
         })?;
     let identity = Identity {
         epoch: row.get("epoch"),

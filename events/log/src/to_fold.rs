@@ -29,6 +29,7 @@ pub struct StreamEvent {
     pub id: Uuid,
     /// `context.FactInPastTense`.
     pub event_type: String,
+    /// Of its payload, from 1.
     pub schema_version: i16,
     /// JSON text, byte for byte as it was appended.
     pub payload: String,
