@@ -293,6 +293,16 @@ fn of_checks(call: &Call) -> Option<&'static str> {
     }
 }
 
+fn count(calls: &[Call], tally: &Tally) {
+    let mut counts = tally.lock().unwrap();
+    for call in calls {
+        *counts.entry(name(&call.answer)).or_default() += 1;
+        if let Some(of_checks) = of_checks(call) {
+            *counts.entry(of_checks).or_default() += 1;
+        }
+    }
+}
+
 /// What is wrong with a history, if anything.
 async fn run(case: Case, tally: &Tally) -> Option<String> {
     let database = database().await;
@@ -308,14 +318,7 @@ async fn run(case: Case, tally: &Tally) -> Option<String> {
         kill_connections(database.clone(), case.kills)
     );
     let calls = calls.into_iter().flatten().collect::<Vec<_>>();
-    let mut counts = tally.lock().unwrap();
-    for call in &calls {
-        *counts.entry(name(&call.answer)).or_default() += 1;
-        if let Some(of_checks) = of_checks(call) {
-            *counts.entry(of_checks).or_default() += 1;
-        }
-    }
-    drop(counts);
+    count(&calls, tally);
     let history = surely(|| logs[0].read(0, usize::MAX)).await;
     complaint(&history, &calls, logs[0].epoch(), case.kills)
 }
