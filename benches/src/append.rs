@@ -14,8 +14,8 @@ use clap::Args;
 use tokio::process::Command;
 
 use crate::{
-    database::{self, Database},
-    load::{self, Came},
+    database::Database,
+    load::Came,
     report::{self, Figure},
 };
 
@@ -143,6 +143,10 @@ fn figures(came: &BTreeMap<(u32, Store), Vec<Came>>) -> Vec<Figure> {
             );
         }
         figures.push(rate);
+        let peaks: Vec<f64> = runs.iter().filter_map(|came| came.peak_mib).collect();
+        if !peaks.is_empty() {
+            figures.push(Figure::new(&format!("{name}, peak memory"), "MiB", peaks));
+        }
         if *store != Store::Pgbench {
             let p99 = runs.iter().map(|came| came.p99_ms).collect();
             figures.push(Figure::new(&format!("{name}, p99"), "ms", p99));
@@ -156,9 +160,7 @@ async fn measure(args: &AppendArgs, store: Store, clients: u32) -> anyhow::Resul
         Store::Pgbench => pgbench(args, clients).await,
         Store::Foldline => {
             let database = Database::with_log().await?;
-            let log = database::open(&database.url()).await?;
-            let came = load::load(&log, clients, args.seconds).await?;
-            drop(log);
+            let came = started(loading()?, &database, clients, args.seconds).await?;
             database.drop().await?;
             Ok(came)
         }
@@ -178,13 +180,8 @@ async fn measure(args: &AppendArgs, store: Store, clients: u32) -> anyhow::Resul
 /// The clients are shared out to processes that start together.
 async fn thrice(args: &AppendArgs, clients: u32) -> anyhow::Result<Came> {
     let database = Database::with_log().await?;
-    let own = env::current_exe()?;
-    let part = |own: &Path| {
-        let mut command = Command::new(own);
-        command.arg("load");
-        started(command, &database, clients / PROCESSES, args.seconds)
-    };
-    let parts = tokio::try_join!(part(&own), part(&own), part(&own))?;
+    let part = |command| started(command, &database, clients / PROCESSES, args.seconds);
+    let parts = tokio::try_join!(part(loading()?), part(loading()?), part(loading()?))?;
     let parts = [parts.0, parts.1, parts.2];
     database.drop().await?;
     let most = |of: fn(&Came) -> f64| parts.iter().map(of).fold(0.0, f64::max);
@@ -193,7 +190,15 @@ async fn thrice(args: &AppendArgs, clients: u32) -> anyhow::Result<Came> {
         seconds: most(|part| part.seconds),
         p50_ms: most(|part| part.p50_ms),
         p99_ms: most(|part| part.p99_ms),
+        peak_mib: Some(most(|part| part.peak_mib.unwrap_or(0.0))),
     })
+}
+
+/// A process of its own that appends, so that its memory is that of appending alone.
+fn loading() -> anyhow::Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg("load");
+    Ok(command)
 }
 
 /// A program that prints a [`Came`] and ends.
@@ -262,5 +267,6 @@ async fn pgbench(args: &AppendArgs, clients: u32) -> anyhow::Result<Came> {
         seconds: args.seconds,
         p50_ms: number("latency average =")?,
         p99_ms: f64::NAN,
+        peak_mib: None,
     })
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use foldline_log::{Log, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::{database, sample::append};
+use crate::{database, memory, sample::append};
 
 const WARM_UP_APPENDS: usize = 100;
 
@@ -29,6 +29,9 @@ pub struct Came {
     pub seconds: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
+    /// The most memory that the process which appended ever had; peers do not say.
+    #[serde(default)]
+    pub peak_mib: Option<f64>,
 }
 
 impl Came {
@@ -39,7 +42,8 @@ impl Came {
 
 pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
     let log = database::open(&args.url).await?;
-    let came = load(&log, args.clients, args.seconds).await?;
+    let mut came = load(&log, args.clients, args.seconds).await?;
+    came.peak_mib = Some(memory::peak_mib(std::process::id())?);
     println!("{}", serde_json::to_string(&came)?);
     Ok(())
 }
@@ -72,6 +76,7 @@ pub async fn load(log: &Log, clients: u32, seconds: f64) -> anyhow::Result<Came>
         seconds,
         p50_ms: quantile(1, 2),
         p99_ms: quantile(99, 100),
+        peak_mib: None,
     })
 }
 

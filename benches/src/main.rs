@@ -10,6 +10,7 @@ mod database;
 mod held;
 mod load;
 mod long;
+mod memory;
 mod read;
 mod relay;
 mod report;

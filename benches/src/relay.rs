@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use crate::{
     database::{self, Database},
-    load,
+    load, memory,
     report::{self, Figure},
     sample,
 };
@@ -202,11 +202,7 @@ async fn mark(watcher: &mut PgConnection, topic: &str) -> anyhow::Result<i64> {
 }
 
 fn peak_mib(child: &Child) -> anyhow::Result<f64> {
-    let pid = child.id().context("it has ended")?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next());
-    Ok(kib.context("no VmHWM")?.parse::<f64>()? / 1024.0)
+    memory::peak_mib(child.id().context("it has ended")?)
 }
 
 /// When a record was seen, and when its append was acknowledged, by position.

@@ -20,7 +20,7 @@ use crate::{
 /// So many fit into a batch.
 const APPEND_EVENTS: usize = 20;
 /// What a process of a development build takes while it reads: itself, a page and what is on its way.
-const READER_KIB_MAX: u64 = 64 * 1024;
+const READER_KIB_MAX: u64 = 48 * 1024;
 /// The same with librdkafka, which holds as much again in two places.
 const CARRIER_KIB_MAX: u64 = 112 * 1024;
 
