@@ -38,7 +38,7 @@ use crate::{
     sample,
 };
 
-/// What DESIGN asks of a backlog, in events a second.
+/// The goal for a backlog: 60,000 events a second.
 const TARGET: f64 = 60_000.0;
 /// How many appends are under way at a time in the mixed run.
 const CLIENTS: u32 = 32;
