@@ -1,135 +1,105 @@
-//! Many appends at once, as one request of many commands makes them: 1,000 on as many streams, answered before the next
-//! 1,000 are sent. Beside it, in turns: `COPY` of the same rows into the same tables, each 1,000 a transaction, which is
-//! as fast as PostgreSQL takes rows.
+//! Many commands in one request: 1,000 on as many new streams, answered before the next 1,000 are sent, by a `foldline
+//! command` process over HTTP; and, by the log alone, 1,000 appends at once. Beside each, in turns: `COPY` of the very rows
+//! that it wrote into the same five tables, 1,000 events a transaction, which is as fast as PostgreSQL takes rows.
+//!
+//! What is sent and what is copied is made before anything is measured.
 
-use std::{
-    env, fs,
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
 use clap::Args;
+use foldline_log::Append;
 use futures_util::future::try_join_all;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::{
+    copied::Copied,
     database::{self, Database},
     report::{self, Figure},
     sample,
+    service::{Many, Service},
 };
 
-const APPENDS: usize = 1_000;
+/// As many as one request may bring.
+const COMMANDS: usize = 1_000;
 
 #[derive(Args)]
 pub struct BulkArgs {
-    /// How long each measurement takes
-    #[arg(long, default_value_t = 5.0)]
-    seconds: f64,
-    /// How often both are measured
+    /// How many requests are sent, one after another
+    #[arg(long, default_value_t = 100)]
+    requests: usize,
+    /// How often everything is measured
     #[arg(long, default_value_t = 3)]
     runs: usize,
 }
 
-pub async fn run(args: BulkArgs) -> anyhow::Result<()> {
-    let (mut appended, mut copied) = (Vec::new(), Vec::new());
-    for run in 1..=args.runs {
-        copied.push(copy(args.seconds).await?);
-        appended.push(append(args.seconds).await?);
-        eprintln!(
-            "run {run}: COPY {:.0} events a second, appended {:.0}",
-            copied[run - 1],
-            appended[run - 1]
-        );
-    }
-    let copied = Figure::new("COPY", "events/s", copied);
-    let mut appended = Figure::new("foldline, 1,000 at once", "events/s", appended);
-    appended.against("COPY", copied.median);
-    report::publish("bulk", &[copied, appended])
+/// Events a second of one way to write them, and of `COPY` of the same rows.
+#[derive(Default)]
+struct Rates {
+    written: Vec<f64>,
+    copied: Vec<f64>,
 }
 
-async fn append(seconds: f64) -> anyhow::Result<f64> {
+pub async fn run(args: BulkArgs) -> anyhow::Result<()> {
+    let (mut requests, mut appends) = (Rates::default(), Rates::default());
+    let mut peaks = Vec::new();
+    for run in 1..=args.runs {
+        peaks.push(send(args.requests, &mut requests).await?);
+        append(args.requests, &mut appends).await?;
+        eprintln!("run {run} of {}", args.runs);
+    }
+    let mut figures = requests.figures("1,000 commands a request");
+    let peak = "1,000 commands a request, peak memory";
+    figures.push(Figure::new(peak, "MiB", peaks));
+    figures.extend(appends.figures("1,000 appends at once"));
+    report::publish("bulk", &figures)
+}
+
+impl Rates {
+    fn figures(self, name: &str) -> Vec<Figure> {
+        let copied = Figure::new(&format!("COPY of {name}"), "events/s", self.copied);
+        let mut written = Figure::new(name, "events/s", self.written);
+        written.against("COPY", copied.median);
+        vec![written, copied]
+    }
+
+    /// What was written into this log, beside copying the same, into a log that is as empty as this one was.
+    async fn push(&mut self, written: f64, database: Database) -> anyhow::Result<()> {
+        let rows = Copied::of(&database).await?;
+        database.drop().await?;
+        self.written.push(written);
+        self.copied.push(rows.copy().await?);
+        Ok(())
+    }
+}
+
+/// The most memory that the process had.
+async fn send(requests: usize, rates: &mut Rates) -> anyhow::Result<f64> {
+    let database = Database::with_log().await?;
+    let service = Service::start(&database).await?;
+    let all: Vec<Many> = (0..requests)
+        .map(|_| service.client.many(COMMANDS))
+        .collect();
+    let began = Instant::now();
+    for many in &all {
+        service.client.send(many).await?;
+    }
+    let rate = (requests * COMMANDS) as f64 / began.elapsed().as_secs_f64();
+    let peak = service.peak_mib()?;
+    service.stop().await?;
+    rates.push(rate, database).await?;
+    Ok(peak)
+}
+
+async fn append(requests: usize, rates: &mut Rates) -> anyhow::Result<()> {
     let database = Database::with_log().await?;
     let log = database::open(&database.url()).await?;
+    let all: Vec<Vec<Append>> = (0..requests)
+        .map(|_| (0..COMMANDS).map(|_| sample::append()).collect())
+        .collect();
     let began = Instant::now();
-    let until = began + Duration::from_secs_f64(seconds);
-    let mut events = 0;
-    while Instant::now() < until {
-        try_join_all((0..APPENDS).map(|_| log.append(sample::append()))).await?;
-        events += APPENDS;
+    for appends in all {
+        try_join_all(appends.into_iter().map(|append| log.append(append))).await?;
     }
-    let rate = events as f64 / began.elapsed().as_secs_f64();
+    let rate = (requests * COMMANDS) as f64 / began.elapsed().as_secs_f64();
     drop(log);
-    database.drop().await?;
-    Ok(rate)
-}
-
-/// One table's rows as `COPY` reads them.
-struct Copied {
-    name: &'static str,
-    rows: String,
-}
-
-async fn copy(seconds: f64) -> anyhow::Result<f64> {
-    let database = Database::with_log().await?;
-    let mut owner = PgConnection::connect(&database.url()).await?;
-    // The server reads them itself, which spares it the network.
-    let folder = env::temp_dir().join(format!("foldline-bench-{}", std::process::id()));
-    fs::create_dir_all(&folder)?;
-    let began = Instant::now();
-    let until = began + Duration::from_secs_f64(seconds);
-    let mut head = 0;
-    while Instant::now() < until {
-        let tables = tables(head);
-        let mut transaction = owner.begin().await?;
-        for table in tables {
-            let file = folder.join(table.name);
-            fs::write(&file, table.rows)?;
-            let copy = format!("copy log.{} from '{}'", table.name, file.display());
-            sqlx::raw_sql(AssertSqlSafe(copy))
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
-        head += APPENDS;
-    }
-    let rate = head as f64 / began.elapsed().as_secs_f64();
-    fs::remove_dir_all(&folder)?;
-    owner.close().await?;
-    database.drop().await?;
-    Ok(rate)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a benchmark is an edge")]
-fn tables(head: usize) -> [Copied; 5] {
-    let table = |name| Copied {
-        name,
-        rows: String::new(),
-    };
-    let mut tables = [
-        table("events"),
-        table("tags"),
-        table("streams"),
-        table("commands"),
-        table("batches"),
-    ];
-    let now = chrono::Utc::now().to_rfc3339();
-    for position in head + 1..=head + APPENDS {
-        let append = sample::append();
-        let (write, id) = (&append.writes[0], append.command_id);
-        let event = &write.events[0].encoded;
-        let (stream, payload) = (&write.stream, &event.payload);
-        let (event_type, tags) = (event.event_type, event.tags.join(","));
-        let [events, of_tags, streams, commands, _batches] = &mut tables;
-        events.rows += &format!(
-            "{position}\t7\t{id}\tbench\t{stream}\t1\t{event_type}\t1\t{payload}\t{{{tags}}}\tbench\t{id}\t{id}\t{id}\t\\N\t{now}\t{now}\n"
-        );
-        for tag in &event.tags {
-            of_tags.rows += &format!("bench\t{tag}\t{event_type}\t{position}\n");
-        }
-        streams.rows += &format!("bench\t{stream}\t1\t{position}\n");
-        let digest = "07".repeat(32);
-        commands.rows +=
-            &format!("bench\t{id}\t\\\\x{digest}\t{stream}\t1\t{position}\t7\t{now}\n");
-    }
-    tables[4].rows = format!("{}\t{now}\n", head + APPENDS);
-    tables
+    rates.push(rate, database).await
 }

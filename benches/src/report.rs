@@ -41,7 +41,7 @@ impl Figure {
 /// Prints the table, and writes `target/bench/NAME.json`.
 pub fn publish(benchmark: &str, figures: &[Figure]) -> anyhow::Result<()> {
     println!(
-        "\n{:<34} {:>10} {:>10} {:>10}  {:<10} ratios",
+        "\n{:<48} {:>10} {:>10} {:>10}  {:<10} ratios",
         "", "median", "min", "max", "unit"
     );
     for figure in figures {
@@ -51,7 +51,7 @@ pub fn publish(benchmark: &str, figures: &[Figure]) -> anyhow::Result<()> {
             .map(|(name, ratio)| format!("{ratio:.2} {name}"))
             .collect();
         println!(
-            "{:<34} {:>10.1} {:>10.1} {:>10.1}  {:<10} {}",
+            "{:<48} {:>10.1} {:>10.1} {:>10.1}  {:<10} {}",
             figure.name,
             figure.median,
             figure.min,

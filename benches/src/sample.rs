@@ -1,11 +1,19 @@
 //! The append that every benchmark sends.
 
+use std::sync::LazyLock;
+
 use foldline_events::{Encoded, Tenant};
 use foldline_log::{Append, Expected, NewEvent, Write};
 use uuid::Uuid;
 
-/// As the peers have it.
-const PAYLOAD_BYTES: usize = 200;
+/// As long as every payload is, of peers, too.
+pub const PAYLOAD_BYTES: usize = 200;
+
+/// A payload.
+pub static PAYLOAD: LazyLock<String> = LazyLock::new(|| {
+    let text = "x".repeat(PAYLOAD_BYTES - r#"{"text":""}"#.len());
+    format!(r#"{{"text":"{text}"}}"#)
+});
 
 /// One event on a stream that is new, with two tags: one of its own, and one that every thousandth shares.
 #[expect(clippy::disallowed_methods, reason = "a benchmark is an edge")]
@@ -15,7 +23,7 @@ pub fn append() -> Append {
     let encoded = Encoded {
         event_type: "bench.Happened",
         schema_version: 1,
-        payload: format!("{{\"text\":\"{}\"}}", "x".repeat(PAYLOAD_BYTES - 11)),
+        payload: PAYLOAD.clone(),
         tags: vec![
             format!("thing:{}", id.simple()),
             format!("group:{}", id.as_u128() % 1_000),
