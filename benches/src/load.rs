@@ -1,4 +1,5 @@
-//! Appends to a log for some seconds: each client waits for its answer before it sends again.
+//! Appends to a log for some seconds: each client waits for its answer before it sends again. What is answered while the
+//! load warms up is not counted, and neither is what is answered after its end.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{database, memory, sample::append};
 
-const WARM_UP_APPENDS: usize = 100;
+/// How long every store, and pgbench, is loaded before it is measured: until connections are made, statements are prepared
+/// and the caches of each connection are filled.
+pub const WARM_UP_SECONDS: u32 = 1;
 
 #[derive(Args)]
 pub struct LoadArgs {
@@ -27,7 +30,6 @@ pub struct LoadArgs {
 pub struct Came {
     pub appends: u64,
     pub seconds: f64,
-    pub p50_ms: f64,
     pub p99_ms: f64,
     /// The most memory that the process which appended ever had; peers do not say.
     #[serde(default)]
@@ -48,45 +50,64 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The part of a load that is measured: only what is answered in it counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    from: Instant,
+    until: Instant,
+}
+
+impl Window {
+    /// So long, once the load has warmed up.
+    pub fn after_warm_up(seconds: f64) -> Self {
+        let from = Instant::now() + Duration::from_secs(WARM_UP_SECONDS.into());
+        let until = from + Duration::from_secs_f64(seconds);
+        Self { from, until }
+    }
+
+    pub fn is_over(self) -> bool {
+        Instant::now() >= self.until
+    }
+
+    /// How long something took that began then and has ended now, if it is counted.
+    pub fn took(self, began: Instant) -> Option<Duration> {
+        let now = Instant::now();
+        (self.from <= now && now < self.until).then(|| now - began)
+    }
+
+    /// What all clients' times come to.
+    pub fn came(self, mut took: Vec<Duration>) -> Came {
+        took.sort_unstable();
+        let p99 = took.get(took.len() * 99 / 100);
+        Came {
+            appends: took.len() as u64,
+            seconds: (self.until - self.from).as_secs_f64(),
+            p99_ms: p99.map_or(0.0, |took| took.as_secs_f64() * 1e3),
+            peak_mib: None,
+        }
+    }
+}
+
 /// New streams with one event each, expected not to be there, with two tags; every append is acknowledged.
 pub async fn load(log: &Log, clients: u32, seconds: f64) -> anyhow::Result<Came> {
-    // The first appends of a process plan the statements: of one that comes alone, and of those that share a batch.
-    for _ in 0..2 {
-        futures_util::future::try_join_all((0..WARM_UP_APPENDS).map(|_| log.append(append())))
-            .await?;
-    }
-    log.append(append()).await?;
-    let began = Instant::now();
-    let until = began + Duration::from_secs_f64(seconds);
+    let window = Window::after_warm_up(seconds);
     let clients: Vec<_> = (0..clients)
-        .map(|_| tokio::spawn(client(log.clone(), until)))
+        .map(|_| tokio::spawn(client(log.clone(), window)))
         .collect();
     let mut took = Vec::new();
     for client in clients {
         took.extend(client.await??);
     }
-    let seconds = began.elapsed().as_secs_f64();
-    took.sort_unstable();
-    let quantile = |part: usize, of: usize| {
-        let took = took.get(took.len() * part / of);
-        took.map_or(0.0, |took| took.as_secs_f64() * 1e3)
-    };
-    Ok(Came {
-        appends: took.len() as u64,
-        seconds,
-        p50_ms: quantile(1, 2),
-        p99_ms: quantile(99, 100),
-        peak_mib: None,
-    })
+    Ok(window.came(took))
 }
 
-async fn client(log: Log, until: Instant) -> anyhow::Result<Vec<Duration>> {
+async fn client(log: Log, window: Window) -> anyhow::Result<Vec<Duration>> {
     let mut took = Vec::new();
-    while Instant::now() < until {
+    while !window.is_over() {
         let append = append();
         let began = Instant::now();
         match log.append(append).await? {
-            Verdict::Appended(_) => took.push(began.elapsed()),
+            Verdict::Appended(_) => took.extend(window.took(began)),
             other @ (Verdict::Known(_)
             | Verdict::InputDiffers
             | Verdict::Conflict { .. }

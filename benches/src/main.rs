@@ -12,6 +12,8 @@ mod held;
 mod load;
 mod long;
 mod memory;
+mod peers;
+mod pgbench;
 mod read;
 mod relay;
 mod report;

@@ -129,7 +129,7 @@ async fn load_stream(
     Ok(events as f64 / began.elapsed().as_secs_f64())
 }
 
-/// What `foldline-peers --stream` prints.
+/// What `foldline-peers stream` prints.
 #[derive(Deserialize)]
 struct Loaded {
     events: usize,
@@ -139,10 +139,10 @@ struct Loaded {
 async fn load_from_peer(program: &Path, seconds: f64) -> anyhow::Result<f64> {
     let database = Database::create().await?;
     let output = Command::new(program)
-        .args(["--store", "disintegrate", "--clients", "1"])
+        .args(["stream", "--store", "disintegrate"])
         .args(["--url", &database.url()])
         .args(["--seconds", &seconds.to_string()])
-        .args(["--stream", &STREAM_EVENTS.to_string()])
+        .args(["--events", &STREAM_EVENTS.to_string()])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

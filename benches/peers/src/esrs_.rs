@@ -7,14 +7,15 @@ use esrs::{
         postgres::{PgStore, PgStoreBuilder},
     },
 };
+use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
-use crate::{Appends, text};
+use crate::{Folded, text};
 
 pub struct Thing;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Happened {
     text: String,
 }
@@ -34,18 +35,51 @@ impl Aggregate for Thing {
 }
 
 #[derive(Clone)]
-pub struct Store(PgStore<Thing>);
-
-pub async fn open(pool: PgPool) -> anyhow::Result<Store> {
-    Ok(Store(PgStoreBuilder::new(pool).try_build().await?))
+pub struct Store {
+    events: PgStore<Thing>,
+    pool: PgPool,
 }
 
-impl Appends for Store {
+impl crate::Store for Store {
+    async fn open(pool: PgPool) -> anyhow::Result<Self> {
+        let events = PgStoreBuilder::new(pool.clone()).try_build().await?;
+        Ok(Self { events, pool })
+    }
+
     async fn append(&self) -> anyhow::Result<()> {
-        let happened = Happened { text: text() };
-        self.0
-            .persist(&mut AggregateState::new(), vec![happened])
+        self.append_stream(1).await.map(drop)
+    }
+
+    async fn append_stream(&self, events: usize) -> anyhow::Result<String> {
+        let happened = Happened {
+            text: text(r#"{"text":""}"#.len()),
+        };
+        let mut thing = AggregateState::new();
+        self.events
+            .persist(&mut thing, vec![happened; events])
             .await?;
-        Ok(())
+        Ok(thing.id().to_string())
+    }
+
+    async fn load(&self, stream: &str) -> anyhow::Result<Folded> {
+        let mut folded = Folded::default();
+        for event in self.events.by_aggregate_id(stream.parse()?).await? {
+            folded.evolve(&event.payload.text);
+        }
+        Ok(folded)
+    }
+
+    const COPY_EVENT: &'static str = "
+        insert into thing_events (id, aggregate_id, payload, occurred_on, sequence_number, version)
+        select uuidv7(), uuidv7(), payload, occurred_on + n * interval '1 microsecond', sequence_number, version
+        from thing_events, generate_series(1, $1) as n";
+
+    async fn replay(&self) -> anyhow::Result<Folded> {
+        let mut folded = Folded::default();
+        let mut events = self.events.stream_events(&self.pool);
+        while let Some(event) = events.try_next().await? {
+            folded.evolve(&event.payload.text);
+        }
+        Ok(folded)
     }
 }

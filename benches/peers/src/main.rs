@@ -1,124 +1,171 @@
-//! Appends to another event store on PostgreSQL for some seconds, or loads a stream, and prints how often and how long it
-//! took as JSON.
+//! Drives another event store on PostgreSQL as `benches/src` drives Foldline's log, and prints what it took as JSON.
 //!
-//! Each store is given its cheapest way of recording one event on a stream that is new: nothing is loaded before, and
-//! nothing is done with the event afterwards.
+//! Each store is given its cheapest way: of appending, nothing is loaded before, and nothing is done with the event
+//! afterwards; of reading, every payload is decoded into its type and looked at by a fold, and kept in nothing.
 
+mod append;
 mod cqrs_es_;
 mod disintegrate_;
 mod esrs_;
 mod evento_;
+mod read;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
 /// As many bytes as the other payloads of a run have.
 pub const PAYLOAD_BYTES: usize = 200;
 
+const CONNECT_SECONDS_MAX: u64 = 60;
+/// Reading is one client's.
+const CONNECTIONS_TO_READ: u32 = 1;
+
 #[derive(Parser)]
-struct Args {
-    #[arg(long)]
-    store: Store,
-    /// An empty database
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Append to an empty database for some seconds
+    Append {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// How many appends are under way at a time, each over a connection of its own
+        #[arg(long)]
+        clients: u32,
+        #[arg(long)]
+        seconds: f64,
+    },
+    /// Load a stream of an empty database again and again
+    Stream {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// How many events it has
+        #[arg(long)]
+        events: usize,
+        #[arg(long)]
+        seconds: f64,
+    },
+    /// Fill an empty database with events, each on a stream of its own
+    Fill {
+        #[command(flatten)]
+        store: StoreArgs,
+        #[arg(long)]
+        events: usize,
+    },
+    /// Read every event of a filled database once
+    Replay {
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+#[derive(Args)]
+struct StoreArgs {
+    #[arg(long = "store")]
+    name: Name,
     #[arg(long)]
     url: String,
-    /// How many appends are under way at a time
-    #[arg(long)]
-    clients: u32,
-    #[arg(long)]
-    seconds: f64,
-    /// Load a stream of so many events instead; only of `disintegrate`, the fastest at it
-    #[arg(long)]
-    stream: Option<usize>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Store {
+enum Name {
     CqrsEs,
     Disintegrate,
     Esrs,
     Evento,
 }
 
-/// Text so long that the payload with its braces and name has [`PAYLOAD_BYTES`].
-pub fn text() -> String {
-    "x".repeat(PAYLOAD_BYTES - r#"{"text":""}"#.len())
+/// An event store as it is measured.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// Makes its tables, or finds them.
+    fn open(pool: PgPool) -> impl Future<Output = anyhow::Result<Self>> + Send;
+
+    /// One event on a new stream.
+    fn append(&self) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// So many events on a new stream; its id.
+    fn append_stream(&self, events: usize) -> impl Future<Output = anyhow::Result<String>> + Send;
+
+    fn load(&self, stream: &str) -> impl Future<Output = anyhow::Result<Folded>> + Send;
+
+    /// A statement that copies the row of the only event as often as its parameter says, each under ids of its own.
+    const COPY_EVENT: &'static str;
+
+    /// All events, in the order in which the store hands them out.
+    fn replay(&self) -> impl Future<Output = anyhow::Result<Folded>> + Send;
+}
+
+/// What a fold comes to: the payload is looked at, and kept in nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Folded {
+    pub events: usize,
+    pub bytes: usize,
+}
+
+impl Folded {
+    pub fn evolve(&mut self, text: &str) {
+        self.events += 1;
+        self.bytes += text.len();
+    }
+}
+
+/// Text so long that the payload has [`PAYLOAD_BYTES`], with so many bytes around the text.
+pub fn text(bytes_around: usize) -> String {
+    "x".repeat(PAYLOAD_BYTES - bytes_around)
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+    let task = Cli::parse().task;
+    match task.store().name {
+        Name::CqrsEs => run::<cqrs_es_::Store>(task).await,
+        Name::Disintegrate => run::<disintegrate_::Store>(task).await,
+        Name::Esrs => run::<esrs_::Store>(task).await,
+        Name::Evento => run::<evento_::Store>(task).await,
+    }
+}
+
+impl Task {
+    fn store(&self) -> &StoreArgs {
+        match self {
+            Self::Append { store, .. }
+            | Self::Stream { store, .. }
+            | Self::Fill { store, .. }
+            | Self::Replay { store } => store,
+        }
+    }
+
+    fn connections(&self) -> u32 {
+        match self {
+            Self::Append { clients, .. } => *clients,
+            Self::Stream { .. } | Self::Fill { .. } | Self::Replay { .. } => CONNECTIONS_TO_READ,
+        }
+    }
+}
+
+async fn run<S: Store>(task: Task) -> anyhow::Result<()> {
     let pool = PgPoolOptions::new()
-        .min_connections(args.clients)
-        .max_connections(args.clients)
-        .acquire_timeout(Duration::from_secs(60))
-        .connect(&args.url)
+        .min_connections(task.connections())
+        .max_connections(task.connections())
+        .acquire_timeout(Duration::from_secs(CONNECT_SECONDS_MAX))
+        .connect(&task.store().url)
         .await?;
-    if let Some(events) = args.stream {
-        let (loaded, seconds) = disintegrate_::load(pool, events, args.seconds).await?;
-        println!(
-            "{}",
-            serde_json::json!({"events": loaded, "seconds": seconds})
-        );
-        return Ok(());
-    }
-    match args.store {
-        Store::CqrsEs => measure(&args, cqrs_es_::open(pool).await?).await,
-        Store::Disintegrate => measure(&args, disintegrate_::open(pool).await?).await,
-        Store::Esrs => measure(&args, esrs_::open(pool).await?).await,
-        Store::Evento => measure(&args, evento_::open(pool).await?).await,
-    }
-}
-
-pub trait Appends: Clone + Send + 'static {
-    /// One event on a new stream.
-    fn append(&self) -> impl Future<Output = anyhow::Result<()>> + Send;
-}
-
-async fn measure(args: &Args, store: impl Appends) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let until = began + Duration::from_secs_f64(args.seconds);
-    let clients: Vec<_> = (0..args.clients)
-        .map(|_| {
-            let store = store.clone();
-            tokio::spawn(async move {
-                let mut took = Vec::new();
-                let mut refused = 0_u64;
-                while Instant::now() < until {
-                    let began = Instant::now();
-                    match store.append().await {
-                        Ok(()) => took.push(began.elapsed()),
-                        // Some stores answer concurrent appends so; whoever uses them tries again.
-                        Err(_) => refused += 1,
-                    }
-                }
-                (took, refused)
-            })
-        })
-        .collect();
-    let mut took = Vec::new();
-    let mut refused = 0;
-    for client in clients {
-        let (of_client, refused_of_client) = client.await?;
-        took.extend(of_client);
-        refused += refused_of_client;
-    }
-    let seconds = began.elapsed().as_secs_f64();
-    took.sort_unstable();
-    let quantile = |q: f64| {
-        let index = (took.len() as f64 * q) as usize;
-        took.get(index).map_or(0.0, |took| took.as_secs_f64() * 1e3)
+    let store = S::open(pool.clone()).await?;
+    let came = match task {
+        Task::Append {
+            clients, seconds, ..
+        } => append::measure(store, clients, seconds).await?,
+        Task::Stream {
+            events, seconds, ..
+        } => read::load(store, events, seconds).await?,
+        Task::Fill { events, .. } => read::fill(store, &pool, events).await?,
+        Task::Replay { .. } => read::replay(store).await?,
     };
-    let line = serde_json::json!({
-        "appends": took.len(), "refused": refused, "seconds": seconds,
-        "p50_ms": quantile(0.50), "p99_ms": quantile(0.99),
-    });
-    println!("{line}");
+    println!("{came}");
     Ok(())
-}
-
-pub async fn execute(pool: &PgPool, statements: &str) -> sqlx::Result<()> {
-    sqlx::raw_sql(statements).execute(pool).await.map(drop)
 }
