@@ -73,14 +73,19 @@ impl Database {
             import.append(&appends).await?;
         }
         let head = import.commit().await?;
-        let mut owner = PgConnection::connect(&self.url()).await?;
-        for statement in ["vacuum analyze log.events", "checkpoint"] {
-            sqlx::raw_sql(statement).execute(&mut owner).await?;
-        }
-        owner.close().await?;
+        self.tidy().await?;
         let seconds = began.elapsed().as_secs_f64();
         eprintln!("a backlog of {head} events, made in {seconds:.0} s");
         Ok(head)
+    }
+
+    /// Counts and cleans its tables, and writes everything out, so that nobody does while it is read.
+    pub async fn tidy(&self) -> anyhow::Result<()> {
+        let mut owner = PgConnection::connect(&self.url()).await?;
+        for statement in ["vacuum analyze", "checkpoint"] {
+            sqlx::raw_sql(statement).execute(&mut owner).await?;
+        }
+        Ok(owner.close().await?)
     }
 
     /// Gone, and what it wrote is out of the way of the next measurement.

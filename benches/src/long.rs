@@ -55,11 +55,7 @@ impl Long {
         let (short, long) = (Uuid::now_v7(), Uuid::now_v7());
         fill(&log, short, 10).await?;
         fill(&log, long, events).await?;
-        let mut owner = PgConnection::connect(&database.url()).await?;
-        for statement in ["vacuum analyze log.events", "checkpoint"] {
-            sqlx::raw_sql(statement).execute(&mut owner).await?;
-        }
-        owner.close().await?;
+        database.tidy().await?;
         Ok(Self {
             database,
             log,

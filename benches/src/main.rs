@@ -38,7 +38,8 @@ enum Benchmark {
     Load(load::LoadArgs),
     /// Requests of 1,000 commands, and 1,000 appends at once, beside COPY of the same rows into the same tables
     Bulk(bulk::BulkArgs),
-    /// A stream loaded and the log replayed, beside COPY to standard output; and a long stream with and without a snapshot
+    /// A stream loaded and the log replayed, beside other event stores and COPY to standard output; and a long stream with
+    /// and without a snapshot
     Read(read::ReadArgs),
     /// 100,000 batches while a snapshot is kept open, and as many without
     Held(held::HeldArgs),

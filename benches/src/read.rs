@@ -1,24 +1,24 @@
-//! Reading back: a stream of 1,000 events loaded and folded, beside the fastest peer at it; the whole log replayed through a
-//! fold, beside `COPY … TO STDOUT` of the same rows; and a stream of 100,000 events with its snapshot and without ([`crate::long`]).
+//! Reading back: a stream of 1,000 events loaded and folded, and a whole log replayed through a fold, beside other event
+//! stores, and beside `COPY … TO STDOUT` of the log's rows; and a stream of 100,000 events with its snapshot and without
+//! ([`crate::long`]).
+//!
+//! Everybody hands the fold what their own way of reading hands out, and decodes each payload of 200 bytes into its type:
+//! Foldline's log gives it as text, which is decoded here; the others decode it themselves. `COPY` decodes nothing.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
 use foldline_events::Position;
-use foldline_log::Log;
+use foldline_log::{Append, Log};
 use futures_util::TryStreamExt;
 use serde::Deserialize;
 use sqlx::{Connection, PgConnection};
-use tokio::process::Command;
 
 use crate::{
     database::{self, Database},
     long::{self, Long},
+    peers::{self, Peers},
     report::{self, Figure},
     sample,
 };
@@ -40,12 +40,11 @@ pub struct ReadArgs {
     /// How often everything is measured
     #[arg(long, default_value_t = 3)]
     runs: usize,
-    /// The program of benches/peers; without it the peer is left out
-    #[arg(long)]
-    peers: Option<PathBuf>,
+    #[command(flatten)]
+    peers: Peers,
 }
 
-/// What a fold comes to here: the payload is looked at, and kept in nothing.
+/// What a fold comes to here: the payload is decoded and looked at, and kept in nothing.
 #[derive(Default)]
 struct Folded {
     events: usize,
@@ -53,133 +52,212 @@ struct Folded {
     last: Position,
 }
 
+/// As the peers have it.
+#[derive(Deserialize)]
+struct Happened {
+    text: String,
+}
+
 impl Folded {
-    fn evolve(&mut self, position: Position, payload: &str) {
+    fn evolve(&mut self, position: Position, payload: &str) -> anyhow::Result<()> {
+        let happened: Happened = serde_json::from_str(payload)?;
         self.events += 1;
-        self.bytes += payload.len();
+        self.bytes += happened.text.len();
         self.last = position;
+        Ok(())
     }
 }
 
-pub async fn run(args: ReadArgs) -> anyhow::Result<()> {
-    let database = Database::with_log().await?;
-    let head = database.fill(args.events).await?;
-    let log = database::open(&database.url()).await?;
-    let mut of_stream = sample::append();
-    let event = of_stream.writes[0].events.remove(0);
-    of_stream.writes[0].events = (0..STREAM_EVENTS).map(|_| event.clone()).collect();
-    log.append(of_stream.clone()).await?;
-    let stream = &of_stream.writes[0].stream;
+/// Events a second, run by run.
+#[derive(Default)]
+struct Rates {
+    loaded: Vec<f64>,
+    replayed: Vec<f64>,
+}
 
+pub async fn run(args: ReadArgs) -> anyhow::Result<()> {
+    let ours = Ours::fill(args.events).await?;
+    let mut others = Vec::new();
+    for name in args.peers.names() {
+        others.push(Other::fill(&args.peers, name, args.events).await?);
+    }
     let long = Long::fill(args.long_events).await?;
 
-    let (mut loaded, mut replayed, mut copied) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut long_runs, mut of_peer) = (Vec::new(), Vec::new());
-    for run in 0..args.runs {
-        copied.push(copy(&database, head).await?);
-        replayed.push(replay(&log, head).await?);
-        loaded.push(load_stream(&log, &of_stream.tenant, stream, args.seconds).await?);
-        if let Some(peers) = &args.peers {
-            of_peer.push(load_from_peer(peers, args.seconds).await?);
+    let (mut rates, mut copied, mut long_runs) = (Rates::default(), vec![], vec![]);
+    for run in 1..=args.runs {
+        copied.push(ours.copy().await?);
+        rates.replayed.push(ours.replay().await?);
+        rates.loaded.push(ours.load_stream(args.seconds).await?);
+        for other in &mut others {
+            other.measure(&args.peers, args.seconds).await?;
         }
         long_runs.push(long.run().await?);
-        eprintln!(
-            "run {}: stream {:.0}, replay {:.0}, COPY {:.0} events a second",
-            run + 1,
-            loaded[run],
-            replayed[run],
-            copied[run]
-        );
+        eprintln!("run {run} of {}", args.runs);
     }
-    drop(log);
-    database.drop().await?;
+    ours.database.drop().await?;
     long.drop().await?;
-    let copied = Figure::new("COPY to standard output", "events/s", copied);
-    let mut replayed = Figure::new("the log replayed", "events/s", replayed);
-    replayed.against("COPY", copied.median);
-    let mut loaded = Figure::new("a stream of 1,000 events", "events/s", loaded);
-    let mut figures = vec![replayed, copied];
-    if !of_peer.is_empty() {
-        let of_peer = Figure::new("the same stream by disintegrate", "events/s", of_peer);
-        loaded.against("disintegrate", of_peer.median);
-        figures.insert(0, of_peer);
+    let mut figures = figures(rates, copied, &others);
+    for other in others {
+        other.filled.drop().await?;
     }
-    figures.insert(0, loaded);
     figures.extend(long::figures(args.long_events, &long_runs));
     report::publish("read", &figures)
 }
 
-async fn load_stream(
-    log: &Log,
-    tenant: &foldline_events::Tenant,
-    stream: &str,
-    seconds: f64,
-) -> anyhow::Result<f64> {
-    let began = Instant::now();
-    let until = began + Duration::from_secs_f64(seconds);
-    let mut events = 0;
-    while Instant::now() < until {
-        let mut folded = Folded::default();
-        for event in log.read_to_fold(tenant, stream, 0, STREAM_EVENTS).await? {
-            folded.evolve(event.position, &event.payload);
+fn figures(rates: Rates, copied: Vec<f64>, others: &[Other]) -> Vec<Figure> {
+    let figure = |what: &str, runs: &[f64]| Figure::new(what, "events/s", runs.to_vec());
+    let of_others = |what: &str, of: fn(&Rates) -> &[f64]| -> Vec<Figure> {
+        let of_other =
+            |other: &Other| figure(&format!("{what} by {}", other.name), of(&other.rates));
+        others.iter().map(of_other).collect()
+    };
+    let against_best = |figure: &mut Figure, others: &[Figure]| {
+        let medians = others.iter().map(|other| other.median);
+        if let Some(best) = medians.max_by(f64::total_cmp) {
+            figure.against("the best peer", best);
         }
-        anyhow::ensure!(folded.events == STREAM_EVENTS, "the stream is cut");
-        events += folded.events;
-    }
-    Ok(events as f64 / began.elapsed().as_secs_f64())
+    };
+    let mut loaded = figure("a stream of 1,000 events", &rates.loaded);
+    let loaded_by_others = of_others("the same stream", |rates| &rates.loaded);
+    against_best(&mut loaded, &loaded_by_others);
+    let copied = figure("COPY to standard output", &copied);
+    let mut replayed = figure("the log replayed", &rates.replayed);
+    let replayed_by_others = of_others("as many events", |rates| &rates.replayed);
+    against_best(&mut replayed, &replayed_by_others);
+    replayed.against("COPY", copied.median);
+    let mut figures = vec![loaded];
+    figures.extend(loaded_by_others);
+    figures.extend([replayed, copied]);
+    figures.extend(replayed_by_others);
+    figures
 }
 
-/// What `foldline-peers stream` prints.
+/// Foldline's log, with one event on each stream, and many on one.
+struct Ours {
+    database: Database,
+    log: Log,
+    head: Position,
+    many: Append,
+}
+
+impl Ours {
+    async fn fill(events: usize) -> anyhow::Result<Self> {
+        let database = Database::with_log().await?;
+        let head = database.fill(events).await?;
+        let log = database::open(&database.url()).await?;
+        let mut many = sample::append();
+        let event = many.writes[0].events.remove(0);
+        many.writes[0].events = (0..STREAM_EVENTS).map(|_| event.clone()).collect();
+        log.append(many.clone()).await?;
+        Ok(Self {
+            database,
+            log,
+            head: head + Position::try_from(STREAM_EVENTS)?,
+            many,
+        })
+    }
+
+    /// The stream is loaded once before, so that its statements are prepared.
+    async fn load_stream(&self, seconds: f64) -> anyhow::Result<f64> {
+        self.load().await?;
+        let began = Instant::now();
+        let until = began + Duration::from_secs_f64(seconds);
+        let mut events = 0;
+        while Instant::now() < until {
+            let folded = self.load().await?;
+            anyhow::ensure!(folded.events == STREAM_EVENTS, "the stream is cut");
+            events += folded.events;
+        }
+        Ok(events as f64 / began.elapsed().as_secs_f64())
+    }
+
+    async fn load(&self) -> anyhow::Result<Folded> {
+        let (tenant, stream) = (&self.many.tenant, &self.many.writes[0].stream);
+        let events = self.log.read_to_fold(tenant, stream, 0, STREAM_EVENTS);
+        let mut folded = Folded::default();
+        for event in events.await? {
+            folded.evolve(event.position, &event.payload)?;
+        }
+        Ok(folded)
+    }
+
+    async fn replay(&self) -> anyhow::Result<f64> {
+        let began = Instant::now();
+        let mut folded = Folded::default();
+        while folded.last < self.head {
+            let page = self.log.read(folded.last, REPLAY_PAGE_EVENTS).await?;
+            anyhow::ensure!(!page.is_empty(), "the log ends at {}", folded.last);
+            for event in &page {
+                folded.evolve(event.position, &event.payload)?;
+            }
+        }
+        anyhow::ensure!(folded.bytes > 0, "nothing was folded");
+        Ok(folded.events as f64 / began.elapsed().as_secs_f64())
+    }
+
+    async fn copy(&self) -> anyhow::Result<f64> {
+        let mut owner = PgConnection::connect(&self.database.url()).await?;
+        let began = Instant::now();
+        let mut rows = owner
+            .copy_out_raw("copy (select * from log.events) to stdout")
+            .await
+            .context("copying")?;
+        let mut bytes = 0;
+        while let Some(chunk) = rows.try_next().await? {
+            bytes += chunk.len();
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        anyhow::ensure!(bytes > 0, "nothing was copied");
+        drop(rows);
+        owner.close().await?;
+        Ok(self.head as f64 / seconds)
+    }
+}
+
+/// Another store, with as many events.
+struct Other {
+    name: &'static str,
+    filled: Database,
+    rates: Rates,
+}
+
+/// What the program of benches/peers prints of reading.
 #[derive(Deserialize)]
-struct Loaded {
+struct Came {
     events: usize,
     seconds: f64,
 }
 
-async fn load_from_peer(program: &Path, seconds: f64) -> anyhow::Result<f64> {
-    let database = Database::create().await?;
-    let output = Command::new(program)
-        .args(["stream", "--store", "disintegrate"])
-        .args(["--url", &database.url()])
-        .args(["--seconds", &seconds.to_string()])
-        .args(["--events", &STREAM_EVENTS.to_string()])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .await?;
-    anyhow::ensure!(output.status.success(), "it ended with {}", output.status);
-    database.drop().await?;
-    let loaded: Loaded = serde_json::from_slice(&output.stdout)?;
-    Ok(loaded.events as f64 / loaded.seconds)
-}
-
-async fn replay(log: &Log, head: Position) -> anyhow::Result<f64> {
-    let began = Instant::now();
-    let mut folded = Folded::default();
-    while folded.last < head {
-        let page = log.read(folded.last, REPLAY_PAGE_EVENTS).await?;
-        anyhow::ensure!(!page.is_empty(), "the log ends at {}", folded.last);
-        for event in &page {
-            folded.evolve(event.position, &event.payload);
-        }
+impl Other {
+    async fn fill(peers: &Peers, name: &'static str, events: usize) -> anyhow::Result<Self> {
+        let filled = Database::create().await?;
+        let mut filling = peers.doing("fill", name)?;
+        filling.args(["--events", &events.to_string()]);
+        let came: Came = peers::answer(filling, &filled).await?;
+        filled.tidy().await?;
+        eprintln!(
+            "{} events of {name}, made in {:.0} s",
+            came.events, came.seconds
+        );
+        Ok(Self {
+            name,
+            filled,
+            rates: Rates::default(),
+        })
     }
-    Ok(folded.events as f64 / began.elapsed().as_secs_f64())
-}
 
-async fn copy(database: &Database, head: Position) -> anyhow::Result<f64> {
-    let mut owner = PgConnection::connect(&database.url()).await?;
-    let began = Instant::now();
-    let mut rows = owner
-        .copy_out_raw("copy (select * from log.events) to stdout")
-        .await
-        .context("copying")?;
-    let mut bytes = 0;
-    while let Some(chunk) = rows.try_next().await? {
-        bytes += chunk.len();
+    async fn measure(&mut self, peers: &Peers, seconds: f64) -> anyhow::Result<()> {
+        let a_second = |came: Came| came.events as f64 / came.seconds;
+        let replaying = peers.doing("replay", self.name)?;
+        let replayed = peers::answer(replaying, &self.filled).await?;
+        self.rates.replayed.push(a_second(replayed));
+        let empty = Database::create().await?;
+        let mut loading = peers.doing("stream", self.name)?;
+        loading
+            .args(["--events", &STREAM_EVENTS.to_string()])
+            .args(["--seconds", &seconds.to_string()]);
+        let loaded = peers::answer(loading, &empty).await?;
+        self.rates.loaded.push(a_second(loaded));
+        empty.drop().await
     }
-    let seconds = began.elapsed().as_secs_f64();
-    anyhow::ensure!(bytes > 0, "nothing was copied");
-    drop(rows);
-    owner.close().await?;
-    Ok(head as f64 / seconds)
 }
