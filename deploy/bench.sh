@@ -32,6 +32,10 @@ bulk() {
     with_postgres "$target/release/foldline-bench" bulk
 }
 
+command_process() {
+    with_postgres "$target/release/foldline-bench" command
+}
+
 read_back() {
     peers
     with_postgres "$target/release/foldline-bench" read --peers "$target/peers/release/foldline-peers"
@@ -55,6 +59,7 @@ case "${1:-}" in
         build
         append
         bulk
+        command_process
         read_back
         tags
         held
@@ -64,12 +69,16 @@ case "${1:-}" in
         build
         "$1"
         ;;
+    command)
+        build
+        command_process
+        ;;
     read)
         build
         read_back
         ;;
     *)
-        echo "error: usage: bench.sh all|append|bulk|read|tags|held|relay" >&2
+        echo "error: usage: bench.sh all|append|bulk|command|read|tags|held|relay" >&2
         exit 1
         ;;
 esac

@@ -6,6 +6,7 @@
 
 mod append;
 mod bulk;
+mod command;
 mod copied;
 mod database;
 mod held;
@@ -38,6 +39,8 @@ enum Benchmark {
     Load(load::LoadArgs),
     /// Requests of 1,000 commands, and 1,000 appends at once, beside COPY of the same rows into the same tables
     Bulk(bulk::BulkArgs),
+    /// Single commands of 256 HTTP clients, and the memory of the process that takes them
+    Command(command::CommandArgs),
     /// A stream loaded and the log replayed, beside other event stores and COPY to standard output; and a long stream with
     /// and without a snapshot
     Read(read::ReadArgs),
@@ -59,6 +62,7 @@ async fn main() -> anyhow::Result<()> {
         Benchmark::Append(args) => append::run(args).await,
         Benchmark::Load(args) => load::run(args).await,
         Benchmark::Bulk(args) => bulk::run(args).await,
+        Benchmark::Command(args) => command::run(args).await,
         Benchmark::Read(args) => read::run(args).await,
         Benchmark::Held(args) => held::run(args).await,
         Benchmark::Tags(args) => tags::run(args).await,
