@@ -1,6 +1,6 @@
 //! A `foldline command` process, of the release binary that lies beside the benchmark's own, and a client that speaks to it
-//! over HTTP as any client does. What is sent are commands that create a task: each appends one event to a new stream, with
-//! two tags and a payload of 200 bytes, as [`crate::sample::append`] does, and guards that its project is not archived.
+//! over HTTP as any client does. What is sent are commands that create a task: each appends one event to a new stream, with a
+//! payload of 200 bytes and one tag, that of its project, and guards that the project is not archived.
 
 use std::{env, process::Stdio, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ const SECRET: &str = "the secret of a server that lives for some seconds";
 const TOKEN_HOURS: i64 = 24;
 /// How long the process may take to be ready, and to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How many projects the tasks are in, so that a tag is shared by as many events as one of a sample's tags is.
+/// How many projects the tasks are in: each is the tag of one event of a thousand.
 const PROJECTS: usize = 1_000;
 
 pub struct Service {
