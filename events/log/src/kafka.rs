@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::{self, Write as _},
     time::Duration,
 };
 
@@ -26,6 +27,9 @@ use crate::{Error, Mark};
 
 /// The type of the records that say "nothing else up to here" in a partition. They carry no event.
 const WATERMARK_TYPE: &str = "foldline.Watermark";
+
+/// How many headers a record has at most.
+const HEADERS_MAX: usize = 20;
 
 /// How long clients wait for a topic that the brokers do not know: long enough for a new one to become known to all of
 /// them, short enough for one that was deleted to be made again soon.
@@ -154,39 +158,37 @@ impl<'a> Outgoing<'a> {
         event: &'a Recorded,
         predecessor: Position,
     ) -> Self {
-        let attributes = [
-            ("ce_specversion", "1.0".to_owned()),
-            ("ce_id", event.id.to_string()),
-            ("ce_source", format!("/foldline/{}", event.tenant)),
-            ("ce_type", event.event_type.clone()),
-            ("ce_subject", event.stream.clone()),
-            ("ce_time", time(event.occurred_at)),
-            ("content-type", "application/json".to_owned()),
-            ("ce_epoch", epoch.to_string()),
-            ("ce_position", event.position.to_string()),
-            ("ce_predecessor", predecessor.to_string()),
-            ("ce_tenant", event.tenant.to_string()),
-            ("ce_streamversion", event.version.to_string()),
-            ("ce_schemaversion", event.schema_version.to_string()),
-            ("ce_recordedtime", time(event.recorded_at)),
-            ("ce_actor", event.actor.clone()),
-            ("ce_commandid", event.command_id.to_string()),
-            ("ce_correlationid", event.correlation_id.to_string()),
-            ("ce_causationid", event.causation_id.to_string()),
-        ];
-        let mut headers = headers(&attributes);
+        let mut headers = HeaderWriter::new()
+            .text("ce_specversion", "1.0")
+            .write("ce_id", event.id)
+            .write("ce_source", format_args!("/foldline/{}", event.tenant))
+            .text("ce_type", &event.event_type)
+            .text("ce_subject", &event.stream)
+            .text("ce_time", &time(event.occurred_at))
+            .text("content-type", "application/json")
+            .write("ce_epoch", epoch)
+            .write("ce_position", event.position)
+            .write("ce_predecessor", predecessor)
+            .text("ce_tenant", event.tenant.as_str())
+            .write("ce_streamversion", event.version)
+            .write("ce_schemaversion", event.schema_version)
+            .text("ce_recordedtime", &time(event.recorded_at))
+            .text("ce_actor", &event.actor)
+            .write("ce_commandid", event.command_id)
+            .write("ce_correlationid", event.correlation_id)
+            .write("ce_causationid", event.causation_id);
         if !event.tags.is_empty() {
-            headers = header(headers, "ce_tags", &event.tags.join(" "));
+            headers = headers.text("ce_tags", &event.tags.join(" "));
         }
         if let Some(trace_context) = &event.trace_context {
-            headers = header(headers, "ce_traceparent", trace_context);
+            headers = headers.text("ce_traceparent", trace_context);
         }
         Self {
             topic,
             partition: event.partition,
             key: format!("{}/{}", event.tenant, event.stream),
             payload: &event.payload,
-            headers,
+            headers: headers.headers,
             timestamp_ms: Some(event.recorded_at.timestamp_millis()),
         }
     }
@@ -198,25 +200,22 @@ impl<'a> Outgoing<'a> {
         mark: Mark,
         predecessor: Position,
     ) -> Self {
-        let attributes = [
-            ("ce_specversion", "1.0".to_owned()),
-            (
-                "ce_id",
-                format!("{}-{}-{partition}", epoch.simple(), mark.position),
-            ),
-            ("ce_source", "/foldline".to_owned()),
-            ("ce_type", WATERMARK_TYPE.to_owned()),
-            ("ce_epoch", epoch.to_string()),
-            ("ce_position", mark.position.to_string()),
-            ("ce_predecessor", predecessor.to_string()),
-            ("ce_markid", mark.event_id.to_string()),
-        ];
+        let id = format!("{}-{}-{partition}", epoch.simple(), mark.position);
+        let headers = HeaderWriter::new()
+            .text("ce_specversion", "1.0")
+            .text("ce_id", &id)
+            .text("ce_source", "/foldline")
+            .text("ce_type", WATERMARK_TYPE)
+            .write("ce_epoch", epoch)
+            .write("ce_position", mark.position)
+            .write("ce_predecessor", predecessor)
+            .write("ce_markid", mark.event_id);
         Self {
             topic,
             partition,
             key: String::new(),
             payload: "",
-            headers: headers(&attributes),
+            headers: headers.headers,
             timestamp_ms: None,
         }
     }
@@ -264,22 +263,39 @@ fn pairs(headers: &impl Headers) -> BTreeMap<&str, Option<&[u8]>> {
     headers.map(|header| (header.key, header.value)).collect()
 }
 
-fn headers(attributes: &[(&str, String)]) -> OwnedHeaders {
-    let empty = OwnedHeaders::new_with_capacity(attributes.len() + 2);
-    attributes
-        .iter()
-        .fold(empty, |headers, (key, value)| header(headers, key, value))
-}
-
-fn header(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
-    headers.insert(Header {
-        key,
-        value: Some(value),
-    })
-}
-
 fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// Headers, written one after another. A record has many, and the relay does little else, so none costs a text of its own.
+struct HeaderWriter {
+    headers: OwnedHeaders,
+    written: String,
+}
+
+impl HeaderWriter {
+    fn new() -> Self {
+        Self {
+            headers: OwnedHeaders::new_with_capacity(HEADERS_MAX),
+            written: String::new(),
+        }
+    }
+
+    fn text(self, key: &str, value: &str) -> Self {
+        let value = Some(value);
+        Self {
+            headers: self.headers.insert(Header { key, value }),
+            ..self
+        }
+    }
+
+    fn write(mut self, key: &str, value: impl fmt::Display) -> Self {
+        let mut written = std::mem::take(&mut self.written);
+        written.clear();
+        write!(written, "{value}").expect("a String takes everything");
+        let headers = self.text(key, &written).headers;
+        Self { headers, written }
+    }
 }
 
 /// A record as it is read back.
