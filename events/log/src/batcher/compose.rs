@@ -34,6 +34,8 @@ pub(super) fn compose(waiting: &mut Waiting) -> Vec<Request> {
         if apart {
             filled = more;
             batch.push(turn);
+        } else {
+            touched.guard(&request.append);
         }
     }
     waiting.take(&batch)
@@ -61,6 +63,9 @@ struct Touched<'a> {
     streams: HashSet<(&'a str, &'a str)>,
     commands: HashSet<(&'a str, Uuid)>,
     tags_written: HashSet<(&'a str, &'a str)>,
+    /// The first tag of each guard of those left behind: an event that carries it would come before them, and may be what
+    /// they exclude.
+    tags_guarded: HashSet<(&'a str, &'a str)>,
 }
 
 impl<'a> Touched<'a> {
@@ -70,12 +75,22 @@ impl<'a> Touched<'a> {
         // Only an event that carries all of a guard's tags could be excluded. Here it is enough that each was written by
         // somebody, of whatever type: then an append waits once too often, and is never decided on too old a state.
         let mut guards = append.guards.iter();
+        let events = append.writes.iter().flat_map(|write| &write.events);
+        let mut tags = events.flat_map(|event| &event.encoded.tags);
         !self.commands.contains(&(tenant, append.command_id))
             && streams.all(|stream| !self.streams.contains(&(tenant, stream)))
             && guards.all(|guard| {
                 let mut tags = guard.tags.iter();
                 tags.any(|tag| !self.tags_written.contains(&(tenant, tag.as_str())))
             })
+            && tags.all(|tag| !self.tags_guarded.contains(&(tenant, tag.as_str())))
+    }
+
+    fn guard(&mut self, append: &'a Append) {
+        let tenant = append.tenant.as_str();
+        let first_tags = append.guards.iter().map(|guard| guard.tags[0].as_str());
+        self.tags_guarded
+            .extend(first_tags.map(|tag| (tenant, tag)));
     }
 
     fn add(&mut self, append: &'a Append) {
@@ -202,6 +217,13 @@ mod tests {
 
     fn stream(append: &Append) -> &str {
         &append.writes[0].stream
+    }
+
+    /// Whether the earlier append would be refused for what the later one writes.
+    fn excludes(earlier: &Append, later: &Append) -> bool {
+        let tags = &later.writes[0].events[0].encoded.tags;
+        earlier.tenant == later.tenant
+            && (earlier.guards.iter()).any(|guard| guard.tags.iter().all(|tag| tags.contains(tag)))
     }
 
     /// Whether the later append may not be decided on the state before the earlier one.
@@ -368,6 +390,14 @@ mod tests {
                 prop_assert!(!batch.is_empty(), "an empty batch would be written for ever");
                 let numbers = batch.iter().map(|append| append.actor.parse().unwrap());
                 batches.push(numbers.collect());
+            }
+            let batch_of = |append| batches.iter().position(|batch| batch.contains(&append)).unwrap();
+            for earlier in 0..appends.len() {
+                for later in earlier + 1..appends.len() {
+                    let overtaken = excludes(&appends[earlier], &appends[later])
+                        && batch_of(later) < batch_of(earlier);
+                    prop_assert!(!overtaken, "one that came later stands in the way of one that came before");
+                }
             }
             let mut all: Vec<usize> = batches.iter().flatten().copied().collect();
             for batch in &batches {
