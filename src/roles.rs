@@ -177,7 +177,10 @@ pub async fn run_command(args: CommandArgs) -> anyhow::Result<()> {
     let log = open_log(&config.log, Service::Command).await?;
     let (routes, _handler) = command_routes(&log, &config.secret);
     announce("command", &listener, &args.listen)?;
-    serve::serve(listener, routes, vec![Check::Log(log)], shutdown).await
+    let ended = log_ended(log.clone(), shutdown.clone());
+    let serving = serve::serve(listener, routes, vec![Check::Log(log)], shutdown);
+    let (served, ended) = tokio::join!(serving, ended);
+    ended.and(served)
 }
 
 pub async fn run_query(args: QueryArgs) -> anyhow::Result<()> {
@@ -235,6 +238,17 @@ pub async fn run_relay(args: RelayArgs) -> anyhow::Result<()> {
     announce("relay", &listener, &args.listen)?;
     let relaying = tokio::spawn(relay::run(log, config.kafka, sender, shutdown.clone()));
     beside(listener, checks, shutdown, async { Ok(relaying.await??) }).await
+}
+
+/// Ends the process when the log is another than the one that it opened: what it holds in memory is of that one.
+pub async fn log_ended(log: Log, shutdown: CancellationToken) -> anyhow::Result<()> {
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        error = log.ended() => {
+            shutdown.cancel();
+            Err(anyhow::Error::new(error).context("the log that this service wrote to is gone; start it again"))
+        }
+    }
 }
 
 /// Serves health and metrics beside a role's work, until the work ends or a signal ends both.

@@ -86,6 +86,7 @@ async fn run_on(
         .offering(start)
         .announce(as_json)?;
 
+    let log_ended = roles::log_ended(log.clone(), shutdown.clone());
     let checks = vec![
         Check::Log(log),
         Check::Query(Box::new(query)),
@@ -102,6 +103,6 @@ async fn run_on(
         shutdown.cancel();
         Ok(ended??)
     };
-    let (served, projected) = tokio::join!(serving, projecting);
-    projected.and(served)
+    let (served, projected, log_ended) = tokio::join!(serving, projecting, log_ended);
+    log_ended.and(projected).and(served)
 }

@@ -175,7 +175,7 @@ impl Ours {
         let (tenant, stream) = (&self.many.tenant, &self.many.writes[0].stream);
         let events = self.log.read_to_fold(tenant, stream, 0, STREAM_EVENTS);
         let mut folded = Folded::default();
-        for event in events.await? {
+        for event in events.await?.events {
             folded.evolve(event.position, &event.payload)?;
         }
         Ok(folded)

@@ -95,11 +95,19 @@ fn failed(error: &foldline_log::Error) -> Problem {
         | Error::NotMigrated { .. }
         | Error::Read(_)
         | Error::Unavailable { .. }
+        | Error::Unanswered
         | Error::Closed => {
             warn!(error = chain(error), "the log cannot be used");
             Problem::unavailable(
                 "the log cannot be used now, so it is not known whether this was recorded; \
                  repeating it with the same command id is safe",
+            )
+        }
+        Error::AnotherLog { .. } | Error::AnotherEpoch { .. } | Error::BeyondHead { .. } => {
+            error!(error = chain(error), "the log was replaced");
+            Problem::unavailable(
+                "the log was restored or replaced, so it is not known whether this was recorded; repeating it with the \
+                 same command id is safe once this service has begun anew",
             )
         }
         Error::Install(_)
@@ -109,9 +117,6 @@ fn failed(error: &foldline_log::Error) -> Problem {
         | Error::SnapshotTooLarge { .. }
         | Error::Malformed(_)
         | Error::Gap { .. }
-        | Error::AnotherLog { .. }
-        | Error::AnotherEpoch { .. }
-        | Error::BeyondHead { .. }
         | Error::Tenant(_)
         | Error::Decode(_)
         | Error::Kafka { .. }

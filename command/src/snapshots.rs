@@ -91,9 +91,9 @@ impl Snapshots {
             }
         };
         let of = self.folding(&key);
-        let kept = self
-            .log
-            .keep_snapshot(of, folded.version, folded.event_id, &state);
+        let kept =
+            self.log
+                .keep_snapshot(of, folded.version, folded.event_id, folded.position, &state);
         if let Err(error) = kept.await {
             warn!(%error, stream = key.stream, "a snapshot was not kept");
         }

@@ -116,10 +116,11 @@ impl<A: Aggregate> Streams<A> {
             let page = (self.log)
                 .read_to_fold(&key.tenant, &key.stream, after, STREAM_PAGE_EVENTS)
                 .await?;
-            let Some(last) = page.last() else { break };
-            let is_full = page.len() == STREAM_PAGE_EVENTS;
+            let Some(last) = page.events.last() else {
+                break;
+            };
             // A stream that ends in its first page costs one query, as if there were no snapshots.
-            if is_full && is_first {
+            if page.may_go_on && is_first {
                 is_first = false;
                 let snapshot = self.snapshots.newest(key).await;
                 if let Some(snapshot) = snapshot.filter(|it| it.version >= last.version) {
@@ -129,10 +130,10 @@ impl<A: Aggregate> Streams<A> {
                 }
             }
             after = last.version;
-            for event in &page {
+            for event in &page.events {
                 folded = fold(folded, event)?;
             }
-            if !is_full {
+            if !page.may_go_on {
                 break;
             }
         }

@@ -248,11 +248,11 @@ async fn key_facts(handler: &Handler, tenant: &Tenant, key: &str) -> Result<KeyF
         let page = (handler.log)
             .read_to_fold(tenant, &stream, facts.version, RESERVATIONS_PAGE)
             .await?;
-        for stored in &page {
+        for stored in &page.events {
             facts.holder = holder_after(facts.holder, &stored.event()?);
             facts.version = stored.version;
         }
-        if page.len() < RESERVATIONS_PAGE {
+        if !page.may_go_on {
             return Ok(facts);
         }
     }

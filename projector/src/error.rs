@@ -148,6 +148,7 @@ fn of_log(error: &foldline_log::Error) -> Remedy {
         | Log::Snapshot(_)
         | Log::SnapshotTooLarge { .. }
         | Log::Malformed(_)
+        | Log::Unanswered
         | Log::Closed
         | Log::Gap { .. }
         | Log::AnotherLog { .. }

@@ -16,6 +16,8 @@ mod load;
 mod one_command;
 mod processes;
 mod recount;
+mod relays;
+mod replaced;
 mod restore;
 mod schema;
 mod status;

@@ -323,13 +323,23 @@ impl Stack {
 
     /// With crash points switched on, in the notation of the `fail` crate.
     pub async fn start_with(&mut self, role: Role, failpoints: &str) {
+        let process = self.process(role, self.ports[&role], failpoints).await;
+        self.running.insert(role, process);
+    }
+
+    /// A second process of a role, on a port of its own.
+    pub async fn start_another(&self, role: Role) -> Process {
+        self.process(role, 0, "").await
+    }
+
+    async fn process(&self, role: Role, port: u16, failpoints: &str) -> Process {
         let mut command = foldline();
         command
             .args([
                 role.name(),
                 "--json",
                 "--listen",
-                &format!("127.0.0.1:{}", self.ports[&role]),
+                &format!("127.0.0.1:{port}"),
             ])
             .env("DATABASE_URL", &self.database.url)
             .env("FAILPOINTS", failpoints);
@@ -342,7 +352,7 @@ impl Stack {
         };
         let mut process = Process::start(command, self.folder.path());
         process.ready_line().await;
-        self.running.insert(role, process);
+        process
     }
 
     /// A projector that folds the whole log from Postgres into the views of another, empty database.
@@ -392,6 +402,15 @@ impl Stack {
         let mut process = self.running.remove(&role).unwrap();
         process.signal(Signal::SIGTERM);
         assert!(process.ended().await.success(), "{role:?} ends well");
+    }
+
+    pub fn signal(&self, role: Role, signal: Signal) {
+        self.running[&role].signal(signal);
+    }
+
+    /// How it ends by itself.
+    pub async fn ended(&mut self, role: Role) -> ExitStatus {
+        self.running.remove(&role).unwrap().ended().await
     }
 
     pub async fn kill(&mut self, role: Role) {

@@ -165,7 +165,7 @@ async fn a_snapshot_never_changes_what_a_stream_folds_to() {
         let state = serde_json::to_vec(&then.state).unwrap();
         let of = fold_by.folding(&key);
         assert!(
-            log.keep_snapshot(of, version, then.event_id, &state)
+            log.keep_snapshot(of, version, then.event_id, then.position, &state)
                 .await
                 .unwrap()
         );
@@ -241,9 +241,15 @@ async fn what_another_fold_kept_is_neither_taken_nor_dropped() {
         stream: &key.stream,
         fold: "another build",
     };
-    log.keep_snapshot(of, head.version, head.event_id, b"of its own")
-        .await
-        .unwrap();
+    log.keep_snapshot(
+        of,
+        head.version,
+        head.event_id,
+        head.position,
+        b"of its own",
+    )
+    .await
+    .unwrap();
     assert_loads_as_by_replay(&log, &key, "of another fold").await;
     let waiting = async {
         while kept(&mut owner, &key).await.len() < 2 {
@@ -264,9 +270,15 @@ async fn a_short_stream_is_loaded_without_looking_for_a_snapshot() {
     let head = replayed(&log, &key, Version::MAX).await;
     let of = Snapshots::of::<Task>(log.clone());
     // Whoever looks at it drops it.
-    log.keep_snapshot(of.folding(&key), head.version, head.event_id, b"wrong")
-        .await
-        .unwrap();
+    log.keep_snapshot(
+        of.folding(&key),
+        head.version,
+        head.event_id,
+        head.position,
+        b"wrong",
+    )
+    .await
+    .unwrap();
     assert_loads_as_by_replay(&log, &key, "short").await;
     let kept = kept(&mut owner(&database).await, &key).await;
     assert_eq!(kept, [(head.version, b"wrong".to_vec())]);

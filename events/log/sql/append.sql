@@ -86,6 +86,7 @@ declare
     this_recorded_at timestamptz;
     event_count integer := cardinality(event_ids);
     guards_after bigint;
+    guards_through bigint;
     suspect boolean;
 begin
     -- In any other isolation the statements below would see what was true before the lock was had.
@@ -125,7 +126,14 @@ begin
         where (select true from log.commands k where k.tenant = a.tenant and k.command_id = a.command_id)
     );
     if cardinality(guard_appends) > 0 and not suspect then
-        select min(g.after) into guards_after from (select unnest(guard_after) as after) as g;
+        select min(g.after), max(g.after)
+        into guards_after, guards_through
+        from (select unnest(guard_after) as after) as g;
+        -- Whoever has read on to there has read another log: what the guard excludes may have come below it.
+        if guards_through > head then
+            raise exception 'a guard names position %, and the head is %', guards_through, head
+                using errcode = 'FLD01', detail = guards_through || ' ' || head;
+        end if;
         perform set_config('plan_cache_mode', log.guards_plan(guards_after, head, segment_positions), true);
         suspect := exists (
             select

@@ -40,6 +40,7 @@ declare
     this_position bigint;
     this_recorded_at timestamptz;
     guards_after bigint;
+    guards_through bigint;
     stands_in_the_way boolean;
 begin
     -- In any other isolation the statements below would see what was true before the lock was had.
@@ -67,7 +68,12 @@ begin
         return null;
     end if;
     if cardinality(guard_tags) > 0 then
-        select min(g.after) into guards_after from (select unnest(guard_after) as after) as g;
+        select min(g.after), max(g.after)
+        into guards_after, guards_through
+        from (select unnest(guard_after) as after) as g;
+        if guards_through >= this_position then
+            return null;
+        end if;
         perform set_config(
             'plan_cache_mode', log.guards_plan(guards_after, this_position - 1, segment_positions), true
         );

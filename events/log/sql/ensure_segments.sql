@@ -52,4 +52,6 @@ end
 $$;
 
 revoke all on function log.ensure_segments from public;
-grant execute on function log.ensure_segments to foldline_relay, foldline_command;
+-- Appends make what they lack as the tables' owner; builds before let the command service call it.
+revoke all on function log.ensure_segments from foldline_command;
+grant execute on function log.ensure_segments to foldline_relay;

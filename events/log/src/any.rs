@@ -50,7 +50,7 @@ impl AnyLog {
     pub async fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, Error> {
         match self {
             Self::Postgres(log) => log.read(after, limit).await,
-            Self::Memory(log) => Ok(log.read(after, limit)),
+            Self::Memory(log) => log.read(after, limit),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What can be asked of the log's one writing operation, and what it answers.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use foldline_events::{Cursor, Encoded, Position, Tenant, Version};
 use uuid::Uuid;
 
@@ -107,6 +107,11 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
+    /// When it happened, to the microsecond before: the database would round instants before 2000 the other way.
+    pub(crate) fn occurred_at_kept(&self) -> DateTime<Utc> {
+        self.occurred_at.trunc_subsecs(6)
+    }
+
     /// An event that happened then, under an id of its own.
     pub fn new(id: Uuid, occurred_at: DateTime<Utc>, encoded: Encoded) -> Self {
         Self {

@@ -35,7 +35,9 @@ pub async fn new_epoch(connection: &mut PgConnection) -> Result<NewEpoch, Error>
         "select format('process %s of user %s %s', pid, usename, application_name)
          from pg_stat_activity
          where datname = current_database()
-           and backend_type = 'client backend'
+           -- Who may not see what a session does is not told of which kind it is, either.
+           and usename is not null
+           and coalesce(backend_type, 'client backend') = 'client backend'
            and pid <> pg_backend_pid()
          order by pid
          limit 10",

@@ -72,6 +72,12 @@ pub enum Error {
     /// The append breaks a rule or bound that this says in words, and never will go through. Nothing was recorded.
     #[error("the append is malformed and was not recorded: {0}")]
     Malformed(String),
+    /// What appends is gone, perhaps in the middle of it: the log is being closed, or it panicked. The append is stored, or is
+    /// not: sent again with its command id it gets the answer.
+    #[error(
+        "the log is shutting down; whether the command was recorded is unknown, retry it with the same id"
+    )]
+    Unanswered,
     /// The log is being closed. Nothing was recorded.
     #[error("the log is shutting down; nothing was recorded")]
     Closed,

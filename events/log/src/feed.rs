@@ -43,6 +43,15 @@ impl Mark {
     };
 }
 
+impl From<&Recorded> for Mark {
+    fn from(event: &Recorded) -> Self {
+        Self {
+            position: event.position,
+            event_id: event.id,
+        }
+    }
+}
+
 /// Where a consumer wants a partition to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {

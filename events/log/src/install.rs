@@ -1,6 +1,6 @@
 //! Brings the log's database functions to this build's text. Part of `foldline migrate`, after the tables.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
@@ -96,30 +96,14 @@ async fn lock(connection: &mut PgConnection, number: i64) -> Result<(), Error> {
 }
 
 /// A call that began before its function was replaced runs to its end as it was, and may have waited for the log's lock
-/// until now.
+/// until now. By their locks, which everybody may see: what a session of another login does is not told to the owner.
 async fn outlast_earlier_calls(connection: &mut PgConnection) -> Result<(), Error> {
     let until = Instant::now() + Duration::from_millis(EARLIER_CALLS_MS_MAX);
-    let replaced_at: chrono::DateTime<chrono::Utc> = sqlx::query_scalar("select clock_timestamp()")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(Error::Install)?;
+    let pause = Duration::from_millis(EARLIER_CALLS_PAUSE_MS);
+    // Those that were called a moment ago are at the lock after it.
+    tokio::time::sleep(pause).await;
+    let earlier = calls_under_way(connection).await?;
     loop {
-        let under_way: bool = sqlx::query_scalar(
-            "select exists (
-                 select
-                 from pg_stat_activity
-                 where datname = current_database()
-                   and pid <> pg_backend_pid()
-                   and state = 'active'
-                   and backend_type = 'client backend'
-                   and query_start < $1
-                   and query like '%log.append%'
-             )",
-        )
-        .bind(replaced_at)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(Error::Install)?;
         let mut catching_up = connection.begin().await.map_err(Error::Install)?;
         lock(&mut catching_up, LOG_LOCK).await?;
         sqlx::query(CATCH_UP)
@@ -127,9 +111,29 @@ async fn outlast_earlier_calls(connection: &mut PgConnection) -> Result<(), Erro
             .await
             .map_err(Error::Install)?;
         catching_up.commit().await.map_err(Error::Install)?;
-        if !under_way || Instant::now() >= until {
+        let still = calls_under_way(connection).await?;
+        if earlier.is_disjoint(&still) || Instant::now() >= until {
             return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(EARLIER_CALLS_PAUSE_MS)).await;
+        tokio::time::sleep(pause).await;
     }
+}
+
+/// The transactions that hold the log's lock or wait for it.
+async fn calls_under_way(connection: &mut PgConnection) -> Result<BTreeSet<String>, Error> {
+    let calls: Vec<String> = sqlx::query_scalar(
+        "select virtualtransaction
+         from pg_locks
+         where locktype = 'advisory'
+           and classid = 0
+           and objid = $1::bigint::oid
+           and objsubid = 1
+           and database = (select oid from pg_database where datname = current_database())
+           and pid <> pg_backend_pid()",
+    )
+    .bind(LOG_LOCK)
+    .fetch_all(connection)
+    .await
+    .map_err(Error::Install)?;
+    Ok(calls.into_iter().collect())
 }

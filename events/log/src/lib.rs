@@ -113,8 +113,8 @@
 //! in bytes, limits in events. Reads are of pages ([`Log::read`], [`Log::read_stream`], [`Log::read_selected`], and
 //! [`Log::read_to_fold`] with what a fold needs alone) or walk through all pages ([`Log::walk`], [`Log::walk_stream`]) with
 //! one of them in memory. A [`Verdict`] is the log's answer
-//! to an append, also when it is a no; an [`Error`] is not: after [`Error::Unavailable`] alone it is unknown whether the
-//! append was recorded, and sending it again with its command id tells.
+//! to an append, also when it is a no; an [`Error`] is not: after [`Error::Unavailable`] and
+//! [`Error::Unanswered`] alone it is unknown whether the append was recorded, and sending it again with its command id tells.
 
 #![warn(missing_docs)]
 
@@ -132,8 +132,10 @@ mod offline;
 mod page;
 mod prepared;
 mod read;
+mod reading;
 pub mod relay;
 mod row;
+mod seen;
 mod select;
 mod snapshot;
 mod store;
@@ -158,7 +160,7 @@ pub use select::{
 };
 pub use snapshot::{Folding, SNAPSHOT_BYTES_MAX, SNAPSHOT_FOLDS_MAX, Snapshot};
 pub use store::{Log, LogOptions, Service};
-pub use to_fold::StreamEvent;
+pub use to_fold::{StreamEvent, StreamPage};
 pub use wake::Wake;
 pub use walk::{WALK_PAGE_EVENTS, Walk};
 
@@ -184,3 +186,16 @@ pub const BYTES_PER_APPEND_MAX: usize = 8 * 1024 * 1024;
 pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 /// How many tags one event may have.
 pub const TAGS_PER_EVENT_MAX: usize = 16;
+/// How long the name of a stream may be, in bytes. This and what follows bounds what lies in an index, and the headers of a
+/// Kafka record, which with the payload stays below the megabyte that brokers take.
+pub const STREAM_BYTES_MAX: usize = 512;
+/// How long an event type may be, in bytes.
+pub const EVENT_TYPE_BYTES_MAX: usize = 256;
+/// How long a tag may be, in bytes.
+pub const TAG_BYTES_MAX: usize = 512;
+/// How long an actor may be, in bytes.
+pub const ACTOR_BYTES_MAX: usize = 512;
+/// How long a trace context may be, in bytes.
+pub const TRACE_CONTEXT_BYTES_MAX: usize = 512;
+/// How long the digest of a command's input may be, in bytes.
+pub const INPUT_HMAC_BYTES_MAX: usize = 64;

@@ -11,13 +11,12 @@ use std::{
 
 use chrono::{DateTime, SubsecRound, Utc};
 use foldline_events::{Cursor, Partition, Position, Recorded, Tenant, Version, partition_of};
-use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use crate::{
     Append, Error, Expected, GUARD_SEEKS_MAX, Guard, Mark, PAGE_EVENTS_MAX, Page, Receipt,
     Selection, Verdict, Write, batcher,
-    page::until_full,
+    page::{Fetched, until_full},
     select::{not_beyond, of_epoch},
 };
 
@@ -88,8 +87,14 @@ impl MemoryLog {
     }
 
     /// See [`crate::Log::read`].
-    pub fn read(&self, after: Position, limit: usize) -> Vec<Recorded> {
-        self.kept(|kept| until_full(kept.after(after).iter(), limit).events)
+    ///
+    /// # Errors
+    /// [`Error::BeyondHead`] when the log does not reach to `after`.
+    pub fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, Error> {
+        self.kept(|kept| {
+            not_beyond(after, kept.head().position)?;
+            Ok(until_full(kept.after(after).iter(), limit).events)
+        })
     }
 
     /// See [`crate::Log::read_stream`].
@@ -100,10 +105,19 @@ impl MemoryLog {
         after: Version,
         limit: usize,
     ) -> Vec<Recorded> {
+        self.stream_after(tenant, stream, after, limit).events
+    }
+
+    pub(crate) fn stream_after(
+        &self,
+        tenant: &Tenant,
+        stream: &str,
+        after: Version,
+        limit: usize,
+    ) -> Fetched<Recorded> {
         self.kept(|kept| {
             let events = kept.stream(tenant, stream);
-            let events = events.filter(|event| event.version > after);
-            events.take(limit).cloned().collect()
+            until_full(events.filter(|event| event.version > after), limit)
         })
     }
 
@@ -115,10 +129,19 @@ impl MemoryLog {
         before: Version,
         limit: usize,
     ) -> Vec<Recorded> {
+        self.stream_before(tenant, stream, before, limit).events
+    }
+
+    pub(crate) fn stream_before(
+        &self,
+        tenant: &Tenant,
+        stream: &str,
+        before: Version,
+        limit: usize,
+    ) -> Fetched<Recorded> {
         self.kept(|kept| {
             let events = kept.stream(tenant, stream).rev();
-            let events = events.filter(|event| event.version < before);
-            events.take(limit).cloned().collect()
+            until_full(events.filter(|event| event.version < before), limit)
         })
     }
 
@@ -190,18 +213,14 @@ impl Kept {
     fn decide(&self, epoch: Uuid, append: &Append) -> Result<Verdict, Error> {
         let append = &mut append.clone();
         batcher::admit(append)?;
-        no_nul(append)?;
         let known = self.known(&append.tenant, append.command_id, &append.input_hmac);
-        let answer = known
-            .or_else(|| self.conflict(append))
-            .or_else(|| self.guarded(append));
-        match answer {
-            Some(answer) => Ok(answer),
-            None => {
-                all_json(append)?;
-                Ok(Verdict::Appended(self.receipt(epoch, append)))
-            }
+        if let Some(answer) = known.or_else(|| self.conflict(append)) {
+            return Ok(answer);
         }
+        let guarded_to = append.guards.iter().map(|guard| guard.after).max();
+        not_beyond(guarded_to.unwrap_or(0), self.head().position)?;
+        let answer = self.guarded(append);
+        Ok(answer.unwrap_or_else(|| Verdict::Appended(self.receipt(epoch, append))))
     }
 
     fn known(&self, tenant: &Tenant, command_id: Uuid, input_hmac: &[u8]) -> Option<Verdict> {
@@ -304,7 +323,7 @@ impl Kept {
                     correlation_id: append.correlation_id,
                     causation_id: append.causation_id,
                     trace_context: append.trace_context.clone(),
-                    occurred_at: event.occurred_at.trunc_subsecs(6),
+                    occurred_at: event.occurred_at_kept(),
                     recorded_at,
                 };
                 self.events.push(recorded);
@@ -336,50 +355,8 @@ impl Kept {
     }
 
     fn head(&self) -> Mark {
-        self.events.last().map_or(Mark::START, |event| Mark {
-            position: event.position,
-            event_id: event.id,
-        })
+        self.events.last().map_or(Mark::START, Mark::from)
     }
-}
-
-/// The database takes no text with NUL, wherever it stands.
-fn no_nul(append: &Append) -> Result<(), Error> {
-    let guards = append.guards.iter().flat_map(|guard| {
-        let texts = guard.tags.iter().chain(&guard.event_types);
-        texts.map(String::as_str)
-    });
-    let streams = append.writes.iter().map(|write| write.stream.as_str());
-    let events = append.writes.iter().flat_map(|write| &write.events);
-    let events = events.flat_map(|event| {
-        let encoded = &event.encoded;
-        let tags = encoded.tags.iter().map(String::as_str);
-        tags.chain([encoded.event_type, encoded.payload.as_str()])
-    });
-    let mut texts = guards
-        .chain(streams)
-        .chain(events)
-        .chain([append.actor.as_str()])
-        .chain(append.trace_context.as_deref());
-    if texts.any(|text| text.contains('\0')) {
-        return Err(refused("a text holds NUL"));
-    }
-    Ok(())
-}
-
-/// The database looks at a payload only when it stores it.
-fn all_json(append: &Append) -> Result<(), Error> {
-    let mut events = append.writes.iter().flat_map(|write| &write.events);
-    let is_json = |payload: &str| serde_json::from_str::<IgnoredAny>(payload).is_ok();
-    if events.all(|event| is_json(&event.encoded.payload)) {
-        Ok(())
-    } else {
-        Err(refused("a payload is not JSON"))
-    }
-}
-
-fn refused(problem: &str) -> Error {
-    Error::Refused(sqlx::Error::Encode(problem.into()))
 }
 
 fn position(count: usize) -> Position {

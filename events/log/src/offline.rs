@@ -173,7 +173,7 @@ impl<'a> Columns<'a> {
                 self.event_payloads.push(&event.encoded.payload);
                 self.event_tags
                     .push(event.encoded.tags.join(&TAG_SEPARATOR.to_string()));
-                self.event_occurred_at.push(event.occurred_at);
+                self.event_occurred_at.push(event.occurred_at_kept());
             }
             *known = version;
         }

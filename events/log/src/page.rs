@@ -6,16 +6,41 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use foldline_events::Recorded;
 use futures_util::TryStreamExt;
 use sqlx::{
-    PgPool, Postgres,
+    Postgres,
     postgres::{PgArguments, PgRow},
     query::Query,
 };
 
-use crate::Error;
+use crate::{Error, Mark, reading::in_time, store::Inner};
 
 /// How many bytes of events one read of the log brings, whatever the number of events: it ends with the event that
 /// reaches this.
 pub const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// An event as one of the reads brings it.
+pub(crate) trait Stored {
+    /// What it takes in memory.
+    fn bytes(&self) -> usize;
+    /// Where it lies.
+    fn mark(&self) -> Mark;
+}
+
+impl Stored for Recorded {
+    fn bytes(&self) -> usize {
+        let tags = self.tags.iter().map(|tag| tag.len() + size_of::<String>());
+        size_of::<Self>()
+            + self.payload.len()
+            + self.stream.len()
+            + self.event_type.len()
+            + self.actor.len()
+            + self.trace_context.as_ref().map_or(0, String::len)
+            + tags.sum::<usize>()
+    }
+
+    fn mark(&self) -> Mark {
+        Mark::from(self)
+    }
+}
 
 /// Whether another event may be read.
 #[derive(Debug, Default)]
@@ -25,15 +50,8 @@ pub(crate) struct Room {
 
 impl Room {
     /// Counts an event. False once the read is full with it.
-    pub(crate) fn take(&mut self, event: &Recorded) -> bool {
-        let tags = event.tags.iter().map(|tag| tag.len() + size_of::<String>());
-        self.bytes += size_of::<Recorded>()
-            + event.payload.len()
-            + event.stream.len()
-            + event.event_type.len()
-            + event.actor.len()
-            + event.trace_context.as_ref().map_or(0, String::len)
-            + tags.sum::<usize>();
+    pub(crate) fn take(&mut self, event: &impl Stored) -> bool {
+        self.bytes += event.bytes();
         !self.is_full()
     }
 
@@ -47,7 +65,10 @@ impl Room {
 }
 
 /// Of events that are in memory already, as many as one read brings.
-pub(crate) fn until_full<'a>(events: impl Iterator<Item = &'a Recorded>, limit: usize) -> Fetched {
+pub(crate) fn until_full<'a>(
+    events: impl Iterator<Item = &'a Recorded>,
+    limit: usize,
+) -> Fetched<Recorded> {
     let mut room = Room::default();
     let mut read = Vec::new();
     for event in events.take(limit) {
@@ -92,40 +113,47 @@ impl Pace {
 }
 
 /// What a query brought.
-pub(crate) struct Fetched {
-    pub(crate) events: Vec<Recorded>,
+pub(crate) struct Fetched<E> {
+    pub(crate) events: Vec<E>,
     /// It may have more: it ended because there was no room, or because it had as many as were asked for.
     pub(crate) may_go_on: bool,
 }
 
 /// Takes what a query brings, decoded as it comes, until there is no room for more. The query was made for `asked` events
 /// at most, which [`Pace::ask`] gave.
-pub(crate) async fn fetch(
-    pool: &PgPool,
+pub(crate) async fn fetch<E: Stored>(
+    inner: &Inner,
     query: Query<'_, Postgres, PgArguments>,
-    (pace, asked): (&Pace, usize),
+    asked: usize,
     room: &mut Room,
-    mut decode: impl FnMut(&PgRow) -> Result<Recorded, Error>,
-) -> Result<Fetched, Error> {
-    let mut connection = pool.acquire().await.map_err(Error::reading)?;
-    let mut rows = query.fetch(&mut *connection);
+    mut decode: impl FnMut(&PgRow) -> Result<E, Error>,
+) -> Result<Fetched<E>, Error> {
+    let mut connection = inner.connection().await?;
     let mut events = Vec::new();
-    let mut is_cut = false;
-    while let Some(row) = rows.try_next().await.map_err(Error::reading)? {
-        let event = decode(&row)?;
-        let has_room = room.take(&event);
-        events.push(event);
-        if !has_room && events.len() < asked {
-            is_cut = true;
-            break;
+    let mut newest = Mark::START;
+    let is_cut = in_time(async {
+        let mut rows = query.fetch(connection.get());
+        while let Some(row) = rows.try_next().await.map_err(Error::reading)? {
+            let event = decode(&row)?;
+            let mark = event.mark();
+            if mark.position > newest.position {
+                newest = mark;
+            }
+            let has_room = room.take(&event);
+            events.push(event);
+            if !has_room && events.len() < asked {
+                return Ok(true);
+            }
         }
+        Ok::<_, Error>(false)
+    })
+    .await??;
+    // Whoever had the connection of a read that was cut next would have to take all that is still being sent first.
+    if !is_cut {
+        connection.give_back();
     }
-    drop(rows);
-    if is_cut {
-        // Whoever had this connection next would have to take all that is still being sent first.
-        connection.close_on_drop();
-    }
-    pace.learn(asked, events.len(), room);
+    inner.seen.note(newest);
+    inner.pace.learn(asked, events.len(), room);
     let may_go_on = is_cut || events.len() >= asked;
     Ok(Fetched { events, may_go_on })
 }

@@ -4,7 +4,7 @@
 //! A newer database serves builds before it as long as its functions can be called as theirs were: what was added to
 //! them has a default. Only a form that is gone stops an older build.
 
-use sqlx::{PgPool, Row};
+use sqlx::{PgConnection, Row};
 
 use crate::Error;
 
@@ -64,7 +64,7 @@ pub(crate) fn is_absent(error: &sqlx::Error) -> bool {
 ///
 /// # Errors
 /// [`Error::NotMigrated`] with what is not there.
-pub(crate) async fn check(pool: &PgPool) -> Result<(), Error> {
+pub(crate) async fn check(connection: &mut PgConnection) -> Result<(), Error> {
     let (names, parameters): (Vec<&str>, Vec<&str>) = FUNCTIONS.into_iter().unzip();
     let absent = sqlx::query(
         "select 'table log.' || needed.name as what
@@ -93,7 +93,7 @@ pub(crate) async fn check(pool: &PgPool) -> Result<(), Error> {
     .bind(TABLES.as_slice())
     .bind(names)
     .bind(parameters)
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await
     .map_err(Error::Connect)?;
     if absent.is_empty() {

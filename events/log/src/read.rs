@@ -1,5 +1,7 @@
 //! Reading the log back: a stream, the log after a position, one partition's stretch, the head, a position in time.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDate, NaiveTime, SubsecRound, Utc};
 use foldline_events::{Partition, Position, Recorded, Tenant, Version};
 use sqlx::{Row, postgres::PgRow};
@@ -8,14 +10,16 @@ use uuid::Uuid;
 use crate::{
     Error, Log, Mark,
     page::{Fetched, Room, fetch},
-    row::{fetch_recorded, recorded, select_recorded},
+    row::{recorded, select_recorded},
+    select::not_beyond,
 };
 
 /// How many positions are looked at at once for the events of one partition: some more than a delivery of them needs.
 const PARTITION_WINDOW_POSITIONS: i64 = 100_000;
 
 impl Log {
-    /// The events of a stream after a version, oldest first, at most `limit`. An unknown stream has none.
+    /// The events of a stream after a version, oldest first: at most `limit`, and no more after those that reach
+    /// [`crate::READ_BYTES_MAX`]. So only an empty page is the end of the stream. An unknown one has none.
     pub async fn read_stream(
         &self,
         tenant: &Tenant,
@@ -24,11 +28,12 @@ impl Log {
         limit: usize,
     ) -> Result<Vec<Recorded>, Error> {
         let after = Some(after.max(0));
-        self.stream(tenant, stream, (after, None), limit).await
+        let page = self.stream(tenant, stream, (after, None), limit).await?;
+        Ok(page.events)
     }
 
-    /// The events of a stream before a version, newest first, at most `limit`. `Version::MAX` begins with the last
-    /// one; the version of the last event given goes on before it.
+    /// The events of a stream before a version, newest first, as many as [`Self::read_stream`] gives. `Version::MAX` begins
+    /// with the last one; the version of the last event given goes on before it.
     pub async fn read_stream_backward(
         &self,
         tenant: &Tenant,
@@ -37,36 +42,37 @@ impl Log {
         limit: usize,
     ) -> Result<Vec<Recorded>, Error> {
         let before = Some(before.max(1));
-        let mut events = self.stream(tenant, stream, (None, before), limit).await?;
-        events.reverse();
-        Ok(events)
+        let page = self.stream(tenant, stream, (None, before), limit).await?;
+        Ok(page.events)
     }
 
-    /// See `sql/read_stream.sql`.
-    async fn stream(
+    /// The events of a stream after a version, oldest first, or before one, newest first. See `sql/read_stream.sql`.
+    pub(crate) async fn stream(
         &self,
         tenant: &Tenant,
         stream: &str,
         (after, before): (Option<Version>, Option<Version>),
         limit: usize,
-    ) -> Result<Vec<Recorded>, Error> {
+    ) -> Result<Fetched<Recorded>, Error> {
+        let asked = self.inner.pace.ask(limit);
         let query = sqlx::query(select_recorded!(
-            "from log.read_stream($1, $2, $3, $4, $5, $6)"
+            "from log.read_stream($1, $2, $3, $4, $5, $6)
+             order by case when $3 is null then -version else version end"
         ))
         .bind(tenant.as_str())
         .bind(stream)
         .bind(after)
         .bind(before)
-        .bind(limit_as_i64(limit))
+        .bind(limit_as_i64(asked))
         .bind(self.inner.segment_positions);
-        fetch_recorded(query, &self.inner.pool).await
+        fetch(&self.inner, query, asked, &mut Room::default(), recorded).await
     }
 
     /// The log after a position, in order and gapless: at most `limit` events, and no more after those that reach
     /// [`crate::READ_BYTES_MAX`]. So only an empty page is the end of the log.
     ///
     /// # Errors
-    /// [`Error::Gap`] when an event is missing.
+    /// [`Error::BeyondHead`] when the log does not reach to `after`; [`Error::Gap`] when an event is missing.
     pub async fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, Error> {
         let (events, _head) = self.read_on(after, limit).await?;
         Ok(events)
@@ -83,6 +89,7 @@ impl Log {
         let (mut page, mut head) = self.page(after, asked).await?;
         if page.events.is_empty() && limit > 0 {
             head = self.head_position().await?;
+            not_beyond(after, head)?;
             if head > after {
                 // It came in between, or is missing. What is up to the head is seen by whoever looks after it.
                 (page, _) = self.page(after, asked).await?;
@@ -100,7 +107,11 @@ impl Log {
     ///
     /// The upper bound is what keeps the segments after it closed: positions are gapless, so it is known how far a page
     /// reaches.
-    async fn page(&self, after: Position, asked: usize) -> Result<(Fetched, Position), Error> {
+    async fn page(
+        &self,
+        after: Position,
+        asked: usize,
+    ) -> Result<(Fetched<Recorded>, Position), Error> {
         let query = sqlx::query(select_recorded!(
             ", (select b.last_position from log.batches b order by b.last_position desc limit 1) as head
              from log.events
@@ -117,8 +128,7 @@ impl Log {
             }
             recorded(row)
         };
-        let (pool, pace) = (&self.inner.pool, &self.inner.pace);
-        let page = fetch(pool, query, (pace, asked), &mut Room::default(), decode).await?;
+        let page = fetch(&self.inner, query, asked, &mut Room::default(), decode).await?;
         Ok((page, head.unwrap_or(0)))
     }
 
@@ -127,15 +137,17 @@ impl Log {
         let next = sqlx::query_scalar(
             "select position from log.events where position > $1 order by position limit 1",
         )
-        .bind(after)
-        .fetch_optional(&self.inner.pool)
-        .await;
-        match next {
+        .bind(after);
+        match self
+            .inner
+            .read(async |on| next.fetch_optional(on).await)
+            .await
+        {
             Ok(next) => Error::Gap {
                 after,
                 found: next.unwrap_or(head + 1),
             },
-            Err(error) => Error::reading(error),
+            Err(error) => error,
         }
     }
 
@@ -152,7 +164,7 @@ impl Log {
         if through.saturating_sub(after) > PARTITION_WINDOW_POSITIONS {
             through = through.min(self.head_position().await?);
         }
-        let (pool, pace) = (&self.inner.pool, &self.inner.pace);
+        let pace = &self.inner.pace;
         let mut room = Room::default();
         let mut events: Vec<Recorded> = Vec::new();
         while after < through && events.len() < limit && !room.is_full() {
@@ -170,7 +182,7 @@ impl Log {
             .bind(window)
             .bind(partition)
             .bind(limit_as_i64(asked));
-            let page = fetch(pool, query, (pace, asked), &mut room, recorded).await?;
+            let page = fetch(&self.inner, query, asked, &mut room, recorded).await?;
             let last = page.events.last().filter(|_| page.may_go_on);
             after = last.map_or(window, |last| last.position);
             events.extend(page.events);
@@ -187,35 +199,35 @@ impl Log {
         if position == 0 {
             return Ok(Mark::START);
         }
-        let event_id = sqlx::query_scalar("select id from log.events where position = $1")
-            .bind(position)
-            .fetch_optional(&self.inner.pool)
-            .await
-            .map_err(Error::reading)?;
-        match event_id {
-            Some(event_id) => Ok(Mark { position, event_id }),
+        let query = sqlx::query_scalar("select id from log.events where position = $1");
+        let query = query.bind(position);
+        let event_id = self.inner.read(async |on| query.fetch_optional(on).await);
+        match event_id.await? {
+            Some(event_id) => {
+                let head = Mark { position, event_id };
+                self.inner.seen.note(head);
+                Ok(head)
+            }
             None => Err(self.gap_after(position - 1, position).await),
         }
     }
 
     /// Where the log ends, 0 when it is empty.
     pub(crate) async fn head_position(&self) -> Result<Position, Error> {
-        let head: Option<Position> = sqlx::query_scalar(
+        let query = sqlx::query_scalar(
             "select last_position from log.batches order by last_position desc limit 1",
-        )
-        .fetch_optional(&self.inner.pool)
-        .await
-        .map_err(Error::reading)?;
+        );
+        let head: Option<Position> = self
+            .inner
+            .read(async |on| query.fetch_optional(on).await)
+            .await?;
         Ok(head.unwrap_or(0))
     }
 
     /// The last position recorded at or before an instant, 0 when there is none. Every instant is valid.
     pub async fn position_at(&self, instant: DateTime<Utc>) -> Result<Position, Error> {
-        sqlx::query_scalar("select log.position_at($1)")
-            .bind(as_kept(instant))
-            .fetch_one(&self.inner.pool)
-            .await
-            .map_err(Error::reading)
+        let query = sqlx::query_scalar("select log.position_at($1)").bind(as_kept(instant));
+        self.inner.read(async |on| query.fetch_one(on).await).await
     }
 
     /// Whether each mark is still an event of this log. A mark that is not was made by another incarnation of it.
@@ -223,36 +235,34 @@ impl Log {
     /// # Errors
     /// [`Error::AnotherLog`] for the first mark that is not.
     pub async fn verify(&self, marks: &[Mark]) -> Result<(), Error> {
-        let mut marks: Vec<Mark> = marks
-            .iter()
-            .copied()
-            .filter(|mark| *mark != Mark::START)
-            .collect();
+        let marks = marks.iter().copied();
+        let mut marks: Vec<Mark> = marks.filter(|mark| *mark != Mark::START).collect();
         marks.sort_by_key(|mark| mark.position);
-        marks.dedup();
-        let positions: Vec<Position> = marks.iter().map(|mark| mark.position).collect();
-        let ids: Vec<Uuid> = marks.iter().map(|mark| mark.event_id).collect();
-        let stranger = sqlx::query(
-            "select mark.position, mark.id
-             from unnest($1::bigint[], $2::uuid[]) as mark (position, id)
-             where not exists (
-                 select from log.events e where e.position = mark.position and e.id = mark.id
-             )
-             order by mark.position
-             limit 1",
-        )
-        .bind(&positions)
-        .bind(&ids)
-        .fetch_optional(&self.inner.pool)
-        .await
-        .map_err(Error::reading)?;
-        match stranger {
+        let here = self.ids_at(marks.iter().map(|mark| mark.position)).await?;
+        let is_here = |mark: &&Mark| here.get(&mark.position) == Some(&mark.event_id);
+        match marks.iter().find(|mark| !is_here(mark)) {
             None => Ok(()),
-            Some(row) => Err(Error::AnotherLog {
-                position: row.get("position"),
-                expected: row.get("id"),
+            Some(stranger) => Err(Error::AnotherLog {
+                position: stranger.position,
+                expected: stranger.event_id,
             }),
         }
+    }
+
+    /// The ids of the events at some positions, as far as there are any.
+    pub(crate) async fn ids_at(
+        &self,
+        positions: impl Iterator<Item = Position>,
+    ) -> Result<BTreeMap<Position, Uuid>, Error> {
+        let positions: Vec<Position> = positions.collect();
+        // Written out, they tell the planner which segments they are in.
+        let query = sqlx::query_as("select position, id from log.events where position = any ($1)");
+        let query = query.bind(positions);
+        let found = self
+            .inner
+            .read(async |on| query.fetch_all(on).await)
+            .await?;
+        Ok(found.into_iter().collect())
     }
 }
 

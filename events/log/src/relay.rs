@@ -44,6 +44,11 @@ const TOPIC_INTERVAL_MS: u64 = 5_000;
 const FOLLOWER_PAUSE_MS: u64 = 500;
 /// How long to wait after a failed session.
 const FAILURE_PAUSE_MS: u64 = 500;
+/// How long the leader's session may be silent before the database ends it, so that another may lead: a process that was
+/// stopped, or whose machine was, answers for its connection all the same. First while it prepares, then while it leads,
+/// when it says something every second.
+const PREPARING_SILENCE_MAX: &str = "60s";
+const LEADING_SILENCE_MAX: &str = "20s";
 /// How long unsent records may take to be given up when a session ends.
 const PURGE_TIMEOUT_MS: u64 = 100;
 
@@ -114,7 +119,8 @@ async fn lead(
     kafka: &KafkaOptions,
     status: &watch::Sender<RelayStatus>,
 ) -> Result<(), Error> {
-    let mut connection = PgConnection::connect_with(&log.inner.direct)
+    let silence = [("idle_session_timeout", PREPARING_SILENCE_MAX)];
+    let mut connection = PgConnection::connect_with(&log.inner.direct.clone().options(silence))
         .await
         .map_err(Error::Connect)?;
     let leader: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
@@ -195,10 +201,13 @@ impl Session {
         status: watch::Sender<RelayStatus>,
     ) -> Result<Self, Error> {
         // A move of the mark that a crash of the server takes back costs repetitions, which consumers drop.
-        sqlx::query("set synchronous_commit = off")
-            .execute(&mut connection)
-            .await
-            .map_err(Error::reading)?;
+        sqlx::query(
+            "select set_config('synchronous_commit', 'off', false), set_config('idle_session_timeout', $1, false)",
+        )
+        .bind(LEADING_SILENCE_MAX)
+        .execute(&mut connection)
+        .await
+        .map_err(Error::reading)?;
         let row = sqlx::query(
             "insert into log.relay (topic, mark, event_id, heads, moved_at)
              values ($1, 0, $2, array_fill(0::bigint, array[32]), now())
@@ -309,6 +318,8 @@ impl Session {
                     reading = Some(self.next_page());
                 }
                 told = told(&mut self.telling) => self.told(told?),
+                // Kafka may acknowledge nothing for long, and there is something to be done all the same.
+                () = tokio::time::sleep(Duration::from_millis(ROOM_INTERVAL_MS)) => {}
             }
             if under_way.is_empty() && reading.is_none() && self.produced.position >= head {
                 return Ok(true);
@@ -404,10 +415,7 @@ impl Session {
             deliveries.push(record.produce(&self.producer).map_err(producing)?);
         }
         let last = events.last().expect("only called with events");
-        self.produced = Mark {
-            position: last.position,
-            event_id: last.id,
-        };
+        self.produced = Mark::from(last);
         self.untold = true;
         Ok(Sent {
             acknowledging: Acknowledging::of(deliveries, &self.status),

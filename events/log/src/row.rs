@@ -1,12 +1,7 @@
 //! Events as rows of the database.
 
 use foldline_events::{Recorded, Tenant};
-use futures_util::{StreamExt, TryStreamExt};
-use sqlx::{
-    PgPool, Postgres, Row,
-    postgres::{PgArguments, PgRow},
-    query::Query,
-};
+use sqlx::{Row, postgres::PgRow};
 
 use crate::Error;
 
@@ -21,18 +16,6 @@ macro_rules! select_recorded {
     };
 }
 pub(crate) use select_recorded;
-
-/// The events that a [`select_recorded`] finds. Each is decoded as it comes, while the database still sends the others.
-pub(crate) async fn fetch_recorded(
-    query: Query<'_, Postgres, PgArguments>,
-    pool: &PgPool,
-) -> Result<Vec<Recorded>, Error> {
-    query
-        .fetch(pool)
-        .map(|row| recorded(&row.map_err(Error::reading)?))
-        .try_collect()
-        .await
-}
 
 /// By their places: looking for 17 names in each row takes longer than everything else here.
 pub(crate) fn recorded(row: &PgRow) -> Result<Recorded, Error> {

@@ -7,14 +7,15 @@
 
 use chrono::{DateTime, Duration, SubsecRound, Utc};
 use foldline_events::{Cursor, Position, Recorded, Tenant};
-use sqlx::{PgPool, Row};
+use sqlx::Row;
 use uuid::Uuid;
 
 use crate::{
     Error, Log,
-    page::{Pace, Room, fetch},
+    page::{Room, fetch},
     read::check_gapless,
     row::{recorded, select_recorded},
+    store::Inner,
 };
 
 /// How many events a page of a selection holds at most.
@@ -110,8 +111,7 @@ impl Log {
             match &selection.tenant {
                 Some(tenant) if !selection.tags.is_empty() => {
                     let window = window.in_segments(self.inner.segment_positions);
-                    let (pool, pace) = (&self.inner.pool, &self.inner.pace);
-                    tagged((pool, pace), selection, tenant, window, limit).await?
+                    tagged(&self.inner, selection, tenant, window, limit).await?
                 }
                 Some(_) | None => self.in_order(selection, window, limit).await?,
             }
@@ -169,8 +169,7 @@ impl Log {
         let looked_to = window
             .through
             .min(window.after.saturating_add(as_i64(WINDOW_POSITIONS_MAX)));
-        let pace = &self.inner.pace;
-        let asked = pace.ask(limit);
+        let asked = self.inner.pace.ask(limit);
         // The limit inside keeps the planner at the order of position: no other index has a bound here.
         let query = sqlx::query(select_recorded!(
             "from (
@@ -196,8 +195,7 @@ impl Log {
         .bind(&selection.types)
         .bind(&selection.tags)
         .bind(as_i64(asked));
-        let pool = &self.inner.pool;
-        let page = fetch(pool, query, (pace, asked), &mut Room::default(), recorded).await?;
+        let page = fetch(&self.inner, query, asked, &mut Room::default(), recorded).await?;
         let last = page.events.last().map(|event| event.position);
         if selection.selects_all() {
             check_gapless(window.after, &page.events)?;
@@ -265,23 +263,21 @@ fn just_before(instant: DateTime<Utc>) -> DateTime<Utc> {
 
 /// Reads the events that carry the rarest of the tags, and says how far it came.
 async fn tagged(
-    (pool, pace): (&PgPool, &Pace),
+    inner: &Inner,
     selection: &Selection,
     tenant: &Tenant,
     window: Window,
     limit: usize,
 ) -> Result<(Vec<Recorded>, Position), Error> {
     let compared = &selection.tags[..selection.tags.len().min(TAGS_COMPARED_MAX)];
-    let candidates = sqlx::query("select positions from log.tagged($1, $2, $3, $4, $5, $6)")
+    let query = sqlx::query("select positions from log.tagged($1, $2, $3, $4, $5, $6)")
         .bind(tenant.as_str())
         .bind(compared)
         .bind(&selection.types)
         .bind(window.after)
         .bind(window.through)
-        .bind(i32::try_from(TAGGED_POSITIONS_MAX).expect("the bound is far below 2^31"))
-        .fetch_all(pool)
-        .await
-        .map_err(Error::reading)?;
+        .bind(i32::try_from(TAGGED_POSITIONS_MAX).expect("the bound is far below 2^31"));
+    let candidates = inner.read(async |on| query.fetch_all(on).await).await?;
     // The rarest is the one whose entries reach farthest.
     let (positions, looked_to) = candidates
         .iter()
@@ -292,7 +288,7 @@ async fn tagged(
         })
         .max_by_key(|(positions, reached)| (*reached, std::cmp::Reverse(positions.len())))
         .expect("the function answers for each tag, and there is one");
-    let asked = pace.ask(limit);
+    let asked = inner.pace.ask(limit);
     let query = sqlx::query(select_recorded!(
         "from log.events
          where position = any ($1)
@@ -309,7 +305,7 @@ async fn tagged(
     .bind(as_i64(asked))
     .bind(window.after)
     .bind(window.through);
-    let page = fetch(pool, query, (pace, asked), &mut Room::default(), recorded).await?;
+    let page = fetch(inner, query, asked, &mut Room::default(), recorded).await?;
     let last = page.events.last().filter(|_| page.may_go_on);
     let looked_to = last.map_or(looked_to, |last| last.position);
     Ok((page.events, looked_to))

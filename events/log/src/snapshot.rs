@@ -10,7 +10,7 @@ use sqlx::Row;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::{Error, Log};
+use crate::{EVENTS_PER_APPEND_MAX, Error, Log, Mark};
 
 /// How long a state may be, in bytes.
 pub const SNAPSHOT_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -18,6 +18,9 @@ pub const SNAPSHOT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Of how many folds a stream's states are kept: of the one that kept its state last, and of the one before it. While two
 /// builds run side by side, as during a deployment, neither drops the other's.
 pub const SNAPSHOT_FOLDS_MAX: i64 = 2;
+
+/// Which segments an event of an append is in is known by the append's last position.
+const EVENTS_PER_APPEND: Position = EVENTS_PER_APPEND_MAX as Position;
 
 /// A stream, and what folds it.
 #[derive(Debug, Clone, Copy)]
@@ -53,55 +56,77 @@ impl Log {
     /// [`Error::Read`], also for a service that may not read snapshots: only [`crate::Service::Command`] may.
     /// [`Error::Snapshot`] when a wrong one could not be dropped. Either way replaying the stream is right.
     pub async fn snapshot(&self, of: Folding<'_>) -> Result<Option<Snapshot>, Error> {
-        let found = sqlx::query(
-            "select s.version, s.position, s.event_id, s.state, sha256(s.state) = s.digest as is_whole,
-                 exists (
-                     select
-                     from log.events e
-                     where e.position = s.position
-                       and e.id = s.event_id
-                       and e.tenant = s.tenant
-                       and e.stream = s.stream
-                       and e.version = s.version
-                 ) as is_of_this_log
-             from log.snapshots s
-             where s.tenant = $1
-               and s.stream = $2
-               and s.fold = $3",
-        )
-        .bind(of.tenant.as_str())
-        .bind(of.stream)
-        .bind(of.fold)
-        .fetch_optional(&self.inner.pool)
-        .await
-        .map_err(|source| {
-            count("failed");
-            Error::Read(source)
-        })?;
-        let Some(row) = found else {
+        let found = self.found(of).await.inspect_err(|_| count("failed"))?;
+        let Some((snapshot, is_whole)) = found else {
             count("absent");
             return Ok(None);
         };
-        if !row.get::<bool, _>("is_whole") {
+        if !is_whole {
             self.drop_snapshot(of, "its bytes are damaged").await?;
             return Ok(None);
         }
-        if !row.get::<bool, _>("is_of_this_log") {
+        if !self.has_event(of, &snapshot).await? {
             let why = "its last event is not in this log: the log was restored or replaced";
             self.drop_snapshot(of, why).await?;
             return Ok(None);
         }
+        self.inner.seen.note(Mark {
+            position: snapshot.position,
+            event_id: snapshot.event_id,
+        });
         count("taken");
-        Ok(Some(Snapshot {
-            version: row.get("version"),
-            position: row.get("position"),
-            event_id: row.get("event_id"),
-            state: row.get("state"),
+        Ok(Some(snapshot))
+    }
+
+    /// What was kept, and whether its bytes are those that were.
+    async fn found(&self, of: Folding<'_>) -> Result<Option<(Snapshot, bool)>, Error> {
+        let query = sqlx::query(
+            "select version, position, event_id, state, sha256(state) = digest as is_whole
+             from log.snapshots
+             where tenant = $1
+               and stream = $2
+               and fold = $3",
+        )
+        .bind(of.tenant.as_str())
+        .bind(of.stream)
+        .bind(of.fold);
+        let row = self.inner.read(async |on| query.fetch_optional(on).await);
+        Ok(row.await?.map(|row| {
+            let snapshot = Snapshot {
+                version: row.get("version"),
+                position: row.get("position"),
+                event_id: row.get("event_id"),
+                state: row.get("state"),
+            };
+            (snapshot, row.get("is_whole"))
         }))
     }
 
-    /// Keeps the state that this fold made of the stream's events up to a version, whose event has that id. Whether it is
-    /// kept: not beside a newer one, and not when the log holds another event at that version, or none. States of folds
+    /// Whether the log holds a snapshot's last event where the snapshot says. By a position that the planner knows, which
+    /// leaves all segments but one alone.
+    async fn has_event(&self, of: Folding<'_>, snapshot: &Snapshot) -> Result<bool, Error> {
+        let query = sqlx::query_scalar(
+            "select exists (
+                 select
+                 from log.events
+                 where position = $1
+                   and id = $2
+                   and tenant = $3
+                   and stream = $4
+                   and version = $5
+             )",
+        )
+        .bind(snapshot.position)
+        .bind(snapshot.event_id)
+        .bind(of.tenant.as_str())
+        .bind(of.stream)
+        .bind(snapshot.version);
+        self.inner.read(async |on| query.fetch_one(on).await).await
+    }
+
+    /// Keeps the state that this fold made of the stream's events up to a version, whose event has that id and
+    /// was appended up to `through`, in one append with the event there. Whether it is kept: not beside a newer one, and not
+    /// when the log holds another event at that version, or none. States of folds
     /// beyond [`SNAPSHOT_FOLDS_MAX`] are removed, those kept longest ago first.
     ///
     /// # Errors
@@ -112,6 +137,7 @@ impl Log {
         of: Folding<'_>,
         version: Version,
         event_id: Uuid,
+        through: Position,
         state: &[u8],
     ) -> Result<bool, Error> {
         if state.len() > SNAPSHOT_BYTES_MAX {
@@ -121,7 +147,7 @@ impl Log {
                 bytes_max: SNAPSHOT_BYTES_MAX,
             });
         }
-        let kept = sqlx::query(
+        let query = sqlx::query(
             "with surplus as (
                  delete from log.snapshots
                  where tenant = $1
@@ -144,6 +170,8 @@ impl Log {
                and e.stream = $2
                and e.version = $4
                and e.id = $5
+               and e.position <= $8
+               and e.position > $9
              on conflict (tenant, stream, fold) do update
              set version = excluded.version,
                  position = excluded.position,
@@ -160,9 +188,10 @@ impl Log {
         .bind(event_id)
         .bind(state)
         .bind(SNAPSHOT_FOLDS_MAX - 1)
-        .execute(&self.inner.pool)
-        .await
-        .map_err(failed)?;
+        .bind(through)
+        .bind(through - EVENTS_PER_APPEND);
+        let kept = self.inner.read(async |on| query.execute(on).await);
+        let kept = kept.await.map_err(failed)?;
         let is_kept = kept.rows_affected() > 0;
         if is_kept {
             count("kept");
@@ -183,7 +212,7 @@ impl Log {
             why,
             "a snapshot is wrong: dropping it and replaying the stream"
         );
-        sqlx::query(
+        let query = sqlx::query(
             "delete from log.snapshots
              where tenant = $1
                and stream = $2
@@ -191,17 +220,20 @@ impl Log {
         )
         .bind(of.tenant.as_str())
         .bind(of.stream)
-        .bind(of.fold)
-        .execute(&self.inner.pool)
-        .await
-        .map_err(failed)?;
-        Ok(())
+        .bind(of.fold);
+        let dropped = self.inner.read(async |on| query.execute(on).await);
+        dropped.await.map(|_| ()).map_err(failed)
     }
 }
 
-fn failed(source: sqlx::Error) -> Error {
+/// What a failed write of a snapshot was.
+fn failed(error: Error) -> Error {
     count("failed");
-    Error::Snapshot(source)
+    if let Error::Read(source) = error {
+        Error::Snapshot(source)
+    } else {
+        error
+    }
 }
 
 fn count(outcome: &'static str) {

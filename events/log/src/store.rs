@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use foldline_events::{PARTITIONS, Partition, Tenant};
 use sqlx::{
-    PgPool, Row,
+    Connection, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::sync::{mpsc, watch};
@@ -15,11 +15,13 @@ use crate::{
     Append, Error, Receipt, Verdict, Wake,
     batcher::{self, Identity, PLACES_MAX, Places, Request, Writer},
     page::Pace,
-    prepared, wake,
+    prepared,
+    seen::Seen,
+    wake,
 };
 
 /// How long one statement on the log may take. Far above anything normal; it frees a connection from a dead server.
-const STATEMENT_TIMEOUT: &str = "30s";
+const STATEMENT_TIMEOUT: &str = "10s";
 
 /// How long to wait for a connection of the pool.
 const ACQUIRE_TIMEOUT_MS: u64 = 2_000;
@@ -89,7 +91,9 @@ pub struct Log {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) pool: PgPool,
+    /// To be used by [`Inner::read`] and [`Inner::connection`].
+    pub(super) pool: PgPool,
+    pub(crate) seen: Arc<Seen>,
     /// Options of a direct connection as the service's role.
     pub(crate) direct: PgConnectOptions,
     cell: String,
@@ -116,14 +120,15 @@ impl Log {
         ];
         // A plan that is kept has every segment in it, which all would be locked by each read.
         let planning = [("plan_cache_mode", "force_custom_plan")];
-        let pool = PgPoolOptions::new()
-            .max_connections(options.connections_max)
-            .acquire_timeout(Duration::from_millis(ACQUIRE_TIMEOUT_MS))
-            .connect_with(options.url.clone().options(role).options(planning))
+        let reading = options.url.clone().options(role).options(planning);
+        let mut first = PgConnection::connect_with(&reading)
             .await
             .map_err(Error::Connect)?;
-        let (cell, identity) = identity(&pool).await?;
-        prepared::check(&pool).await?;
+        let (cell, identity) = identity(&mut first).await?;
+        prepared::check(&mut first).await?;
+        first.close().await.map_err(Error::Connect)?;
+        let seen = Arc::new(Seen::new(identity.epoch));
+        let pool = pool(reading, options.connections_max, Arc::clone(&seen)).await?;
         let direct = options.direct.unwrap_or_else(|| options.url.clone());
         let direct = direct
             .options([("role", options.service.role())])
@@ -135,7 +140,8 @@ impl Log {
             Service::Command => {
                 let (sender, receiver) = mpsc::channel(PLACES_MAX);
                 tokio::spawn(wake::notify_others(direct.clone(), moved.clone()));
-                let writer = Writer::new(options.url.clone().options(role), identity);
+                let url = options.url.clone().options(role);
+                let writer = Writer::new(url, identity, Arc::clone(&seen));
                 tokio::spawn(batcher::run(writer, receiver, moved_sender));
                 Some(sender)
             }
@@ -147,6 +153,7 @@ impl Log {
         };
         let inner = Inner {
             pool,
+            seen,
             direct,
             cell,
             epoch: identity.epoch,
@@ -177,11 +184,32 @@ impl Log {
         Wake::new(self.inner.moved.clone())
     }
 
+    /// Waits until this handle is good for nothing any more, and says why. Whatever was made of what it gave before must be
+    /// dropped then: most simply, the process ends, and begins anew.
+    ///
+    /// [`Error::AnotherLog`] or [`Error::AnotherEpoch`] when the log turns out to be another than the one that was opened: it
+    /// was restored, or lost its end in a failover, and what this handle has read or appended is not in it. That is looked at
+    /// with each new connection; from then on everything that this handle is asked fails with the same error.
+    /// [`Error::Closed`] when what appends is gone.
+    pub async fn ended(&self) -> Error {
+        let appending = async {
+            match &self.inner.appends {
+                Some(appends) => appends.closed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            error = self.inner.seen.replaced() => error,
+            () = appending => Error::Closed,
+        }
+    }
+
     /// Readers of another [`Log`] handle in the same process can listen to the writer directly.
     #[must_use]
     pub fn woken_by(&self, writer: &Self) -> Self {
         let inner = Inner {
             pool: self.inner.pool.clone(),
+            seen: Arc::clone(&self.inner.seen),
             direct: self.inner.direct.clone(),
             cell: self.inner.cell.clone(),
             epoch: self.inner.epoch,
@@ -205,6 +233,7 @@ impl Log {
     /// stored: the same command id tells); [`Error::Refused`] and [`Error::Malformed`] for an append that can never go through.
     pub async fn append(&self, mut append: Append) -> Result<Verdict, Error> {
         let cost = batcher::admit(&mut append)?;
+        self.inner.seen.check()?;
         let sender = self.inner.appends.as_ref().ok_or_else(|| {
             Error::Malformed("this handle was opened to read, not to append".to_owned())
         })?;
@@ -219,7 +248,7 @@ impl Log {
         let (request, answer) = Request::new(append, cost, place);
         // Whoever has a place finds room in the channel, which has as many: only a closed one takes nothing.
         sender.try_send(request).map_err(|_closed| Error::Closed)?;
-        answer.await.unwrap_or(Err(Error::Closed))
+        answer.await.unwrap_or(Err(Error::Unanswered))
     }
 
     /// What became of a command id: [`Verdict::Known`], [`Verdict::InputDiffers`], or `None` when it was never
@@ -230,18 +259,18 @@ impl Log {
         command_id: Uuid,
         input_hmac: &[u8],
     ) -> Result<Option<Verdict>, Error> {
-        let row = sqlx::query(
+        let query = sqlx::query(
             "select input_hmac, stream, version, position, partition
              from log.commands
              where tenant = $1
                and command_id = $2",
         )
         .bind(tenant.as_str())
-        .bind(command_id)
-        .fetch_optional(&self.inner.pool)
-        .await
-        .map_err(Error::reading)?;
-        let Some(row) = row else { return Ok(None) };
+        .bind(command_id);
+        let row = self.inner.read(async |on| query.fetch_optional(on).await);
+        let Some(row) = row.await? else {
+            return Ok(None);
+        };
         if row.get::<Vec<u8>, _>("input_hmac") != input_hmac {
             return Ok(Some(Verdict::InputDiffers));
         }
@@ -257,10 +286,28 @@ impl Log {
     }
 }
 
+/// Connections for reading, each compared with what was seen before anything is read over it.
+async fn pool(
+    options: PgConnectOptions,
+    connections_max: u32,
+    seen: Arc<Seen>,
+) -> Result<PgPool, Error> {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(Duration::from_millis(ACQUIRE_TIMEOUT_MS))
+        .after_connect(move |connection, _| {
+            let seen = Arc::clone(&seen);
+            Box::pin(async move { seen.admit(connection).await })
+        })
+        .connect_with(options)
+        .await
+        .map_err(Error::Connect)
+}
+
 /// The name of the cell and what tells its log from others, and thereby whether the tables are there at all.
-async fn identity(pool: &PgPool) -> Result<(String, Identity), Error> {
+async fn identity(connection: &mut PgConnection) -> Result<(String, Identity), Error> {
     let row = sqlx::query("select name, epoch, segment_positions from log.cell")
-        .fetch_one(pool)
+        .fetch_one(connection)
         .await
         .map_err(|error| {
             if prepared::is_absent(&error) || matches!(error, sqlx::Error::RowNotFound) {

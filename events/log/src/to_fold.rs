@@ -2,15 +2,14 @@
 //! less than half of what [`Log::read_stream`] does; whoever needs to know who did what, and when, reads that.
 
 use foldline_events::{DecodeError, Event, Position, Recorded, Tenant, Version};
-use futures_util::{StreamExt, TryStreamExt};
-use sqlx::{
-    PgPool, Postgres, Row,
-    postgres::{PgArguments, PgRow},
-    query::Query,
-};
+use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
 
-use crate::{AnyLog, Error, Log, MemoryLog, read::limit_as_i64};
+use crate::{
+    AnyLog, Error, Log, Mark, MemoryLog,
+    page::{Fetched, Room, Stored, fetch},
+    read::limit_as_i64,
+};
 
 /// Most streams are no longer than this; they are read by one statement. What follows takes another to say where the stream
 /// ends, and then comes straight from the segments, which is faster for each event.
@@ -42,6 +41,37 @@ impl StreamEvent {
     }
 }
 
+impl Stored for StreamEvent {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.event_type.len() + self.payload.len()
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            position: self.position,
+            event_id: self.id,
+        }
+    }
+}
+
+/// Events of a stream, and whether it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamPage {
+    /// Oldest first.
+    pub events: Vec<StreamEvent>,
+    /// There may be more after them; where not, the stream ended with them when they were read.
+    pub may_go_on: bool,
+}
+
+impl From<Fetched<StreamEvent>> for StreamPage {
+    fn from(fetched: Fetched<StreamEvent>) -> Self {
+        Self {
+            events: fetched.events,
+            may_go_on: fetched.may_go_on,
+        }
+    }
+}
+
 impl From<Recorded> for StreamEvent {
     fn from(recorded: Recorded) -> Self {
         Self {
@@ -56,34 +86,38 @@ impl From<Recorded> for StreamEvent {
 }
 
 impl Log {
-    /// The events of a stream after a version, oldest first, at most `limit`, as a fold needs them. An unknown stream has
-    /// none.
+    /// The events of a stream after a version, oldest first, as a fold needs them: at most `limit`, and no more after those
+    /// that reach [`crate::READ_BYTES_MAX`]. An unknown stream has none.
     pub async fn read_to_fold(
         &self,
         tenant: &Tenant,
         stream: &str,
         after: Version,
         limit: usize,
-    ) -> Result<Vec<StreamEvent>, Error> {
-        let pool = &self.inner.pool;
-        let after = after.max(0);
+    ) -> Result<StreamPage, Error> {
+        let (after, mut room) = (after.max(0), Room::default());
         let few = limit.min(SHORT_EVENTS);
-        let mut events = self.by_function(tenant, stream, after, few).await?;
+        let mut page = self
+            .by_function(tenant, stream, after, few, &mut room)
+            .await?;
         let more = limit - few;
-        let Some(last) = events.last().filter(|_| events.len() == few && more > 0) else {
-            return Ok(events);
+        let is_short = page.events.len() < few || more == 0 || room.is_full();
+        let Some(last) = page.events.last().filter(|_| !is_short) else {
+            return Ok(page.into());
         };
         let (after, position) = (last.version, last.position);
-        let through: Position = sqlx::query_scalar(
+        let query = sqlx::query_scalar(
             "select last_position from log.streams where tenant = $1 and stream = $2",
         )
         .bind(tenant.as_str())
-        .bind(stream)
-        .fetch_one(pool)
-        .await
-        .map_err(Error::Read)?;
+        .bind(stream);
+        let through: Position = self
+            .inner
+            .read(async |on| query.fetch_one(on).await)
+            .await?;
         let size = self.inner.segment_positions;
         let rest = if through / size - position / size < SEGMENTS_MAX {
+            let asked = self.inner.pace.ask(more);
             let query = sqlx::query(
                 "select version, position, id, type, schema_version, payload::text
                  from log.events
@@ -98,15 +132,19 @@ impl Log {
             .bind(tenant.as_str())
             .bind(stream)
             .bind(after)
-            .bind(after.saturating_add(limit_as_i64(more)))
+            .bind(after.saturating_add(limit_as_i64(asked)))
             .bind(position)
             .bind(through);
-            fetch(query, pool).await?
+            fetch(&self.inner, query, asked, &mut room, stream_event).await?
         } else {
-            self.by_function(tenant, stream, after, more).await?
+            self.by_function(tenant, stream, after, more, &mut room)
+                .await?
         };
-        events.extend(rest);
-        Ok(events)
+        page.events.extend(rest.events);
+        Ok(StreamPage {
+            events: page.events,
+            may_go_on: rest.may_go_on,
+        })
     }
 
     /// See `sql/read_stream.sql`.
@@ -116,7 +154,9 @@ impl Log {
         stream: &str,
         after: Version,
         limit: usize,
-    ) -> Result<Vec<StreamEvent>, Error> {
+        room: &mut Room,
+    ) -> Result<Fetched<StreamEvent>, Error> {
+        let asked = self.inner.pace.ask(limit);
         let query = sqlx::query(
             "select version, position, id, type, schema_version, payload
              from log.read_stream($1, $2, $3, null, $4, $5)",
@@ -124,30 +164,21 @@ impl Log {
         .bind(tenant.as_str())
         .bind(stream)
         .bind(after)
-        .bind(limit_as_i64(limit))
+        .bind(limit_as_i64(asked))
         .bind(self.inner.segment_positions);
-        fetch(query, &self.inner.pool).await
+        fetch(&self.inner, query, asked, room, stream_event).await
     }
 }
 
-/// Each is decoded as it comes, while the database still sends the others.
-async fn fetch(
-    query: Query<'_, Postgres, PgArguments>,
-    pool: &PgPool,
-) -> Result<Vec<StreamEvent>, Error> {
-    let decoded = |row: PgRow| StreamEvent {
+fn stream_event(row: &PgRow) -> Result<StreamEvent, Error> {
+    Ok(StreamEvent {
         version: row.get(0),
         position: row.get(1),
         id: row.get(2),
         event_type: row.get(3),
         schema_version: row.get(4),
         payload: row.get(5),
-    };
-    query
-        .fetch(pool)
-        .map(|row| row.map(decoded).map_err(Error::Read))
-        .try_collect()
-        .await
+    })
 }
 
 impl MemoryLog {
@@ -158,9 +189,12 @@ impl MemoryLog {
         stream: &str,
         after: Version,
         limit: usize,
-    ) -> Vec<StreamEvent> {
-        let events = self.read_stream(tenant, stream, after, limit);
-        events.into_iter().map(StreamEvent::from).collect()
+    ) -> StreamPage {
+        let page = self.stream_after(tenant, stream, after, limit);
+        StreamPage {
+            events: page.events.into_iter().map(StreamEvent::from).collect(),
+            may_go_on: page.may_go_on,
+        }
     }
 }
 
@@ -172,7 +206,7 @@ impl AnyLog {
         stream: &str,
         after: Version,
         limit: usize,
-    ) -> Result<Vec<StreamEvent>, Error> {
+    ) -> Result<StreamPage, Error> {
         match self {
             Self::Postgres(log) => log.read_to_fold(tenant, stream, after, limit).await,
             Self::Memory(log) => Ok(log.read_to_fold(tenant, stream, after, limit)),

@@ -90,12 +90,9 @@ pub async fn verify(log: &Log, kafka: &KafkaOptions, range: Range) -> Result<Rep
 
 /// How far the relay has carried the log; 0 when it never ran.
 async fn mark(log: &Log, topic: &str) -> Result<Position, Error> {
-    let mark = sqlx::query_scalar("select mark from log.relay where topic = $1")
-        .bind(topic)
-        .fetch_optional(&log.inner.pool)
-        .await
-        .map_err(Error::reading)?;
-    Ok(mark.unwrap_or(0))
+    let query = sqlx::query_scalar("select mark from log.relay where topic = $1").bind(topic);
+    let mark = log.inner.read(async |on| query.fetch_optional(on).await);
+    Ok(mark.await?.unwrap_or(0))
 }
 
 fn consumer(kafka: &KafkaOptions) -> Result<Arc<StreamConsumer>, Error> {

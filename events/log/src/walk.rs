@@ -8,11 +8,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use crate::{
-    Error, Log, MemoryLog, Page, Selection,
-    page::{Room, fetch},
-    row::{recorded, select_recorded},
-};
+use crate::{Error, Log, MemoryLog, Page, Selection, page::Fetched};
 
 /// How many events a walk holds at most.
 pub const WALK_PAGE_EVENTS: usize = 250;
@@ -67,22 +63,10 @@ impl Log {
         stream: &str,
         (after, before): (Option<Version>, Option<Version>),
     ) -> Result<(Vec<Recorded>, Option<Version>), Error> {
-        let (pool, pace) = (&self.inner.pool, &self.inner.pace);
-        let asked = pace.ask(WALK_PAGE_EVENTS);
-        let query = sqlx::query(select_recorded!(
-            "from log.read_stream($1, $2, $3, $4, $5, $6)
-             order by case when $3 is null then -version else version end"
-        ))
-        .bind(tenant.as_str())
-        .bind(stream)
-        .bind(after)
-        .bind(before)
-        .bind(i64::try_from(asked).unwrap_or(i64::MAX))
-        .bind(self.inner.segment_positions);
-        let page = fetch(pool, query, (pace, asked), &mut Room::default(), recorded).await?;
-        let last = page.events.last().filter(|_| page.may_go_on);
-        let next = last.map(|last| last.version);
-        Ok((page.events, next))
+        let page = self
+            .stream(tenant, stream, (after, before), WALK_PAGE_EVENTS)
+            .await?;
+        Ok(next_by_version(page))
     }
 }
 
@@ -91,8 +75,8 @@ impl MemoryLog {
     pub fn walk_stream(&self, tenant: &Tenant, stream: &str, after: Version) -> Walk {
         let (log, tenant, stream) = (self.clone(), tenant.clone(), stream.to_owned());
         pages(after, move |after| {
-            let events = log.read_stream(&tenant, &stream, after, WALK_PAGE_EVENTS);
-            future::ready(Ok(next_by_version(events)))
+            let page = log.stream_after(&tenant, &stream, after, WALK_PAGE_EVENTS);
+            future::ready(Ok(next_by_version(page)))
         })
     }
 
@@ -100,8 +84,8 @@ impl MemoryLog {
     pub fn walk_stream_backward(&self, tenant: &Tenant, stream: &str, before: Version) -> Walk {
         let (log, tenant, stream) = (self.clone(), tenant.clone(), stream.to_owned());
         pages(before, move |before| {
-            let events = log.read_stream_backward(&tenant, &stream, before, WALK_PAGE_EVENTS);
-            future::ready(Ok(next_by_version(events)))
+            let page = log.stream_before(&tenant, &stream, before, WALK_PAGE_EVENTS);
+            future::ready(Ok(next_by_version(page)))
         })
     }
 
@@ -122,10 +106,10 @@ fn next_by_position(page: Page) -> (Vec<Recorded>, Option<Position>) {
 }
 
 /// A page of a stream, and where the next one begins if there may be one.
-fn next_by_version(events: Vec<Recorded>) -> (Vec<Recorded>, Option<Version>) {
-    let is_full = events.len() == WALK_PAGE_EVENTS;
-    let next = events.last().filter(|_| is_full).map(|last| last.version);
-    (events, next)
+fn next_by_version(page: Fetched<Recorded>) -> (Vec<Recorded>, Option<Version>) {
+    let last = page.events.last().filter(|_| page.may_go_on);
+    let next = last.map(|last| last.version);
+    (page.events, next)
 }
 
 /// Reads page after page, each from where the one before it ended.

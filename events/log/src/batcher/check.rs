@@ -2,10 +2,15 @@
 
 use std::collections::HashSet;
 
+use foldline_events::Encoded;
+use serde::de::IgnoredAny;
+
 use super::{TAG_SEPARATOR, cost::Cost};
 use crate::{
-    Append, EVENTS_PER_APPEND_MAX, Error, Expected, GUARD_TAGS_MAX, GUARD_TYPES_MAX,
-    GUARDS_PER_APPEND_MAX, Guard, PAYLOAD_BYTES_MAX, TAGS_PER_EVENT_MAX, WRITES_PER_APPEND_MAX,
+    ACTOR_BYTES_MAX, Append, EVENT_TYPE_BYTES_MAX, EVENTS_PER_APPEND_MAX, Error, Expected,
+    GUARD_TAGS_MAX, GUARD_TYPES_MAX, GUARDS_PER_APPEND_MAX, Guard, INPUT_HMAC_BYTES_MAX,
+    PAYLOAD_BYTES_MAX, STREAM_BYTES_MAX, TAG_BYTES_MAX, TAGS_PER_EVENT_MAX,
+    TRACE_CONTEXT_BYTES_MAX, WRITES_PER_APPEND_MAX,
 };
 
 /// Refuses what could never be stored, before it costs a batch anything, and leaves away what guards say twice, which the
@@ -62,8 +67,18 @@ fn check(append: &Append) -> Result<(), Error> {
             append.guards.len()
         ));
     }
+    no_longer_than("the actor", &append.actor, ACTOR_BYTES_MAX)?;
+    let trace_context = append.trace_context.as_deref().unwrap_or_default();
+    no_longer_than("the trace context", trace_context, TRACE_CONTEXT_BYTES_MAX)?;
+    if append.input_hmac.len() > INPUT_HMAC_BYTES_MAX {
+        return malformed(format!(
+            "the digest of the input has {} bytes, more than {INPUT_HMAC_BYTES_MAX}",
+            append.input_hmac.len()
+        ));
+    }
     let mut streams = HashSet::new();
     for write in &append.writes {
+        named("a stream", &write.stream, STREAM_BYTES_MAX)?;
         if let Expected::Exactly(version) = write.expected
             && version < 0
         {
@@ -77,23 +92,34 @@ fn check(append: &Append) -> Result<(), Error> {
         }
     }
     append.guards.iter().try_for_each(check_guard)?;
-    for event in events {
-        let encoded = &event.encoded;
-        if encoded.payload.len() > PAYLOAD_BYTES_MAX {
-            let size = encoded.payload.len();
-            return malformed(format!(
-                "a payload has {size} bytes, more than {PAYLOAD_BYTES_MAX}"
-            ));
-        }
-        if encoded.tags.len() > TAGS_PER_EVENT_MAX {
-            return malformed(format!(
-                "an event has {} tags, more than {TAGS_PER_EVENT_MAX}",
-                encoded.tags.len()
-            ));
-        }
-        check_tags(&encoded.tags)?;
+    events.map(|event| &event.encoded).try_for_each(check_event)
+}
+
+fn check_event(event: &Encoded) -> Result<(), Error> {
+    let malformed = |what: String| Err(Error::Malformed(what));
+    named("an event type", event.event_type, EVENT_TYPE_BYTES_MAX)?;
+    if event.schema_version < 1 {
+        return malformed(format!(
+            "an event has schema version {}; they begin at 1",
+            event.schema_version
+        ));
     }
-    Ok(())
+    if event.payload.len() > PAYLOAD_BYTES_MAX {
+        return malformed(format!(
+            "a payload has {} bytes, more than {PAYLOAD_BYTES_MAX}",
+            event.payload.len()
+        ));
+    }
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(&event.payload) {
+        return malformed(format!("a payload is not JSON: {error}"));
+    }
+    if event.tags.len() > TAGS_PER_EVENT_MAX {
+        return malformed(format!(
+            "an event has {} tags, more than {TAGS_PER_EVENT_MAX}",
+            event.tags.len()
+        ));
+    }
+    check_tags(&event.tags)
 }
 
 fn check_guard(guard: &Guard) -> Result<(), Error> {
@@ -107,16 +133,40 @@ fn check_guard(guard: &Guard) -> Result<(), Error> {
             )));
         }
     }
+    for event_type in &guard.event_types {
+        named("an event type of a guard", event_type, EVENT_TYPE_BYTES_MAX)?;
+    }
     check_tags(&guard.tags)
 }
 
 fn check_tags(tags: &[String]) -> Result<(), Error> {
-    if tags
-        .iter()
-        .any(|tag| tag.is_empty() || tag.contains([TAG_SEPARATOR, ' ']))
-    {
-        let what = "a tag is empty or holds a space or a separator";
-        return Err(Error::Malformed(what.to_owned()));
+    for tag in tags {
+        named("a tag", tag, TAG_BYTES_MAX)?;
+        if tag.contains([TAG_SEPARATOR, ' ']) {
+            let what = "a tag holds a space or a separator";
+            return Err(Error::Malformed(what.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn named(what: &str, text: &str, bytes_max: usize) -> Result<(), Error> {
+    if text.is_empty() {
+        return Err(Error::Malformed(format!("{what} is empty")));
+    }
+    no_longer_than(what, text, bytes_max)
+}
+
+/// The database keeps no text with a NUL, and what is long fits into no index and no header of a Kafka record.
+fn no_longer_than(what: &str, text: &str, bytes_max: usize) -> Result<(), Error> {
+    if text.len() > bytes_max {
+        return Err(Error::Malformed(format!(
+            "{what} has {} bytes, more than {bytes_max}",
+            text.len()
+        )));
+    }
+    if text.contains('\0') {
+        return Err(Error::Malformed(format!("{what} holds a NUL character")));
     }
     Ok(())
 }

@@ -143,7 +143,7 @@ impl<'a> Columns<'a> {
         self.event_causation_ids.push(append.causation_id);
         self.event_trace_contexts
             .push(append.trace_context.as_deref());
-        self.event_occurred_at.push(event.occurred_at);
+        self.event_occurred_at.push(event.occurred_at_kept());
         for (index, tag) in encoded.tags.iter().enumerate() {
             if !encoded.tags[..index].contains(tag) {
                 self.tag_offsets.push(number(self.event_ids.len()));

@@ -88,7 +88,7 @@ impl<'a> Lone<'a> {
         .bind(append.correlation_id)
         .bind(append.causation_id)
         .bind(&append.trace_context)
-        .bind(self.event.occurred_at)
+        .bind(self.event.occurred_at_kept())
         .fetch_one(connection)
         .await?;
         Ok(position.map(|position| {

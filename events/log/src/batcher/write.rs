@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use sqlx::postgres::PgDatabaseError;
 use tokio::time::Instant;
 
 use super::{Request, compose::share, writer::Writer};
@@ -15,6 +16,9 @@ const RETRIES_MAX: usize = 8;
 const UNAVAILABLE_AFTER_MS: u64 = 4_000;
 const RETRY_PAUSE_MS_MIN: u64 = 50;
 const RETRY_PAUSE_MS_MAX: u64 = 2_000;
+
+/// The code of an append with a guard on a position that the log does not reach to.
+const GUARD_BEYOND_HEAD: &str = "FLD01";
 
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,7 +51,7 @@ pub(super) async fn write(writer: &mut Writer, mut batch: Vec<Request>) -> Writt
                 }
                 batch = others;
             }
-            Err(Error::Refused(_)) if batch.len() > 1 => {
+            Err(Error::Refused(_) | Error::BeyondHead { .. }) if batch.len() > 1 => {
                 return write_one_by_one(writer, batch, written).await;
             }
             Err(Error::Unavailable { source, .. }) if batch.len() > 1 && took_too_long(&source) => {
@@ -177,6 +181,8 @@ async fn persist(writer: &mut Writer, appends: &[&Append]) -> Result<Vec<Option<
             Err(error) if is_transient(&error) => error,
             Err(error) => return Err(failed(error, began.elapsed())),
         };
+        // Of another log no try would say what became of an append.
+        writer.check()?;
         let waited = began.elapsed();
         let pause = pauses
             .next()
@@ -203,8 +209,19 @@ fn failed(error: sqlx::Error, waited: Duration) -> Error {
     } else if prepared::is_absent(&error) {
         Error::not_migrated(&error)
     } else {
-        Error::Refused(error)
+        beyond_head(&error).unwrap_or(Error::Refused(error))
     }
+}
+
+/// What `sql/append.sql` says of a guard on a position that the log does not reach to.
+fn beyond_head(error: &sqlx::Error) -> Option<Error> {
+    let said = error.as_database_error()?;
+    let said = said.try_downcast_ref::<PgDatabaseError>()?;
+    let (position, head) = said.detail()?.split_once(' ')?;
+    (said.code() == GUARD_BEYOND_HEAD).then_some(Error::BeyondHead {
+        position: position.parse().ok()?,
+        head: head.parse().ok()?,
+    })
 }
 
 /// Whether the database ended the statement because of its time. Waiting for the log's lock alone ends otherwise

@@ -1,9 +1,9 @@
 //! The connection that batches are written on.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{columns::Columns, holder, identity::Identity, lone::Lone, write::is_transient};
-use crate::{Append, Verdict, store::KEEPALIVES};
+use crate::{Append, Error, Verdict, seen::Seen, store::KEEPALIVES};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 /// How long the database may take to accept a connection, and to answer a batch. The second is above what it gives a
@@ -26,18 +26,20 @@ const TRANSACTION_TIMEOUT: &str = "11s";
 pub(crate) struct Writer {
     options: PgConnectOptions,
     log: Identity,
+    seen: Arc<Seen>,
     /// What the connection was, or will be, made with.
     statement_timeout: &'static str,
     connection: Option<PgConnection>,
 }
 
 impl Writer {
-    pub(crate) fn new(options: PgConnectOptions, log: Identity) -> Self {
+    pub(crate) fn new(options: PgConnectOptions, log: Identity, seen: Arc<Seen>) -> Self {
         Self {
             options: options
                 .options([("lock_timeout", LOCK_TIMEOUT)])
                 .options(KEEPALIVES),
             log,
+            seen,
             statement_timeout: STATEMENT_TIMEOUT,
             connection: None,
         }
@@ -58,6 +60,11 @@ impl Writer {
         self.statement_timeout = statement_timeout;
     }
 
+    /// Whether the log is still the one that was opened.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.seen.check()
+    }
+
     /// What became of each append; `None` of those that were neither stored nor refused, because others were refused.
     pub(super) async fn write(
         &mut self,
@@ -69,7 +76,8 @@ impl Writer {
             Some(connection) => connection,
             None => {
                 let timeout = [("statement_timeout", self.statement_timeout)];
-                let connecting = connect(self.options.clone().options(timeout));
+                let options = self.options.clone().options(timeout);
+                let connecting = connect(&options, &self.seen);
                 within(CONNECT_TIMEOUT_MS, connecting).await?
             }
         };
@@ -81,6 +89,9 @@ impl Writer {
                 tracing::warn!(%error, "the log's lock was not had in time; who holds it is unknown");
             }
         }
+        if let Ok(verdicts) = &answer {
+            self.seen.note_appends(appends, verdicts);
+        }
         // A statement that was refused has not harmed its connection.
         if !answer.as_ref().is_err_and(is_transient) {
             self.connection = Some(connection);
@@ -90,8 +101,9 @@ impl Writer {
     }
 }
 
-async fn connect(options: PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    let mut connection = PgConnection::connect_with(&options).await?;
+async fn connect(options: &PgConnectOptions, seen: &Seen) -> Result<PgConnection, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    seen.compare(&mut connection).await?;
     // PostgreSQL 16 does not have the setting, and refuses connections that ask for it in their options.
     sqlx::query(
         "select set_config(name, $1, false)

@@ -71,7 +71,8 @@ pub struct KafkaFeed {
 }
 
 impl KafkaFeed {
-    /// Reads the topic of the log's cell. It begins when [`Feed::next`](crate::Feed::next) is asked.
+    /// Reads the topic of the log's cell. Needs tokio's runtime of several threads: librdkafka is asked on the thread of the
+    /// task that asks for the next delivery. It begins when [`Feed::next`](crate::Feed::next) is asked.
     ///
     /// # Errors
     /// [`Error::Kafka`] for properties that librdkafka does not know or take.
@@ -280,10 +281,7 @@ impl KafkaFeed {
                 found: through,
             });
         };
-        let through = Mark {
-            position: last.position,
-            event_id: last.id,
-        };
+        let through = Mark::from(last);
         self.reached.insert(partition, through.position);
         Ok(Slice {
             partition,

@@ -42,10 +42,7 @@ impl PostgresFeed {
             if !self.reached.is_empty() {
                 let events = self.log.read(self.read_to, DELIVERY_EVENTS_MAX).await?;
                 if let Some(last) = events.last() {
-                    let through = Mark {
-                        position: last.position,
-                        event_id: last.id,
-                    };
+                    let through = Mark::from(last);
                     self.read_to = through.position;
                     return Ok(Delivery::Slices(self.slices(events, through)));
                 }

@@ -338,15 +338,9 @@ async fn complain_of_strangers(
     beyond: &mut Vec<(Mark, Finding)>,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let positions: Vec<Position> = beyond.iter().map(|(mark, _)| mark.position).collect();
-    let known: BTreeMap<Position, Uuid> =
-        sqlx::query_as("select position, id from log.events where position = any($1)")
-            .bind(positions)
-            .fetch_all(&log.inner.pool)
-            .await
-            .map_err(Error::reading)?
-            .into_iter()
-            .collect();
+    let known = log
+        .ids_at(beyond.iter().map(|(mark, _)| mark.position))
+        .await?;
     for (mark, finding) in beyond.drain(..) {
         if known.get(&mark.position) != Some(&mark.event_id) {
             report.extra.add(|| finding);

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use foldline_events::partition_of;
 use foldline_log::{
-    BYTES_PER_APPEND_MAX, Error, Expected, Log, PAYLOAD_BYTES_MAX, Service, Verdict, Write,
+    ACTOR_BYTES_MAX, Append, BYTES_PER_APPEND_MAX, EVENT_TYPE_BYTES_MAX, Error, Expected, Guard,
+    INPUT_HMAC_BYTES_MAX, Log, PAYLOAD_BYTES_MAX, STREAM_BYTES_MAX, Service, TAG_BYTES_MAX,
+    TRACE_CONTEXT_BYTES_MAX, Verdict, Write,
 };
 use futures_util::future::join_all;
 
@@ -255,18 +257,22 @@ async fn a_stream_can_be_checked_without_being_written() {
 #[tokio::test]
 async fn one_bad_append_fails_alone() {
     for log in both().await {
-        let mut bad = one("task-bad");
-        bad.writes[0].events[0].encoded.payload = "{\"text\":\"\0\"}".to_owned();
-        let bad_json = {
-            let mut bad = one("task-bad-json");
-            bad.writes[0].events[0].encoded.payload = "{".to_owned();
-            bad
+        let guarded = |after| {
+            let mut guarded = one(&format!("task-bad-{after}"));
+            guarded.guards = vec![Guard {
+                tags: vec!["tag".to_owned()],
+                event_types: vec!["test.Never".to_owned()],
+                after,
+            }];
+            guarded
         };
-        let mut all = vec![log.append(bad), log.append(bad_json)];
+        let mut all = vec![log.append(guarded(100)), log.append(guarded(200))];
         all.extend((0..20).map(|n| log.append(one(&format!("task-{n}")))));
         let mut verdicts = join_all(all).await.into_iter();
-        assert!(matches!(verdicts.next().unwrap(), Err(Error::Refused(_))));
-        assert!(matches!(verdicts.next().unwrap(), Err(Error::Refused(_))));
+        for _ in 0..2 {
+            let bad = verdicts.next().unwrap();
+            assert!(matches!(bad, Err(Error::BeyondHead { .. })), "{bad:?}");
+        }
         for verdict in verdicts {
             appended(verdict.unwrap());
         }
@@ -305,13 +311,42 @@ async fn an_append_that_can_never_be_stored_is_refused_before_it_costs_anything(
             Expected::Exactly(-1),
             vec![event("test.Happened", &[])],
         );
+        let with = |change: fn(&mut Append)| {
+            let mut changed = one("task-1");
+            change(&mut changed);
+            changed
+        };
+        let of_texts = [
+            with(|it| it.writes[0].stream = String::new()),
+            with(|it| it.writes[0].stream = "a".repeat(STREAM_BYTES_MAX + 1)),
+            with(|it| it.writes[0].stream = "task\0".to_owned()),
+            with(|it| it.actor = "a".repeat(ACTOR_BYTES_MAX + 1)),
+            with(|it| it.actor = "\0".to_owned()),
+            with(|it| it.trace_context = Some("a".repeat(TRACE_CONTEXT_BYTES_MAX + 1))),
+            with(|it| it.input_hmac = vec![0; INPUT_HMAC_BYTES_MAX + 1]),
+            with(|it| it.writes[0].events[0].encoded.event_type = ""),
+            with(|it| it.writes[0].events[0].encoded.event_type = "test.\0"),
+            with(|it| it.writes[0].events[0].encoded.schema_version = 0),
+            with(|it| it.writes[0].events[0].encoded.payload = "{".to_owned()),
+            with(|it| it.writes[0].events[0].encoded.payload = "{\"a\":\"\0\"}".to_owned()),
+            with(|it| it.writes[0].events[0].encoded.tags = vec!["a".repeat(TAG_BYTES_MAX + 1)]),
+            with(|it| it.writes[0].events[0].encoded.tags = vec!["a\0".to_owned()]),
+            with(|it| {
+                it.guards = vec![Guard {
+                    tags: vec!["tag".to_owned()],
+                    event_types: vec!["a".repeat(EVENT_TYPE_BYTES_MAX + 1)],
+                    after: 0,
+                }];
+            }),
+        ];
         for malformed in [
             no_events, twice, huge, many_large, long_tag, long_actor, below,
-        ] {
-            assert!(matches!(
-                log.append(malformed).await,
-                Err(Error::Malformed(_))
-            ));
+        ]
+        .into_iter()
+        .chain(of_texts)
+        {
+            let answer = log.append(malformed.clone()).await;
+            assert!(matches!(answer, Err(Error::Malformed(_))), "{malformed:?}");
         }
         let as_large_as_may_be = large(BYTES_PER_APPEND_MAX / PAYLOAD_BYTES_MAX - 1);
         appended(log.append(as_large_as_may_be).await.unwrap());

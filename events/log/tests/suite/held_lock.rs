@@ -114,32 +114,39 @@ async fn no_service_makes_more_segments_than_a_bound() {
     let database = database().await;
     let mut owner = owner(&database).await;
     let segments = "select count(*) from pg_inherits where inhparent = 'log.events'::regclass";
-    for role in ["foldline_command", "foldline_relay"] {
-        let as_role = AssertSqlSafe(format!("set role {role}"));
-        sqlx::raw_sql(as_role).execute(&mut owner).await.unwrap();
-        for ahead in [Some(SEGMENTS_AHEAD_MAX + 1), Some(i32::MAX), Some(-1), None] {
-            let made = sqlx::query("select log.ensure_segments($1)")
-                .bind(ahead)
-                .execute(&mut owner)
-                .await;
-            let refused = made.unwrap_err().to_string();
-            assert!(refused.contains("0 to 100 ahead"), "{refused}");
-        }
-        for _ in 0..2 {
-            sqlx::query("select log.ensure_segments($1)")
-                .bind(SEGMENTS_AHEAD_MAX)
-                .execute(&mut owner)
-                .await
-                .unwrap();
-        }
-        sqlx::raw_sql("reset role")
+    sqlx::raw_sql("set role foldline_relay")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    for ahead in [Some(SEGMENTS_AHEAD_MAX + 1), Some(i32::MAX), Some(-1), None] {
+        let made = sqlx::query("select log.ensure_segments($1)")
+            .bind(ahead)
+            .execute(&mut owner)
+            .await;
+        let refused = made.unwrap_err().to_string();
+        assert!(refused.contains("0 to 100 ahead"), "{refused}");
+    }
+    for _ in 0..2 {
+        sqlx::query("select log.ensure_segments($1)")
+            .bind(SEGMENTS_AHEAD_MAX)
             .execute(&mut owner)
             .await
             .unwrap();
-        let made: i64 = sqlx::query_scalar(segments)
-            .fetch_one(&mut owner)
-            .await
-            .unwrap();
-        assert_eq!(made, i64::from(SEGMENTS_AHEAD_MAX) + 1);
     }
+    for role in ["foldline_command", "foldline_projector", "foldline_query"] {
+        let as_role = AssertSqlSafe(format!("set role {role}"));
+        sqlx::raw_sql(as_role).execute(&mut owner).await.unwrap();
+        let made = sqlx::raw_sql("select log.ensure_segments(1)");
+        let refused = made.execute(&mut owner).await.unwrap_err().to_string();
+        assert!(refused.contains("permission denied"), "{role}: {refused}");
+    }
+    sqlx::raw_sql("reset role")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let made: i64 = sqlx::query_scalar(segments)
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(made, i64::from(SEGMENTS_AHEAD_MAX) + 1);
 }

@@ -87,6 +87,8 @@ enum Defect {
     Nul,
     NotJson,
     TooManyWrites,
+    /// A guard on a position that the log will not reach.
+    BeyondHead,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -108,7 +110,8 @@ fn step() -> impl Strategy<Value = Step> {
     let defect = prop_oneof![
         Just(Defect::Nul),
         Just(Defect::NotJson),
-        Just(Defect::TooManyWrites)
+        Just(Defect::TooManyWrites),
+        Just(Defect::BeyondHead)
     ];
     (
         command,
@@ -202,6 +205,11 @@ fn spoil(append: &mut Append, defect: Option<Defect>) {
             let write = append.writes[0].clone();
             append.writes = vec![write; WRITES_PER_APPEND_MAX + 1];
         }
+        (Some(Defect::BeyondHead), _) => append.guards.push(Guard {
+            tags: vec!["tag:0".to_owned()],
+            event_types: vec![TYPES[0].to_owned()],
+            after: Position::MAX,
+        }),
         (Some(Defect::Nul | Defect::NotJson), None) | (None, _) => {}
     }
 }
@@ -274,7 +282,7 @@ fn name(answer: &Result<Verdict, Error>) -> &'static str {
         Ok(Verdict::InputDiffers) => "input differs",
         Ok(Verdict::Conflict { .. }) => "conflict",
         Ok(Verdict::Guarded { .. }) => "guarded",
-        Err(Error::Refused(_)) => "refused",
+        Err(Error::BeyondHead { .. }) => "beyond the head",
         Err(Error::Malformed(_)) => "malformed",
         Err(_) => "other errors",
     }
@@ -353,7 +361,7 @@ fn a_log_in_memory_explains_every_history_of_racing_appends() {
         "input differs",
         "conflict",
         "guarded",
-        "refused",
+        "beyond the head",
         "malformed",
         "appended after a check",
         "conflict by a check",

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use foldline_log::{
-    Delivery, Error, Feed, KafkaOptions, Log, Mark, Service, Start,
+    ACTOR_BYTES_MAX, Delivery, EVENT_TYPE_BYTES_MAX, Error, Feed, KafkaOptions, Log, Mark,
+    PAYLOAD_BYTES_MAX, STREAM_BYTES_MAX, Service, Start, TAG_BYTES_MAX, TAGS_PER_EVENT_MAX,
+    TRACE_CONTEXT_BYTES_MAX,
     feed::{KafkaFeed, KafkaFeedOptions},
     relay::{self, RelayStatus},
 };
@@ -19,7 +21,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store::{appended, database, one, open, owner};
+use crate::store::{SEGMENT_POSITIONS, appended, database, one, open, owner};
 
 /// Generous: recovery on a loaded machine, not speed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -260,6 +262,55 @@ async fn records_sent_twice_by_two_relays_are_delivered_once() {
     relay.reaches(last).await;
     let mut feed = feed(&database).await;
     assert_eq!(fold(&mut feed, last).await, by_partition(&log).await);
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_event_that_is_taken_is_carried_too() {
+    let database = cell().await;
+    let log = open(&database, Service::Command).await;
+    let mut largest = one(&"s".repeat(STREAM_BYTES_MAX));
+    largest.actor = "a".repeat(ACTOR_BYTES_MAX);
+    largest.trace_context = Some("t".repeat(TRACE_CONTEXT_BYTES_MAX));
+    let encoded = &mut largest.writes[0].events[0].encoded;
+    encoded.event_type = "test.Happened".repeat(EVENT_TYPE_BYTES_MAX / 13).leak();
+    encoded.payload = format!("\"{}\"", "p".repeat(PAYLOAD_BYTES_MAX - 2));
+    encoded.tags = (0..TAGS_PER_EVENT_MAX)
+        .map(|n| format!("{n:0>TAG_BYTES_MAX$}"))
+        .collect();
+    let last = appended(log.append(largest).await.unwrap()).cursor.position;
+    let mut relay = Relay::start(&database).await;
+    relay.reaches(last).await;
+    let mut feed = feed(&database).await;
+    assert_eq!(fold(&mut feed, last).await, by_partition(&log).await);
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_relay_makes_segments_ahead_of_the_head() {
+    let database = cell().await;
+    let mut owner = owner(&database).await;
+    let mut relay = Relay::start(&database).await;
+    let log = open(&database, Service::Command).await;
+    let last = fill(&log, usize::try_from(3 * SEGMENT_POSITIONS).unwrap()).await;
+    relay.reaches(last).await;
+    // The one of the head, and two that no append asked for.
+    let wanted = last / SEGMENT_POSITIONS + 1 + 2;
+    let made = async {
+        loop {
+            let segments: i64 = sqlx::query_scalar(
+                "select count(*) from pg_inherits where inhparent = 'log.events'::regclass",
+            )
+            .fetch_one(&mut owner)
+            .await
+            .unwrap();
+            if segments >= wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, made).await.unwrap();
     relay.stop().await;
 }
 

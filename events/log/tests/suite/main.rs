@@ -21,6 +21,7 @@ mod long_events;
 mod offline;
 mod prepared;
 mod reading;
+mod replaced;
 mod rights;
 mod segments;
 mod selecting;

@@ -6,11 +6,12 @@ use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 use chrono::{DateTime, Utc};
 use foldline_events::{Position, Version, partition_of};
 use foldline_log::{
-    Append, Expected, Guard, Log, Selection, Service, TAGGED_SEGMENTS_MAX, Verdict,
+    Append, Expected, Folding, Guard, Log, Mark, Selection, Service, TAGGED_SEGMENTS_MAX, Verdict,
 };
 use foldline_schema::testing::TestDatabase;
 use futures_util::future::join_all;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
 
 use crate::{
     guards::ended,
@@ -256,6 +257,44 @@ async fn of_hundreds_of_segments_a_stream_and_a_tag_open_only_those_that_they_ma
     assert!(found.is_empty(), "{found:?}");
 }
 
+#[tokio::test]
+async fn of_hundreds_of_segments_a_snapshot_and_a_mark_open_only_those_of_their_events() {
+    let (database, short) = many_segments().await;
+    let (tenant, last) = (tenant(), short + 2);
+    let of = Folding {
+        tenant: &tenant,
+        stream: "task-2",
+        fold: "a",
+    };
+    let event_id: Uuid = sqlx::query_scalar("select id from log.events where position = $1")
+        .bind(last)
+        .fetch_one(&mut owner(&database).await)
+        .await
+        .unwrap();
+    let mut found = Vec::new();
+
+    // It is known to be within the positions of one append, which here are most segments.
+    let log = open(&database, Service::Command).await;
+    let kept = log.keep_snapshot(of, 3, event_id, last, b"state").await;
+    assert!(kept.unwrap());
+    drop(log);
+    let its = ("what was kept", last..=last);
+    opens_only(&database, &mut found, its, async |log| {
+        assert!(log.snapshot(of).await.unwrap().is_some());
+    })
+    .await;
+    let its = ("a mark", last..=last);
+    opens_only(&database, &mut found, its, async |log| {
+        let mark = Mark {
+            position: last,
+            event_id,
+        };
+        log.verify(&[mark]).await.unwrap();
+    })
+    .await;
+    assert!(found.is_empty(), "{found:?}");
+}
+
 /// More than the appends of a test take.
 const AFTER_HEAD: i64 = 400;
 
@@ -411,7 +450,7 @@ async fn a_stream_that_began_hundreds_of_segments_ago_is_read_whole() {
         let expected: Vec<Version> = (after + 1..=EVENTS.min(after + 400)).collect();
         assert_eq!(versions, expected, "after {after}");
         let events = log.read_to_fold(&tenant, "task-1", after, 400).await;
-        let versions: Vec<Version> = events.unwrap().iter().map(|it| it.version).collect();
+        let versions: Vec<Version> = events.unwrap().events.iter().map(|it| it.version).collect();
         assert_eq!(versions, expected, "to fold, after {after}");
         let before = EVENTS + 1 - after;
         let events = log.read_stream_backward(&tenant, "task-1", before, 400);

@@ -397,6 +397,8 @@ async fn whoever_reads_the_whole_log_stops_where_its_last_events_are_missing() {
         let damage = format!("delete from log.events where position > {kept}");
         let damage = sqlx::raw_sql(sqlx::AssertSqlSafe(damage));
         damage.execute(&mut owner(&database).await).await.unwrap();
+        // One that has not seen what is gone.
+        let log = open(&database, Service::Projector).await;
         let found = log.read_selected(&everything, after, 10).await;
         let is_gap = matches!(found, Err(Error::Gap { after, found: 4 }) if after == kept);
         assert!(is_gap, "{found:?}");

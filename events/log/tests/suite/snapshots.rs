@@ -28,7 +28,7 @@ async fn filled(log: &Log) -> Vec<Recorded> {
 }
 
 async fn keep(log: &Log, of: Folding<'_>, event: &Recorded, state: &[u8]) -> bool {
-    let kept = log.keep_snapshot(of, event.version, event.id, state);
+    let kept = log.keep_snapshot(of, event.version, event.id, event.position, state);
     kept.await.unwrap()
 }
 
@@ -80,13 +80,14 @@ async fn a_state_of_events_that_the_log_does_not_hold_is_not_kept() {
     let events = filled(&log).await;
     let (tenant, elsewhere) = (tenant(), Tenant::parse("globex").unwrap());
     let head = &events[4];
-    for (tenant, version, event_id) in [
-        (&tenant, head.version, Uuid::now_v7()),
-        (&tenant, head.version - 1, head.id),
-        (&tenant, head.version + 1, head.id),
-        (&elsewhere, head.version, head.id),
+    for (tenant, version, event_id, through) in [
+        (&tenant, head.version, Uuid::now_v7(), head.position),
+        (&tenant, head.version - 1, head.id, head.position),
+        (&tenant, head.version + 1, head.id, head.position),
+        (&tenant, head.version, head.id, head.position - 1),
+        (&elsewhere, head.version, head.id, head.position),
     ] {
-        let kept = log.keep_snapshot(of(tenant, "a"), version, event_id, b"state");
+        let kept = log.keep_snapshot(of(tenant, "a"), version, event_id, through, b"state");
         assert!(!kept.await.unwrap());
         assert_eq!(log.snapshot(of(tenant, "a")).await.unwrap(), None);
     }
@@ -137,6 +138,8 @@ async fn a_damaged_snapshot_and_one_of_another_history_are_dropped() {
         assert!(keep(&log, of, &events[4], b"state").await, "{wrong}");
         let changed = sqlx::raw_sql(AssertSqlSafe(wrong)).execute(&mut owner);
         assert_eq!(changed.await.unwrap().rows_affected(), 1, "{wrong}");
+        // One that has seen nothing of what is changed.
+        let log = open(&database, Service::Command).await;
         assert_eq!(log.snapshot(of).await.unwrap(), None, "{wrong}");
         assert_eq!(rows(&mut owner).await, [], "{wrong}");
         if wrong.contains("set id") {
@@ -154,7 +157,9 @@ async fn a_snapshot_that_is_too_large_is_refused() {
     let tenant = tenant();
     let state = vec![0; SNAPSHOT_BYTES_MAX + 1];
     let of = of(&tenant, "a");
-    let refused = log.keep_snapshot(of, 5, events[4].id, &state).await;
+    let refused = log
+        .keep_snapshot(of, 5, events[4].id, events[4].position, &state)
+        .await;
     assert!(matches!(refused, Err(Error::SnapshotTooLarge { bytes, .. }) if bytes == state.len()));
     assert!(keep(&log, of, &events[4], &state[1..]).await);
     let found = log.snapshot(of).await.unwrap().unwrap();

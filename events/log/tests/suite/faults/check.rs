@@ -94,9 +94,13 @@ fn of_first_answer(sent: &Sent, events: &[&Recorded], epoch: Uuid) -> Option<Str
             is_stored(&sent.append, events, receipt, epoch)
         }
         Ok(Verdict::Conflict { .. } | Verdict::InputDiffers | Verdict::Guarded { .. })
-        | Err(Error::Refused(_) | Error::Overloaded { .. } | Error::Malformed(_) | Error::Closed) => {
-            (!events.is_empty()).then(|| "was said not to be recorded, and was".to_owned())
-        }
+        | Err(
+            Error::Refused(_)
+            | Error::Overloaded { .. }
+            | Error::Malformed(_)
+            | Error::BeyondHead { .. }
+            | Error::Closed,
+        ) => (!events.is_empty()).then(|| "was said not to be recorded, and was".to_owned()),
         Err(_) if events.is_empty() => None,
         Err(_) => is_as_sent(&sent.append, events),
     }

@@ -55,7 +55,7 @@ impl History {
         ];
         Self {
             sent,
-            log: log.read(0, 10),
+            log: log.read(0, 10).unwrap(),
             epoch: log.epoch(),
         }
     }

@@ -19,6 +19,8 @@ use super::{
 use crate::store::{appended, database, database_with_large_segments, one, open, owner};
 
 const APPENDERS: usize = 12;
+/// What a read may take, and a connection for it, and what a loaded machine adds.
+const READ_BOUND: Duration = Duration::from_secs(25);
 /// How many answers must be cut off, and how many appends given up, for the check to mean something.
 const CUTS_MIN: usize = 20;
 const GIVEN_UP_MIN: usize = 4;
@@ -149,6 +151,22 @@ async fn a_network_that_swallows_everything_is_given_up_within_a_bound_and_keeps
     assert!(is_stored(&answer), "{answer:?}");
     let (complaints, _) = settle(&database, load).await;
     assert_eq!(complaints, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_the_network_swallows_is_given_up_within_a_bound() {
+    let (_database, proxy, log) = through_a_proxy().await;
+    appended(log.append(one("task-1")).await.unwrap());
+    log.read(0, 10).await.unwrap();
+    proxy.set(Network::Swallows);
+    let reads = [0, 0, 0].map(|after| log.read(after, 10));
+    let reading = tokio::time::timeout(READ_BOUND, futures_util::future::join_all(reads));
+    for read in reading.await.expect("they are given up within the bound") {
+        assert!(matches!(read, Err(Error::Read(_))), "{read:?}");
+    }
+    proxy.set(Network::Well);
+    let again = async { while log.read(0, 10).await.is_err() {} };
+    tokio::time::timeout(READ_BOUND, again).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

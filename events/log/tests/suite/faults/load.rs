@@ -140,6 +140,11 @@ async fn answered(log: &Log, sent: &mut Sent, retry: Retry) {
                 sent.retried = Some(verdict);
                 return;
             }
+            // It was decided on what the log has lost, and says so.
+            Err(error @ Error::BeyondHead { .. }) => {
+                sent.answer = Err(error);
+                return;
+            }
             Err(error) => assert!(began.elapsed() < PATIENCE, "no answer any more: {error}"),
         }
         tokio::time::sleep(PAUSE).await;

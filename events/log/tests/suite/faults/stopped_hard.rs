@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use foldline_log::Service;
+use foldline_log::{Error, Service};
 
 use super::{
-    Load, is_soak,
+    Load, PATIENCE, is_soak,
     server::{Server, execute},
     settle,
 };
@@ -53,10 +53,12 @@ async fn a_server_that_acknowledges_before_it_has_written_is_found_by_stopping_i
     // What is there already must not be lost, only what is acknowledged from here on.
     execute(&mut owner(&server.database).await, "checkpoint").await;
     let log = open(&server.database, Service::Command).await;
-    let load = Load::start(&[log], APPENDERS);
+    let load = Load::start(std::slice::from_ref(&log), APPENDERS);
     load.goes_on(APPENDS_BETWEEN).await;
     server.stop_hard().await;
-    load.goes_on(APPENDS_BETWEEN).await;
+    // The log finds it by itself, too.
+    let ended = tokio::time::timeout(PATIENCE, log.ended()).await.unwrap();
+    assert!(matches!(ended, Error::AnotherLog { .. }), "{ended:?}");
     let (complaints, _) = settle(&server.database, load).await;
     let is_found = |complaint: &String| complaint.contains("is not there");
     assert!(complaints.iter().any(is_found), "{complaints:?}");

@@ -47,7 +47,7 @@ pub fn complaint(
             ));
         };
         let end = receipt.cursor.position;
-        if let Some(fault) = recorded_fault(history, &model.read(reached, usize::MAX)) {
+        if let Some(fault) = recorded_fault(history, &model.read(reached, usize::MAX).unwrap()) {
             return Some(fault);
         }
         let stored = Ok(Verdict::Appended(receipt));
@@ -111,8 +111,14 @@ fn explains(model: &MemoryLog, reached: Position, call: &Call) -> bool {
 fn same(one: &Result<Verdict, Error>, other: &Result<Verdict, Error>) -> bool {
     match (one, other) {
         (Ok(one), Ok(other)) => one == other,
-        (Err(Error::Refused(_)), Err(Error::Refused(_)))
-        | (Err(Error::Malformed(_)), Err(Error::Malformed(_))) => true,
+        (Err(Error::Malformed(_)), Err(Error::Malformed(_))) => true,
+        (
+            Err(Error::BeyondHead { position, head }),
+            Err(Error::BeyondHead {
+                position: other_position,
+                head: other_head,
+            }),
+        ) => position == other_position && head == other_head,
         _ => false,
     }
 }

@@ -19,7 +19,7 @@ fn true_history() -> (Vec<Recorded>, Vec<Call>, Uuid) {
         after: log.head().position,
         append,
     });
-    (log.read(0, 10), calls.into(), log.epoch())
+    (log.read(0, 10).unwrap(), calls.into(), log.epoch())
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn checked_and_guarded() -> (Vec<Recorded>, Vec<Call>, Uuid) {
         after: log.head().position,
         append,
     });
-    (log.read(0, 10), calls.into(), log.epoch())
+    (log.read(0, 10).unwrap(), calls.into(), log.epoch())
 }
 
 #[test]
