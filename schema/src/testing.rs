@@ -41,6 +41,40 @@ impl TestDatabase {
         execute(format!("create database {name}")).await;
         Self { url: url_of(&name) }
     }
+
+    /// Takes away what its log recorded after a position, and everybody's connections, as a failover does to a server that
+    /// had not received it.
+    pub async fn lose_end(&self, head: i64) {
+        let mut owner = PgConnection::connect(&self.url)
+            .await
+            .expect("the server of TEST_POSTGRES_URL answers");
+        let lose = format!(
+            "begin;
+             delete from log.events where position > {head};
+             delete from log.tags where position > {head};
+             delete from log.commands where position > {head};
+             delete from log.batches where last_position > {head};
+             delete from log.streams;
+             insert into log.streams (tenant, stream, version, last_position)
+             select tenant, stream, max(version), max(position) from log.events group by tenant, stream;
+             commit"
+        );
+        sqlx::raw_sql(AssertSqlSafe(lose))
+            .execute(&mut owner)
+            .await
+            .expect("the tests' user owns the log");
+        let cut: Vec<bool> = sqlx::query_scalar(
+            "select pg_terminate_backend(pid, 10000)
+             from pg_stat_activity
+             where datname = current_database()
+               and backend_type = 'client backend'
+               and pid <> pg_backend_pid()",
+        )
+        .fetch_all(&mut owner)
+        .await
+        .expect("the tests' user may end sessions");
+        assert!(cut.into_iter().all(|is_gone| is_gone), "a session stays");
+    }
 }
 
 fn new_name() -> String {

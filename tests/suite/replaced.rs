@@ -1,38 +1,12 @@
 //! The log loses its end under the services that use it, as in a failover to a server that had not received it.
 
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
 
 use crate::{
     client::{Client, new_id},
     processes::{Role, Stack, until},
     stored,
 };
-
-/// Takes away what was appended after a position, and everybody's connections.
-async fn set_back(url: &str, head: i64) {
-    let mut owner = stored::connect(url).await;
-    let text = format!(
-        "begin;
-         delete from log.events where position > {head};
-         delete from log.tags where position > {head};
-         delete from log.commands where position > {head};
-         delete from log.batches where last_position > {head};
-         delete from log.streams;
-         insert into log.streams (tenant, stream, version, last_position)
-         select tenant, stream, max(version), max(position) from log.events group by tenant, stream;
-         commit;
-         select pg_terminate_backend(pid)
-         from pg_stat_activity
-         where datname = current_database()
-           and backend_type = 'client backend'
-           and pid <> pg_backend_pid()"
-    );
-    sqlx::raw_sql(AssertSqlSafe(text))
-        .execute(&mut owner)
-        .await
-        .unwrap();
-}
 
 async fn rename(client: &Client, project: &Value, name: &str) -> Option<(u16, Value)> {
     let path = format!("/projects/{}/rename", project.as_str().unwrap());
@@ -52,7 +26,7 @@ async fn a_command_service_decides_nothing_on_what_the_log_has_lost() {
         let (status, answer) = rename(&client, &project, name).await.unwrap();
         assert!(status < 300, "{answer}");
     }
-    set_back(&stack.database.url, kept).await;
+    stack.database.lose_end(kept).await;
 
     // It has "third" in memory. Whatever it is asked from now on, nothing is recorded by it.
     let refused = rename(&client, &project, "third").await;

@@ -65,7 +65,8 @@ impl Log {
             self.drop_snapshot(of, "its bytes are damaged").await?;
             return Ok(None);
         }
-        if !self.has_event(of, &snapshot).await? {
+        let is_of_this_log = self.has_event(of, &snapshot).await;
+        if !is_of_this_log.inspect_err(|_| count("failed"))? {
             let why = "its last event is not in this log: the log was restored or replaced";
             self.drop_snapshot(of, why).await?;
             return Ok(None);
@@ -124,10 +125,9 @@ impl Log {
         self.inner.read(async |on| query.fetch_one(on).await).await
     }
 
-    /// Keeps the state that this fold made of the stream's events up to a version, whose event has that id and
-    /// was appended up to `through`, in one append with the event there. Whether it is kept: not beside a newer one, and not
-    /// when the log holds another event at that version, or none. States of folds
-    /// beyond [`SNAPSHOT_FOLDS_MAX`] are removed, those kept longest ago first.
+    /// Keeps the state that this fold made of the stream's events up to a version, whose event has that id. `through` is the
+    /// last position of the append that recorded it, or its own. Whether it is kept: not beside a newer one, and not when the
+    /// log holds another event at that version, or none. States of folds beyond [`SNAPSHOT_FOLDS_MAX`] are removed, those kept longest ago first.
     ///
     /// # Errors
     /// [`Error::SnapshotTooLarge`] for more than [`SNAPSHOT_BYTES_MAX`]; [`Error::Snapshot`] otherwise. Nothing depends on

@@ -16,37 +16,6 @@ use crate::store::{append, appended, both, database, event, one, open, owner, te
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Takes away what was appended after a position, and everybody's connections.
-async fn set_back(database: &TestDatabase, head: i64) {
-    let mut owner = owner(database).await;
-    let text = format!(
-        "begin;
-         delete from log.events where position > {head};
-         delete from log.tags where position > {head};
-         delete from log.commands where position > {head};
-         delete from log.batches where last_position > {head};
-         delete from log.streams;
-         insert into log.streams (tenant, stream, version, last_position)
-         select tenant, stream, max(version), max(position) from log.events group by tenant, stream;
-         commit"
-    );
-    sqlx::raw_sql(AssertSqlSafe(text))
-        .execute(&mut owner)
-        .await
-        .unwrap();
-    let cut: Vec<bool> = sqlx::query_scalar(
-        "select pg_terminate_backend(pid, 10000)
-         from pg_stat_activity
-         where datname = current_database()
-           and backend_type = 'client backend'
-           and pid <> pg_backend_pid()",
-    )
-    .fetch_all(&mut owner)
-    .await
-    .unwrap();
-    assert!(cut.into_iter().all(|is_gone| is_gone));
-}
-
 /// What something fails with once it no longer fails because its connections were cut.
 async fn refusal<T: std::fmt::Debug>(asked: impl AsyncFn() -> Result<T, Error>) -> Error {
     let asking = async {
@@ -77,7 +46,7 @@ async fn who_appended_what_the_log_lost_neither_appends_nor_reads_any_more() {
         let database = database().await;
         let log = open(&database, Service::Command).await;
         appends(&log, "task-1", 5).await;
-        set_back(&database, 3).await;
+        database.lose_end(3).await;
         if grown {
             // Past where it was, so that the positions are there, with other events.
             appends(&open(&database, Service::Command).await, "task-1", 5).await;
@@ -114,7 +83,7 @@ async fn who_only_read_what_the_log_lost_reads_no_more() {
     assert_eq!(page.await.unwrap().events.len(), 1);
     let by_head = open(&database, Service::Projector).await;
     assert_eq!(by_head.head().await.unwrap().position, 5);
-    set_back(&database, 4).await;
+    database.lose_end(4).await;
     appends(&open(&database, Service::Command).await, "task-1", 9).await;
     for log in [by_page, by_stream, to_fold, by_head] {
         let refused = refusal(async || log.read(0, 1).await).await;
@@ -129,7 +98,7 @@ async fn who_knew_no_more_than_the_log_still_holds_goes_on() {
     appends(&log, "task-1", 5).await;
     let reader = open(&database, Service::Projector).await;
     reader.read(0, 3).await.unwrap();
-    set_back(&database, 3).await;
+    database.lose_end(3).await;
     let reading = async {
         loop {
             match reader.read(2, 10).await {
@@ -163,7 +132,7 @@ async fn a_running_feed_from_postgres_does_not_skip_to_where_it_was() {
     let Delivery::Slices(_) = feed.next().await.unwrap() else {
         panic!("there are events");
     };
-    set_back(&database, 3).await;
+    database.lose_end(3).await;
     appends(&open(&database, Service::Command).await, "task-1", 9).await;
     let error = loop {
         match tokio::time::timeout(PATIENCE, feed.next()).await.unwrap() {
@@ -185,7 +154,7 @@ async fn a_log_that_was_given_another_epoch_meanwhile_is_not_used_any_more() {
         .execute(&mut owner)
         .await
         .unwrap();
-    set_back(&database, 2).await;
+    database.lose_end(2).await;
     let refused = log.append(one("task-1")).await.unwrap_err();
     assert!(
         matches!(refused, Error::AnotherEpoch { expected, .. } if expected == log.epoch()),
