@@ -23,6 +23,11 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// For librdkafka, too, which takes memory on one thread and gives it back on another; see `docs/decisions/0012-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// An event-sourced CQRS platform: one log, one order, live views.
 #[derive(Parser)]

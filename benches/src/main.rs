@@ -23,6 +23,11 @@ mod service;
 mod tags;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// As the program has it, and the other stores' program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "Benchmarks of Foldline; `make bench` runs them")]

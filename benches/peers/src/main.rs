@@ -13,7 +13,12 @@ mod read;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mimalloc::MiMalloc;
 use sqlx::postgres::{PgPool, PgPoolOptions};
+
+/// As Foldline's benchmarks have it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// As many bytes as the other payloads of a run have.
 pub const PAYLOAD_BYTES: usize = 200;
