@@ -184,8 +184,9 @@ impl Ours {
     async fn replay(&self) -> anyhow::Result<f64> {
         let began = Instant::now();
         let mut folded = Folded::default();
+        let mut pages = self.log.pages(0, REPLAY_PAGE_EVENTS);
         while folded.last < self.head {
-            let page = self.log.read(folded.last, REPLAY_PAGE_EVENTS).await?;
+            let page = pages.next().await?;
             anyhow::ensure!(!page.is_empty(), "the log ends at {}", folded.last);
             for event in &page {
                 folded.evolve(event.position, &event.payload)?;

@@ -111,13 +111,14 @@
 //!
 //! Positions and versions count from 1; 0 is before everything. Times are UTC and kept to the microsecond; lengths are
 //! in bytes, limits in events. Reads are of pages ([`Log::read`], [`Log::read_stream`], [`Log::read_selected`], and
-//! [`Log::read_to_fold`] with what a fold needs alone) or walk through all pages ([`Log::walk`], [`Log::walk_stream`]) with
-//! one of them in memory. A [`Verdict`] is the log's answer
+//! [`Log::read_to_fold`] with what a fold needs alone), walk through all pages ([`Log::walk`], [`Log::walk_stream`]) with
+//! one of them in memory, or replay the log with the next page read ahead ([`Log::pages`]). A [`Verdict`] is the log's answer
 //! to an append, also when it is a no; an [`Error`] is not: after [`Error::Unavailable`] and
 //! [`Error::Unanswered`] alone it is unknown whether the append was recorded, and sending it again with its command id tells.
 
 #![warn(missing_docs)]
 
+mod ahead;
 mod any;
 mod append;
 mod batcher;
@@ -144,6 +145,7 @@ pub mod topic;
 mod wake;
 mod walk;
 
+pub use ahead::Pages;
 pub use any::AnyLog;
 pub use append::{Append, Expected, Guard, NewEvent, Receipt, Verdict, Write};
 pub use epoch::{NewEpoch, new_epoch};

@@ -119,7 +119,7 @@ impl Log {
         let rest = if through / size - position / size < SEGMENTS_MAX {
             let asked = self.inner.pace.ask(more);
             let query = sqlx::query(
-                "select version, position, id, type, schema_version, payload::text
+                "select version, position, id, type, schema_version, payload
                  from log.events
                  where tenant = $1
                    and stream = $2
@@ -177,7 +177,7 @@ fn stream_event(row: &PgRow) -> Result<StreamEvent, Error> {
         id: row.get(2),
         event_type: row.get(3),
         schema_version: row.get(4),
-        payload: row.get(5),
+        payload: row.get_unchecked(5),
     })
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use foldline_events::{Partition, Position, Recorded};
 
 use super::{DELIVERY_EVENTS_MAX, Delivery, Mark, Slice, Start};
-use crate::{Error, Log, Wake, store::all_partitions};
+use crate::{Error, Log, Pages, Wake, store::all_partitions};
 
 /// Reads the log itself.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub struct PostgresFeed {
     assigned: bool,
     /// How far each started partition has been delivered.
     reached: BTreeMap<Partition, Position>,
-    /// How far the log has been read for the started partitions.
-    read_to: Position,
+    /// The log for the started partitions.
+    pages: Pages,
 }
 
 impl PostgresFeed {
@@ -26,10 +26,10 @@ impl PostgresFeed {
     pub fn new(log: Log) -> Self {
         Self {
             wake: log.wake(),
+            pages: log.pages(0, DELIVERY_EVENTS_MAX),
             log,
             assigned: false,
             reached: BTreeMap::new(),
-            read_to: 0,
         }
     }
 
@@ -40,10 +40,9 @@ impl PostgresFeed {
         }
         loop {
             if !self.reached.is_empty() {
-                let events = self.log.read(self.read_to, DELIVERY_EVENTS_MAX).await?;
+                let events = self.pages.next().await?;
                 if let Some(last) = events.last() {
                     let through = Mark::from(last);
-                    self.read_to = through.position;
                     return Ok(Delivery::Slices(self.slices(events, through)));
                 }
             }
@@ -58,7 +57,8 @@ impl PostgresFeed {
             self.reached.insert(start.partition, start.after.position);
         }
         // Partitions that are further drop what they have already; see `slices`.
-        self.read_to = self.reached.values().copied().min().unwrap_or(0);
+        let after = self.reached.values().copied().min().unwrap_or(0);
+        self.pages = self.log.pages(after, DELIVERY_EVENTS_MAX);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Reading back: pages, places in time, and the marks by which a restored log is noticed.
 
 use chrono::{DateTime, Duration, Utc};
-use foldline_events::{Cursor, Recorded, Version};
+use foldline_events::{Cursor, Position, Recorded, Version};
 use foldline_log::{
     Delivery, Error, Expected, Feed, Mark, Service, Start, StreamEvent, feed::PostgresFeed,
 };
@@ -80,6 +80,42 @@ async fn a_stream_is_read_to_be_folded_as_it_is_read_whole() {
         }
         let unknown = log.read_to_fold(&tenant(), "task-3", 0, 200).await.unwrap();
         assert!(unknown.events.is_empty() && !unknown.may_go_on);
+    }
+}
+
+#[tokio::test]
+async fn pages_read_ahead_are_gapless_whenever_the_reader_stops_waiting_and_the_log_goes_on() {
+    let log = log().await;
+    let mut pages = log.pages(0, 7);
+    let mut reached = 0;
+    for round in 1..=10 {
+        let events = (0..40).map(|_| event("test.Happened", &[])).collect();
+        let stream = format!("task-{round}");
+        appended(
+            log.append(append(&stream, Expected::NoStream, events))
+                .await
+                .unwrap(),
+        );
+        while reached < round * 40 {
+            // Given up after nothing, or after some of it.
+            let patience = std::time::Duration::from_micros(u64::try_from(reached).unwrap() * 20);
+            let Ok(page) = tokio::time::timeout(patience, pages.next()).await else {
+                // The rest of it comes to whoever asks again.
+                let page = pages.next().await.unwrap();
+                reached = checked(reached, &page);
+                continue;
+            };
+            reached = checked(reached, &page.unwrap());
+        }
+        assert!(pages.next().await.unwrap().is_empty());
+    }
+
+    /// Returns where the page ends.
+    fn checked(reached: Position, page: &[Recorded]) -> Position {
+        assert!(!page.is_empty(), "there is more after {reached}");
+        let positions = page.iter().map(|event| event.position);
+        assert!(positions.eq(reached + 1..=reached + page.len() as Position));
+        reached + page.len() as Position
     }
 }
 
