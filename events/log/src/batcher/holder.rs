@@ -1,24 +1,43 @@
 //! Who holds the log's lock when appends do not get it.
 //!
-//! PostgreSQL lets everybody who may connect take any advisory lock, so it need not be one of ours. Nobody is ended from
-//! here: docs/OPERATIONS.md says how.
+//! PostgreSQL lets everybody who may connect take any advisory lock, so it need not be one of ours. Such a session is not ended
+//! from here: docs/OPERATIONS.md says how.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row};
 
 /// What the database says when a lock was not had in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// How long the rest of a request may be on its way. From PostgreSQL 17 on the server ends such a session by itself, as early
+/// ([`super::writer`]); 16 never does.
+const ABANDONED_AFTER_S: f64 = 11.0;
 
 pub(super) fn is_kept_waiting(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| code == LOCK_NOT_AVAILABLE)
 }
 
-/// Says who holds the lock. What the session does and since when is for its own role and monitors alone to see.
+/// Says who holds the lock, and ends a session of the same login that holds it in the middle of an append and has said
+/// nothing for long: its process was stopped, or its machine. What another login's session does is for its own role and
+/// monitors alone to see, and nobody's to end.
 pub(super) async fn name(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     metrics::counter!("foldline_log_lock_timeouts_total").increment(1);
+    // The service's role may not see what its own login does.
+    let mut as_login = connection.begin().await?;
+    sqlx::query("set local role none")
+        .execute(&mut *as_login)
+        .await?;
     let holder = sqlx::query(
-        "select l.pid, a.usename::text as login, a.application_name, a.state, a.xact_start as since
+        "select l.pid, a.usename::text as login, a.application_name, a.state, a.xact_start as since,
+            coalesce(
+                a.usename = session_user
+                and a.state = 'active'
+                and a.wait_event = 'ClientRead'
+                and a.query like '%log.append%'
+                and a.xact_start < clock_timestamp() - make_interval(secs => $2),
+                false
+            ) as is_abandoned
          from pg_locks l
          left join pg_stat_activity a on a.pid = l.pid
          where l.locktype = 'advisory'
@@ -30,20 +49,33 @@ pub(super) async fn name(connection: &mut PgConnection) -> Result<(), sqlx::Erro
            and l.pid <> pg_backend_pid()",
     )
     .bind(crate::install::LOG_LOCK)
-    .fetch_optional(connection)
+    .bind(ABANDONED_AFTER_S)
+    .fetch_optional(&mut *as_login)
     .await?;
     let Some(holder) = holder else {
         tracing::warn!("the log's lock was not had in time; nobody holds it any more");
-        return Ok(());
+        return as_login.commit().await;
     };
     let since: Option<DateTime<Utc>> = holder.get("since");
+    let pid: Option<i32> = holder.get("pid");
     tracing::warn!(
-        pid = holder.get::<Option<i32>, _>("pid"),
+        pid,
         login = holder.get::<Option<String>, _>("login"),
         application = holder.get::<Option<String>, _>("application_name"),
         state = holder.get::<Option<String>, _>("state"),
         since = since.map(|since| since.to_rfc3339()),
         "somebody else holds the log's lock"
     );
-    Ok(())
+    if holder.get("is_abandoned") {
+        let ended: bool = sqlx::query_scalar("select pg_terminate_backend($1)")
+            .bind(pid)
+            .fetch_one(&mut *as_login)
+            .await?;
+        tracing::warn!(
+            pid,
+            ended,
+            "it never sent the end of an append, and is ended"
+        );
+    }
+    as_login.commit().await
 }

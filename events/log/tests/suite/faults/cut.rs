@@ -13,7 +13,7 @@ use super::{
     Load, PATIENCE, Sent, is_soak,
     load::{ANSWER_BOUND, Retry},
     proxy::{Network, Proxy},
-    server::{execute, major_under_test},
+    server::execute,
     settle,
 };
 use crate::store::{appended, database, database_with_large_segments, one, open, owner};
@@ -183,14 +183,6 @@ async fn a_process_that_stops_in_the_middle_of_a_request_holds_the_log_no_longer
     });
     super::until("the request to lack its end", async || proxy.has_held()).await;
     let began = Instant::now();
-    let is_ended_by_the_server = major_under_test().await >= 17;
-    if !is_ended_by_the_server {
-        // Nothing else ends it there; this is what the operations page says.
-        super::until("the holder to be found", async || {
-            ends_holder_of_the_lock(&database).await
-        })
-        .await;
-    }
     loop {
         match others.append(one("task-2")).await {
             Ok(verdict) => {
@@ -210,22 +202,6 @@ async fn a_process_that_stops_in_the_middle_of_a_request_holds_the_log_no_longer
     assert!(is_stored(&answer), "{answer:?}");
     let events = others.read(0, 10).await.unwrap();
     assert_eq!(events.len(), 3);
-}
-
-async fn ends_holder_of_the_lock(database: &TestDatabase) -> bool {
-    let ended: Option<bool> = sqlx::query_scalar(
-        "select pg_terminate_backend(l.pid)
-         from pg_locks as l
-         where l.locktype = 'advisory'
-             and l.objid = 1718578276
-             and l.granted
-             and l.database = (select oid from pg_database where datname = current_database())",
-    )
-    .fetch_optional(&mut owner(database).await)
-    .await
-    .unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    ended == Some(true)
 }
 
 /// When the server's end of a connection asks the other end whether it is still there: the one that last said this.
