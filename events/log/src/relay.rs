@@ -171,9 +171,10 @@ struct Session {
     /// comes next there.
     produced: Mark,
     heads: Vec<Position>,
-    /// When the idle partitions were last told, whether the log has moved since, and what they are being told.
-    told_at: Option<Instant>,
-    untold: bool,
+    /// How far each partition was told, by an event or a watermark, that it is complete; and when the idle ones were last told,
+    /// and what.
+    complete: Vec<Position>,
+    told: Option<(Instant, Position)>,
     telling: Option<Acknowledging>,
     /// When it was last made sure that there are segments ahead.
     room_made_at: Option<Instant>,
@@ -248,10 +249,10 @@ impl Session {
             mark,
             produced: mark,
             heads: row.get("heads"),
-            telling: None,
-            told_at: None,
             // A wiped topic must show as a hole even when nothing new happens.
-            untold: mark != Mark::START,
+            complete: vec![0; usize::from(PARTITIONS.unsigned_abs())],
+            told: None,
+            telling: None,
             room_made_at: None,
             topic_seen_at: Instant::now(),
             delivered: None,
@@ -392,11 +393,12 @@ impl Session {
 
     /// When the idle partitions are to be told; never while they know, or are being told.
     fn telling_is_due(&self) -> Option<Instant> {
-        let is_due = self.untold && self.telling.is_none();
+        let is_untold = |complete: &Position| *complete < self.produced.position;
+        let is_due = self.telling.is_none() && self.complete.iter().any(is_untold);
         let interval = Duration::from_millis(WATERMARK_INTERVAL_MS);
         is_due.then(|| {
-            self.told_at
-                .map_or_else(Instant::now, |told_at| told_at + interval)
+            self.told
+                .map_or_else(Instant::now, |(told_at, _)| told_at + interval)
         })
     }
 
@@ -406,9 +408,11 @@ impl Session {
         let is_never_sent = known_bug::is_on(known_bug::MARK_BEFORE_DELIVERY, &self.topic);
         let mut deliveries = Vec::with_capacity(events.len());
         for event in events {
-            let head = &mut self.heads[usize::from(event.partition.unsigned_abs())];
-            let record = Outgoing::event(&self.topic, self.log.epoch(), event, *head);
-            *head = event.position;
+            let partition = usize::from(event.partition.unsigned_abs());
+            let head = self.heads[partition];
+            let record = Outgoing::event(&self.topic, self.log.epoch(), event, head);
+            self.heads[partition] = event.position;
+            self.complete[partition] = event.position;
             if is_never_sent {
                 continue;
             }
@@ -416,7 +420,6 @@ impl Session {
         }
         let last = events.last().expect("only called with events");
         self.produced = Mark::from(last);
-        self.untold = true;
         Ok(Sent {
             acknowledging: Acknowledging::of(deliveries, &self.status),
             events: events.len() as u64,
@@ -470,22 +473,26 @@ impl Session {
         Ok(true)
     }
 
-    /// Tells every partition that it holds nothing else up to the last event produced. A new session tells all of them,
-    /// because the topic may have been wiped meanwhile; later the partition of the last event knows already.
+    /// Tells idle partitions that they hold nothing else up to the last event produced; those that had an event since the
+    /// last time are told next time, if they have none until then. A new session tells all of them, because the topic may have
+    /// been wiped meanwhile.
     fn tell_idle_partitions(&mut self) -> Result<(), Error> {
+        let told_to = self.told.map_or(Position::MAX, |(_, told_to)| told_to);
         let mut deliveries = Vec::new();
         for partition in 0..PARTITIONS {
-            let head = self.heads[usize::from(Partition::unsigned_abs(partition))];
-            if head == self.produced.position && self.told_at.is_some() {
+            let index = usize::from(Partition::unsigned_abs(partition));
+            let complete = &mut self.complete[index];
+            let is_idle = *complete <= told_to;
+            if !is_idle || *complete == self.produced.position {
                 continue;
             }
-            let epoch = self.log.epoch();
+            *complete = self.produced.position;
+            let (epoch, head) = (self.log.epoch(), self.heads[index]);
             let record = Outgoing::watermark(&self.topic, epoch, partition, self.produced, head);
             deliveries.push(record.produce(&self.producer).map_err(producing)?);
         }
         self.telling = Some(Acknowledging::of(deliveries, &self.status));
-        self.told_at = Some(Instant::now());
-        self.untold = false;
+        self.told = Some((Instant::now(), self.produced.position));
         Ok(())
     }
 
