@@ -14,8 +14,8 @@ use crate::{
 };
 
 const CLIENTS: usize = 256;
-/// How many requests create tasks before, until their cache is full: it holds 64 MiB, and a task counts as some 0.75 KiB.
-const REQUESTS_BEFORE: usize = 120;
+/// How many requests create tasks before, until their cache is full: it holds 32 MiB, and a task counts as some 1.3 KiB.
+const REQUESTS_BEFORE: usize = 40;
 const COMMANDS_PER_REQUEST: usize = 1_000;
 /// The goal for its memory is below 150 MB.
 const MEMORY_MIB_MAX: f64 = 150e6 / (1 << 20) as f64;

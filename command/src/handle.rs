@@ -55,7 +55,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            cache_bytes_max: 64 * 1024 * 1024,
+            cache_bytes_max: 32 * 1024 * 1024,
         }
     }
 }
