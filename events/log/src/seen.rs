@@ -42,6 +42,10 @@ impl Seen {
         }
     }
 
+    pub(crate) fn newest(&self) -> Mark {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn note(&self, mark: Mark) {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         if mark.position > newest.position {
@@ -89,7 +93,7 @@ impl Seen {
 
     /// Compares a log that was newly connected to with what was seen.
     pub(crate) async fn compare(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let newest = *self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = self.newest();
         let row = sqlx::query(
             "select epoch, $1 = 0 or exists (select from log.events where position = $1 and id = $2) as has_newest
              from log.cell",

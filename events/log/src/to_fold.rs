@@ -11,8 +11,10 @@ use crate::{
     read::limit_as_i64,
 };
 
-/// Most streams are no longer than this; they are read by one statement. What follows takes another to say where the stream
-/// ends, and then comes straight from the segments, which is faster for each event.
+/// In a log of no more segments than this, a stream is read from all of them, by one statement.
+const ALL_SEGMENTS_MAX: i64 = 2;
+/// In a longer one, most streams are no longer than this; they are read by one statement, too. What follows takes another to
+/// say where the stream ends, and then comes straight from the segments, which is faster for each event.
 const SHORT_EVENTS: usize = 100;
 /// A stream that goes on over more segments than this is read as [`Log::read_stream`] does it.
 const SEGMENTS_MAX: i64 = 8;
@@ -96,6 +98,11 @@ impl Log {
         limit: usize,
     ) -> Result<StreamPage, Error> {
         let (after, mut room) = (after.max(0), Room::default());
+        if self.has_few_segments() {
+            let everywhere = (0, Position::MAX);
+            let page = self.by_index(tenant, stream, (after, limit), everywhere, &mut room);
+            return Ok(page.await?.into());
+        }
         let few = limit.min(SHORT_EVENTS);
         let mut page = self
             .by_function(tenant, stream, after, few, &mut room)
@@ -117,25 +124,9 @@ impl Log {
             .await?;
         let size = self.inner.segment_positions;
         let rest = if through / size - position / size < SEGMENTS_MAX {
-            let asked = self.inner.pace.ask(more);
-            let query = sqlx::query(
-                "select version, position, id, type, schema_version, payload
-                 from log.events
-                 where tenant = $1
-                   and stream = $2
-                   and version > $3
-                   and version <= $4
-                   and position > $5
-                   and position <= $6
-                 order by version",
-            )
-            .bind(tenant.as_str())
-            .bind(stream)
-            .bind(after)
-            .bind(after.saturating_add(limit_as_i64(asked)))
-            .bind(position)
-            .bind(through);
-            fetch(&self.inner, query, asked, &mut room, stream_event).await?
+            let place = (position, through);
+            self.by_index(tenant, stream, (after, more), place, &mut room)
+                .await?
         } else {
             self.by_function(tenant, stream, after, more, &mut room)
                 .await?
@@ -145,6 +136,43 @@ impl Log {
             events: page.events,
             may_go_on: rest.may_go_on,
         })
+    }
+
+    /// Whether asking all segments of the log, as far as this process has seen it, costs less than finding out which to ask.
+    /// What it has not seen yet makes a read slower, and nothing else.
+    fn has_few_segments(&self) -> bool {
+        let newest = self.inner.seen.newest().position;
+        newest > 0 && newest / self.inner.segment_positions < ALL_SEGMENTS_MAX
+    }
+
+    /// From the segments that lie after one position and up to another.
+    async fn by_index(
+        &self,
+        tenant: &Tenant,
+        stream: &str,
+        (after, limit): (Version, usize),
+        (after_position, through_position): (Position, Position),
+        room: &mut Room,
+    ) -> Result<Fetched<StreamEvent>, Error> {
+        let asked = self.inner.pace.ask(limit);
+        let query = sqlx::query(
+            "select version, position, id, type, schema_version, payload
+             from log.events
+             where tenant = $1
+               and stream = $2
+               and version > $3
+               and version <= $4
+               and position > $5
+               and position <= $6
+             order by version",
+        )
+        .bind(tenant.as_str())
+        .bind(stream)
+        .bind(after)
+        .bind(after.saturating_add(limit_as_i64(asked)))
+        .bind(after_position)
+        .bind(through_position);
+        fetch(&self.inner, query, asked, room, stream_event).await
     }
 
     /// See `sql/read_stream.sql`.

@@ -3,11 +3,14 @@
 use chrono::{DateTime, Duration, Utc};
 use foldline_events::{Cursor, Position, Recorded, Version};
 use foldline_log::{
-    Delivery, Error, Expected, Feed, Mark, Service, Start, StreamEvent, feed::PostgresFeed,
+    AnyLog, Delivery, Error, Expected, Feed, Mark, Service, Start, StreamEvent, feed::PostgresFeed,
 };
 use uuid::Uuid;
 
-use crate::store::{append, appended, both, database, event, log, one, open, owner, tenant};
+use crate::store::{
+    append, appended, both, database, database_with_large_segments, event, log, one, open, owner,
+    tenant,
+};
 
 #[tokio::test]
 async fn a_stream_is_read_in_pages() {
@@ -45,7 +48,9 @@ async fn a_stream_is_read_in_pages() {
 
 #[tokio::test]
 async fn a_stream_is_read_to_be_folded_as_it_is_read_whole() {
-    for log in both().await {
+    let database = database_with_large_segments().await;
+    let in_one_segment = AnyLog::Postgres(open(&database, Service::Command).await);
+    for log in both().await.into_iter().chain([in_one_segment]) {
         for stream in ["task-1", "task-2", "task-1"] {
             let events = (0..130).map(|_| event("test.Happened", &["a:1"])).collect();
             appended(
