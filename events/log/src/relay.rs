@@ -174,7 +174,7 @@ struct Session {
     /// How far each partition was told, by an event or a watermark, that it is complete; and when the idle ones were last told,
     /// and what.
     complete: Vec<Position>,
-    told: Option<(Instant, Position)>,
+    last_told: Option<(Instant, Position)>,
     telling: Option<Acknowledging>,
     /// When it was last made sure that there are segments ahead.
     room_made_at: Option<Instant>,
@@ -251,7 +251,7 @@ impl Session {
             heads: row.get("heads"),
             // A wiped topic must show as a hole even when nothing new happens.
             complete: vec![0; usize::from(PARTITIONS.unsigned_abs())],
-            told: None,
+            last_told: None,
             telling: None,
             room_made_at: None,
             topic_seen_at: Instant::now(),
@@ -397,7 +397,7 @@ impl Session {
         let is_due = self.telling.is_none() && self.complete.iter().any(is_untold);
         let interval = Duration::from_millis(WATERMARK_INTERVAL_MS);
         is_due.then(|| {
-            self.told
+            self.last_told
                 .map_or_else(Instant::now, |(told_at, _)| told_at + interval)
         })
     }
@@ -477,13 +477,13 @@ impl Session {
     /// last time are told next time, if they have none until then. A new session tells all of them, because the topic may have
     /// been wiped meanwhile.
     fn tell_idle_partitions(&mut self) -> Result<(), Error> {
-        let told_to = self.told.map_or(Position::MAX, |(_, told_to)| told_to);
+        let told_to = self.last_told.map_or(Position::MAX, |(_, told_to)| told_to);
         let mut deliveries = Vec::new();
         for partition in 0..PARTITIONS {
             let index = usize::from(Partition::unsigned_abs(partition));
             let complete = &mut self.complete[index];
-            let is_idle = *complete <= told_to;
-            if !is_idle || *complete == self.produced.position {
+            let had_an_event = *complete > told_to;
+            if had_an_event || *complete == self.produced.position {
                 continue;
             }
             *complete = self.produced.position;
@@ -492,7 +492,7 @@ impl Session {
             deliveries.push(record.produce(&self.producer).map_err(producing)?);
         }
         self.telling = Some(Acknowledging::of(deliveries, &self.status));
-        self.told = Some((Instant::now(), self.produced.position));
+        self.last_told = Some((Instant::now(), self.produced.position));
         Ok(())
     }
 
