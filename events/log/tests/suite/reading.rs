@@ -3,13 +3,15 @@
 use chrono::{DateTime, Duration, Utc};
 use foldline_events::{Cursor, Position, Recorded, Version};
 use foldline_log::{
-    AnyLog, Delivery, Error, Expected, Feed, Mark, Service, Start, StreamEvent, feed::PostgresFeed,
+    AnyLog, Delivery, Error, Expected, Feed, Log, LogOptions, Mark, Service, Start, StreamEvent,
+    feed::PostgresFeed,
 };
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::store::{
-    append, appended, both, database, database_with_large_segments, event, log, one, open, owner,
-    tenant,
+    SEGMENT_POSITIONS, append, appended, both, database, database_with_large_segments, event, log,
+    one, open, owner, tenant,
 };
 
 #[tokio::test]
@@ -300,6 +302,74 @@ fn the_example_of_a_context_of_ones_own_takes_no_more_than_40_lines_of_code() {
         .filter(|line| !line.is_empty() && !line.starts_with("//"));
     let lines = code.count();
     assert!((1..=40).contains(&lines), "it takes {lines}");
+}
+
+/// The database plans a read with the segments that there are, and then looks at what is committed: at a head in a segment
+/// that was made in between, too.
+#[tokio::test]
+async fn a_segment_made_while_a_read_is_planned_is_no_gap() {
+    let database = database().await;
+    let log = open(&database, Service::Command).await;
+    let mut owner = owner(&database).await;
+    let end: Position = sqlx::query_scalar(
+        "select max(substr(relname, 8)::bigint) + $1
+         from pg_class
+         where relname ~ '^events_[0-9]+$'",
+    )
+    .bind(SEGMENT_POSITIONS)
+    .fetch_one(&mut owner)
+    .await
+    .unwrap();
+    let events = (1..end).map(|_| event("test.Happened", &[])).collect();
+    appended(
+        log.append(append("task-1", Expected::NoStream, events))
+            .await
+            .unwrap(),
+    );
+    let options = LogOptions {
+        connections_max: 1,
+        ..LogOptions::new(database.url.parse().unwrap(), Service::Projector)
+    };
+    let reader = Log::open(options).await.unwrap();
+    assert_eq!(reader.read(end - 3, 10).await.unwrap().len(), 2);
+
+    // Whoever plans to read the last segment waits for it, and knows of none after it.
+    let segment = format!("log.events_{}", end - SEGMENT_POSITIONS);
+    let lock = format!("begin; lock table {segment} in access exclusive mode");
+    sqlx::raw_sql(AssertSqlSafe(lock))
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let reading = tokio::spawn({
+        let reader = reader.clone();
+        async move { reader.read(end - 3, 10).await }
+    });
+    loop {
+        let waits: bool = sqlx::query_scalar(
+            "select exists (select from pg_locks where relation = $1::regclass and not granted)",
+        )
+        .bind(&segment)
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+        if waits {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let more = (0..5).map(|_| event("test.Happened", &[])).collect();
+    appended(
+        log.append(append("task-2", Expected::NoStream, more))
+            .await
+            .unwrap(),
+    );
+    sqlx::raw_sql("commit").execute(&mut owner).await.unwrap();
+
+    let mut read = reading.await.unwrap().unwrap();
+    let last = read.last().unwrap().position;
+    read.extend(reader.read(last, 10).await.unwrap());
+    let positions = read.iter().map(|event| event.position);
+    assert!(positions.eq(end - 2..end + 5));
 }
 
 #[tokio::test]
