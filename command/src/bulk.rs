@@ -13,7 +13,7 @@ use foldline_gate::{Caller, Problem, parse_object};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
@@ -23,8 +23,9 @@ use crate::{
 
 /// How many commands one request may bring.
 pub const COMMANDS_PER_REQUEST_MAX: usize = 1_000;
-/// How many commands of one request are handled at the same time.
-pub const COMMANDS_CONCURRENT_MAX: usize = 256;
+/// How many commands of all such requests are handled at the same time: a quarter of those that the log's queue has room
+/// for, so that however many requests there are, they do not fill it.
+pub const COMMANDS_CONCURRENT_MAX: usize = 1_024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -167,20 +168,19 @@ fn rejected(command_id: Option<Uuid>, problem: Problem) -> Verdict {
 async fn run(handler: &Handler, caller: &Caller, read: Vec<Read>) -> Result<Verdicts, Problem> {
     let waits = waits(&read);
     let (dones, ends): (Vec<_>, Vec<_>) = read.iter().map(|_| watch::channel(())).unzip();
-    let permits = Semaphore::new(COMMANDS_CONCURRENT_MAX);
     let mut verdicts: Vec<Option<Verdict>> = read.iter().map(|_| None).collect();
     let mut running: FuturesUnordered<_> = read
         .into_iter()
         .zip(dones)
         .enumerate()
         .map(|(index, (read, done))| {
-            let (waits, ends, permits) = (&waits[index], &ends, &permits);
+            let (waits, ends) = (&waits[index], &ends);
             async move {
                 for earlier in waits {
                     // It never sends: that its sender is gone says that the earlier item has ended.
                     let _ = ends[*earlier].clone().changed().await;
                 }
-                let permit = permits.acquire().await;
+                let permit = handler.of_many.acquire().await;
                 let verdict = match read {
                     Ok(request) => one(handler, caller, request).await,
                     Err(verdict) => Ok(*verdict),

@@ -19,12 +19,14 @@ use foldline_gate::{Caller, Secret};
 use foldline_log::{
     Append, Expected, Guard, Log, NewEvent, PAYLOAD_BYTES_MAX, Receipt, Verdict, Write,
 };
+use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, info_span};
 use uuid::Uuid;
 
 use crate::{
     Accepted, Failure, Outcome,
     aggregate::{Aggregate, Beside, Of},
+    bulk::COMMANDS_CONCURRENT_MAX,
     digest::Digest,
     streams::{Folded, Key, Reading, Streams},
 };
@@ -44,6 +46,8 @@ pub struct Handler {
     pub(crate) digest: Digest,
     pub(crate) projects: Streams<Project>,
     pub(crate) tasks: Streams<Task>,
+    /// What a command of a request of many holds while it is handled.
+    pub(crate) of_many: Arc<Semaphore>,
 }
 
 #[derive(Debug, Clone)]
@@ -116,6 +120,7 @@ impl Handler {
             digest: Digest::new(secret),
             projects: Streams::new(&log, options.cache_bytes_max),
             tasks: Streams::new(&log, options.cache_bytes_max),
+            of_many: Arc::new(Semaphore::new(COMMANDS_CONCURRENT_MAX)),
             log,
         }
     }

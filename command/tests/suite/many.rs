@@ -1,5 +1,6 @@
 use foldline_command::{COMMANDS_PER_REQUEST_MAX, Verdict, Verdicts};
 use foldline_gate::Role;
+use futures_util::future::join_all;
 use uuid::Uuid;
 
 use crate::service::{JSON, Service, recorded, task_data, token};
@@ -183,4 +184,21 @@ async fn rights_are_judged_item_by_item() {
         )
         .await;
     assert_eq!(codes(&answer.json()), ["accepted", "FORBIDDEN"]);
+}
+
+#[tokio::test]
+async fn requests_of_many_commands_fill_no_queue_however_many_there_are() {
+    let service = Service::start().await;
+    let requests = 12;
+    let requests = (0..requests).map(|_| async {
+        let items: Vec<String> = (0..400)
+            .map(|_| item("tasks.create_project", Uuid::now_v7(), r#"{"name":"Moon"}"#))
+            .collect();
+        let body = format!("[{}]", items.join(","));
+        service.post(COMMANDS, &body).await
+    });
+    for answer in join_all(requests).await {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json::<Verdicts>().accepted, 400);
+    }
 }

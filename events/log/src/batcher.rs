@@ -33,6 +33,8 @@ pub(crate) use writer::Writer;
 
 /// A batch does not wait for more appends once the tasks that were ready have brought none this often.
 const GATHER_IN_VAIN_MAX: usize = 16;
+/// Nor for more than this: those that come later are decided while it is written, and make the next one.
+const GATHER_APPENDS_MAX: usize = 128;
 
 /// Separates an event's tags on their way into the database.
 pub(crate) const TAG_SEPARATOR: char = '\u{1f}';
@@ -123,7 +125,7 @@ async fn gather(requests: &mut mpsc::Receiver<Request>, waiting: &mut Waiting, e
         } else {
             0
         };
-        if waiting.len() >= expected || in_vain >= GATHER_IN_VAIN_MAX {
+        if waiting.len() >= expected.min(GATHER_APPENDS_MAX) || in_vain >= GATHER_IN_VAIN_MAX {
             return;
         }
         tokio::task::yield_now().await;
