@@ -100,9 +100,9 @@ impl Log {
         if !page.may_go_on && last < head.min(after.saturating_add(limit_as_i64(asked))) {
             // A page is planned with the segments that there are, and then sees what is committed, so it lacks what came into a
             // segment that was made in between. That is there for whoever looks after it.
-            match self.gap_after(last, head).await {
-                Error::Gap { after, found } if found == after + 1 => {}
-                error => return Err(error),
+            let error = self.gap_after(last, head).await;
+            if !matches!(error, Error::Gap { after, found } if found == after + 1) {
+                return Err(error);
             }
         }
         Ok((page.events, head))
