@@ -1,6 +1,7 @@
 //! One struct of settings per role, read once from flags and environment. Every problem is reported, together.
 
 mod log;
+mod parked;
 mod status;
 mod verify;
 
@@ -12,6 +13,9 @@ use foldline_log::KafkaOptions;
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
 pub use log::{NewEpochArgs, VerifyTopicArgs};
+pub use parked::{
+    ParkedListArgs, ParkedPlace, ParkedRetryArgs, ParkedShowArgs, ParkedSkip, ParkedSkipArgs,
+};
 pub use status::{StatusArgs, StatusConfig};
 pub use verify::{VerifyArgs, VerifyConfig, Verifying};
 

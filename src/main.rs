@@ -9,6 +9,7 @@ mod folder;
 mod import;
 mod log;
 mod migrate;
+mod parked;
 mod roles;
 mod schema;
 mod serve;
@@ -65,6 +66,9 @@ enum Task {
     Status(config::StatusArgs),
     /// Recount the dashboards from the tasks, and the like; exit code 0: equal, 1: something differs, 2: not checked.
     Verify(config::VerifyArgs),
+    /// Look after the streams that a view does not fold any more, because it cannot fold one of their events.
+    #[command(subcommand)]
+    Parked(parked::ParkedTask),
     /// Say whether a change of the event schemas breaks a reader.
     Schema(schema::SchemaArgs),
     /// Look after the log itself: compare the topic with it, give it a new epoch after a restore.
@@ -92,6 +96,7 @@ async fn main() -> ExitCode {
         Task::Token(args) => token::run(args),
         Task::Status(args) => return status::run(args).await,
         Task::Verify(args) => return verify::run(args).await,
+        Task::Parked(task) => return parked::run(task).await,
         Task::Schema(args) => return schema::run(args).await,
         Task::Log(task) => return log::run(task).await,
         Task::Import(args) => match import::run(args).await {

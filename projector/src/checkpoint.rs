@@ -194,3 +194,38 @@ pub(crate) async fn advance(
         })
     }
 }
+
+/// Sees to it that nobody moves a checkpoint before this transaction ends. Fails with [`Error::Lost`] when it is not where
+/// and whose it was.
+pub(crate) async fn hold(
+    connection: &mut PgConnection,
+    view: View,
+    partition: Partition,
+    checkpoint: Checkpoint,
+) -> Result<(), Error> {
+    let held: Option<i64> = sqlx::query_scalar(
+        "select fence
+         from views.checkpoints
+         where view = $1
+             and version = $2
+             and partition = $3
+             and position = $4
+             and fence = $5
+         for no key update",
+    )
+    .bind(view.name())
+    .bind(view.version())
+    .bind(partition)
+    .bind(checkpoint.mark.position)
+    .bind(checkpoint.fence)
+    .fetch_optional(connection)
+    .await
+    .map_err(Error::Checkpoints)?;
+    if held.is_some() {
+        Ok(())
+    } else {
+        Err(Error::Lost {
+            partitions: vec![partition],
+        })
+    }
+}

@@ -38,9 +38,12 @@ pub enum Error {
     Commit(#[source] sqlx::Error),
     #[error("a delivery was not written within {waited_ms} ms")]
     Stuck { waited_ms: u64 },
-    /// An event that will fail every time; only its partition has to wait for it.
-    #[error("the event at position {position} cannot be folded: {why}")]
+    #[error("cannot read or write which streams are parked")]
+    Parked(#[source] sqlx::Error),
+    /// An event that will fail every time; only its stream has to wait for it.
+    #[error("{view} cannot fold the event at position {position}: {why}")]
     Unfoldable {
+        view: View,
         partition: Partition,
         position: Position,
         why: String,
@@ -102,6 +105,7 @@ impl Error {
             | Self::Begin(source)
             | Self::Rows { source, .. }
             | Self::Checkpoints(source)
+            | Self::Parked(source)
             | Self::Commit(source) => of_database(source),
             Self::LockLost | Self::Stuck { .. } | Self::Lost { .. } => Remedy::Retry,
             Self::Unfoldable { .. } => Remedy::Isolate,

@@ -31,6 +31,8 @@ pub struct Status {
     /// The database's time.
     pub committed_at: Option<DateTime<Utc>>,
     pub stalled: Vec<Stall>,
+    /// How many streams are parked in the owned partitions, each counted in each view.
+    pub parked: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,6 +92,7 @@ impl Health {
                 views: Vec::new(),
                 committed_at: None,
                 stalled: Vec::new(),
+                parked: 0,
             })),
         }
     }
@@ -109,6 +112,11 @@ impl Health {
     pub(crate) fn stalled(&self, stalled: Vec<Stall>) {
         metrics::gauge!("foldline_projector_stalled_partitions").set(small(stalled.len()));
         self.lock().stalled = stalled;
+    }
+
+    pub(crate) fn parked(&self, parked: usize) {
+        metrics::gauge!("foldline_projector_parked_streams").set(small(parked));
+        self.lock().parked = parked;
     }
 
     pub(crate) fn folded(&self, owned: Vec<Partition>, lowest: impl Fn(View) -> Option<Position>) {

@@ -20,16 +20,21 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    Applied, Error, Health, Writer, announce,
+    Applied, Error, Health, Parked, Writer, announce,
     error::{Remedy, in_full},
     health::Phase,
     ownership::Ownership,
+    writer::Retried,
 };
 use stalls::Stalls;
 
 /// The pauses between sessions that failed.
 const RETRY_MS_MIN: u64 = 50;
 const RETRY_MS_MAX: u64 = 5_000;
+
+/// How often it is looked whether somebody wants a parked stream tried again; and sooner, after so many that there are more.
+const PARKED_POLL_MS: u64 = 1_000;
+const PARKED_MORE_MS: u64 = 20;
 
 /// How a projector runs.
 #[derive(Debug, Clone)]
@@ -147,6 +152,7 @@ impl Projector {
         if ownership.is_some() || !assigned.is_empty() {
             self.health.enter(Phase::Folding);
         }
+        let mut look_at = Instant::now();
         loop {
             let due = self.stalls.due_at();
             tokio::select! {
@@ -154,6 +160,10 @@ impl Projector {
                 () = shutdown.cancelled() => return Ok(()),
                 () = lost(ownership.as_ref()) => return Err(Error::LockLost),
                 () = tokio::time::sleep_until(due.into()) => self.retry_stalled().await?,
+                () = tokio::time::sleep_until(look_at.into()) => {
+                    let pause_ms = self.retry_parked().await?;
+                    look_at = Instant::now() + Duration::from_millis(pause_ms);
+                }
                 delivery = self.feed.next() => match delivery? {
                     Delivery::Assigned(partitions) => {
                         self.assigned.extend(&partitions);
@@ -212,9 +222,15 @@ impl Projector {
         let Applied {
             events,
             committed_at,
+            parked,
             poisoned,
             lost,
         } = applied;
+        for parked in &parked {
+            told(parked, "a stream is parked; everything else goes on");
+            metrics::counter!("foldline_projector_parked_total", "view" => parked.view.name())
+                .increment(1);
+        }
         for poison in poisoned {
             self.stalls.poisoned(poison);
         }
@@ -248,11 +264,66 @@ impl Projector {
         self.take_over(&due).await
     }
 
+    /// Tries the parked streams again that somebody asked for, some at a time, and says when to look for more.
+    async fn retry_parked(&mut self) -> Result<u64, Error> {
+        let folds = |partition: &Partition| self.writer.folds(*partition);
+        let partitions: Vec<Partition> = self.assigned.iter().copied().filter(folds).collect();
+        if partitions.is_empty() {
+            return Ok(PARKED_POLL_MS);
+        }
+        let due = self.writer.to_retry(&partitions).await?;
+        if due.is_empty() {
+            return Ok(PARKED_POLL_MS);
+        }
+        for parked in due {
+            match self.writer.retry(&self.log, parked.clone()).await {
+                Ok(Retried::Released) => {
+                    tracing::info!(
+                        view = parked.view.name(),
+                        tenant = parked.tenant.as_str(),
+                        stream = parked.stream,
+                        "a parked stream goes on"
+                    );
+                    metrics::counter!("foldline_projector_released_total", "view" => parked.view.name())
+                        .increment(1);
+                    self.options
+                        .moved
+                        .send_modify(|count| *count = count.wrapping_add(1));
+                }
+                Ok(Retried::Waits(parked)) => told(&parked, "a parked stream was tried in vain"),
+                Ok(Retried::NotHeld) => {}
+                Err(Error::Lost { partitions }) => {
+                    for partition in partitions {
+                        self.writer.stop(partition);
+                        self.stalls.lost(partition);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.tell();
+        Ok(PARKED_MORE_MS)
+    }
+
     fn tell(&self) {
         let owned = self.assigned.iter().copied().collect();
         self.health.folded(owned, |view| self.writer.lowest(view));
         self.health.stalled(self.stalls.list());
+        self.health.parked(self.writer.parked());
     }
+}
+
+fn told(parked: &Parked, what: &str) {
+    tracing::error!(
+        view = parked.view.name(),
+        tenant = parked.tenant.as_str(),
+        stream = parked.stream,
+        partition = parked.partition,
+        position = parked.position,
+        event_type = parked.event_type,
+        why = parked.why.text,
+        "{what}"
+    );
 }
 
 async fn lost(ownership: Option<&Ownership>) {

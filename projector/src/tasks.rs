@@ -15,13 +15,12 @@ use crate::{Error, Folded};
 
 /// Refuses an event that does not follow the one that its row was last folded from: the log lost or doubled something.
 fn must_follow(folded: &Folded<'_>, row_version: Version) -> Result<(), Error> {
-    let version = folded.recorded.version;
-    if version == row_version + 1 {
+    if folded.follows == row_version {
         return Ok(());
     }
     Err(folded.unfoldable(format!(
-        "it is version {version} of {}, whose row is at version {row_version}",
-        folded.recorded.stream
+        "it is version {} of {}, whose row is at version {row_version}",
+        folded.recorded.version, folded.recorded.stream
     )))
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use foldline_events::{Event, Recorded};
+use foldline_events::{Event, Recorded, Version};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::{
@@ -24,11 +24,14 @@ pub enum View {
 /// How many views there are.
 pub(crate) const VIEWS: usize = View::ALL.len();
 
-/// A recorded event with what it says.
+/// A recorded event with what it says, on its way into a view.
 #[derive(Debug, Clone, Copy)]
 pub struct Folded<'a> {
+    pub view: View,
     pub recorded: &'a Recorded,
     pub event: &'a Event,
+    /// The version of its stream that the view holds before: the one right before it, unless that was skipped.
+    pub follows: Version,
 }
 
 /// The statements that make one version of a view.
@@ -67,6 +70,16 @@ impl View {
             Self::TaskView => task_view::VERSION,
             Self::TaskHistory => task_history::VERSION,
             Self::TaskDashboard => task_dashboard::VERSION,
+        }
+    }
+
+    /// Whether the view folds events of streams of this kind: of others it leaves out even those that this build cannot
+    /// read.
+    pub(crate) fn folds(self, stream: &str) -> bool {
+        let kind = stream.split_once('-').map_or(stream, |(kind, _)| kind);
+        match self {
+            Self::ProjectView => kind == "project",
+            Self::TaskView | Self::TaskHistory | Self::TaskDashboard => kind == "task",
         }
     }
 
@@ -122,6 +135,7 @@ impl Folded<'_> {
     /// Says that this event cannot be folded, and why.
     pub(crate) fn unfoldable(&self, why: impl Into<String>) -> Error {
         Error::Unfoldable {
+            view: self.view,
             partition: self.recorded.partition,
             position: self.recorded.position,
             why: why.into(),

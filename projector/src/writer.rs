@@ -2,10 +2,12 @@
 //!
 //! A [`Writer`] knows nothing of feeds or of time. It holds partitions that it took over, and for each how far every
 //! view has folded it; a delivery is applied wholly or not at all, and applied again it changes nothing. An event that
-//! can never be folded stops its own partition: what came before it is written, and the other partitions go on. Read
-//! [`crate::checkpoint`] for the fences, `writer/batch.rs` for how an event that cannot be folded is found.
+//! a view cannot fold parks its own stream in that view: what came before it is written, and everything else goes on. Read
+//! [`crate::checkpoint`] for the fences, [`crate::parking`] for what is left out, `writer/batch.rs` for how an event that
+//! cannot be folded is found, `writer/retry.rs` for how a parked stream goes on.
 
 mod batch;
+mod retry;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,7 +15,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use foldline_events::{Partition, Position};
+use foldline_events::{Event, Partition, Position, Recorded, Version};
 use foldline_log::{Mark, Slice, Start};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -21,8 +23,10 @@ use uuid::Uuid;
 use crate::{
     Error, Folded, View,
     checkpoint::{self, Checkpoint, Checkpoints, Move},
+    parking::{self, Aside, PARKED_MAX, Parked, Why},
 };
 use batch::{Batch, Part};
+pub use retry::Retried;
 
 /// How long one transaction may take before the connection is given up. A full delivery takes a fraction of a second.
 const TRANSACTION_MS_MAX: u64 = 60_000;
@@ -40,9 +44,10 @@ pub struct Writer {
     held: BTreeMap<Partition, Held>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Held {
     checkpoints: Checkpoints,
+    aside: Aside,
     /// Nothing more is written until the partition is taken again.
     stopped: bool,
 }
@@ -54,13 +59,15 @@ pub struct Applied {
     pub events: usize,
     /// The database's time of the last commit, where there was one.
     pub committed_at: Option<DateTime<Utc>>,
-    /// Partitions that stopped at an event that can never be folded.
+    /// Streams that wait, each from an event on that a view cannot fold.
+    pub parked: Vec<Parked>,
+    /// Partitions that stopped, because too many of their streams are parked.
     pub poisoned: Vec<Poison>,
     /// Partitions that stopped because another writer took them over.
     pub lost: Vec<Partition>,
 }
 
-/// An event that can never be folded by this build.
+/// An event at which a partition stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poison {
     pub partition: Partition,
@@ -83,16 +90,17 @@ impl Writer {
     pub async fn take(&mut self, partitions: &[Partition]) -> Result<(), Error> {
         let mut transaction = self.pool.begin_with(BEGIN).await.map_err(Error::Begin)?;
         let taken = checkpoint::raise_fences(&mut transaction, partitions, self.epoch).await?;
+        // Whoever had them commits nothing any more, so this is all that is parked.
+        let mut aside = parking::load(&mut transaction, partitions).await?;
         transaction.commit().await.map_err(Error::Commit)?;
-        let going_on = |checkpoints| Held {
-            checkpoints,
-            stopped: false,
-        };
-        self.held.extend(
-            taken
-                .into_iter()
-                .map(|(partition, checkpoints)| (partition, going_on(checkpoints))),
-        );
+        for (partition, checkpoints) in taken {
+            let held = Held {
+                checkpoints,
+                aside: aside.remove(&partition).unwrap_or_default(),
+                stopped: false,
+            };
+            self.held.insert(partition, held);
+        }
         Ok(())
     }
 
@@ -124,6 +132,11 @@ impl Writer {
             .values()
             .map(|held| held.checkpoints[index].mark.position)
             .min()
+    }
+
+    /// How many streams are parked in the partitions that are held, each counted in each view.
+    pub fn parked(&self) -> usize {
+        self.held.values().map(|held| held.aside.parked()).sum()
     }
 
     /// Where the feed is to go on: each partition where the view that is least far wants it.
@@ -160,7 +173,7 @@ impl Writer {
     /// When nothing can be said about what was written: then partitions must be taken again before going on.
     pub async fn apply(&mut self, slices: Vec<Slice>) -> Result<Applied, Error> {
         let mut applied = Applied::default();
-        // Usually one batch; an event that cannot be folded splits it, at most once per event.
+        // Usually one batch; an event that cannot be folded splits it, or is found at once.
         let folded_through = |partition| {
             let through = self.folded_through(partition);
             through.filter(|_| self.folds(partition))
@@ -168,18 +181,15 @@ impl Writer {
         let mut waiting = VecDeque::from([Batch::decode(slices, folded_through)]);
         while let Some(mut batch) = waiting.pop_front() {
             batch.parts.retain(|part| self.folds(part.partition));
-            let written = tokio::time::timeout(
-                Duration::from_millis(TRANSACTION_MS_MAX),
-                self.write(&batch),
-            )
-            .await
-            .unwrap_or(Err(Error::Stuck {
-                waited_ms: TRANSACTION_MS_MAX,
-            }));
-            match written {
+            for part in &mut batch.parts {
+                self.park_unreadable(part);
+                self.bound_parked(part);
+            }
+            match bounded(self.write(&batch)).await {
                 Ok(written) => {
                     applied.events += written.events;
                     applied.committed_at = written.committed_at.or(applied.committed_at);
+                    applied.parked.extend(batch.parked().cloned());
                     for poison in batch.into_poisons() {
                         self.stop(poison.partition);
                         applied.poisoned.push(poison);
@@ -202,7 +212,12 @@ impl Writer {
         Ok(applied)
     }
 
-    fn stop(&mut self, partition: Partition) {
+    /// The parked streams of some partitions that somebody wants tried again, the first of them.
+    pub(crate) async fn to_retry(&self, partitions: &[Partition]) -> Result<Vec<Parked>, Error> {
+        bounded(parking::to_retry(&self.pool, partitions)).await
+    }
+
+    pub(crate) fn stop(&mut self, partition: Partition) {
         if let Some(held) = self.held.get_mut(&partition) {
             held.stopped = true;
         }
@@ -216,6 +231,7 @@ impl Writer {
         let mut transaction = self.pool.begin_with(BEGIN).await.map_err(Error::Begin)?;
         fail::fail_point!("projector_before_rows", |_| std::process::abort());
         let in_order = batch.in_order();
+        let parked: Vec<&Parked> = batch.parked().collect();
         let mut events = 0;
         for view in View::ALL {
             let due = self.due(view, &in_order);
@@ -224,6 +240,7 @@ impl Writer {
             }
             events = events.max(due.len());
         }
+        parking::park(&mut transaction, &parked).await?;
         fail::fail_point!("projector_after_rows", |_| std::process::abort());
         let committed_at = checkpoint::advance(&mut transaction, &moves).await?;
         fail::fail_point!("projector_before_commit", |_| std::process::abort());
@@ -237,22 +254,78 @@ impl Writer {
                 checkpoint.offset = step.offset.or(checkpoint.offset);
             }
         }
+        for parked in parked {
+            if let Some(held) = self.held.get_mut(&parked.partition) {
+                held.aside.park(parked.view, parked.key());
+            }
+        }
         Ok(Written {
             events,
             committed_at,
         })
     }
 
-    /// The events that a view has not folded yet.
-    fn due<'a>(&self, view: View, in_order: &[Folded<'a>]) -> Vec<Folded<'a>> {
-        let index = index(view);
-        let is_due = |folded: &&Folded<'_>| {
-            let held = self.held.get(&folded.recorded.partition);
-            held.is_some_and(|held| {
-                folded.recorded.position > held.checkpoints[index].mark.position
+    /// The events that a view has not folded yet, and does not leave out.
+    fn due<'b>(
+        &self,
+        view: View,
+        in_order: &[(&'b Part, &'b Recorded, &'b Result<Event, Why>)],
+    ) -> Vec<Folded<'b>> {
+        let due = |&(part, recorded, event): &(&'b Part, &'b Recorded, &'b Result<Event, Why>)| {
+            let follows = self.follows(view, part, recorded)?;
+            let event = event.as_ref().ok()?;
+            Some(Folded {
+                view,
+                recorded,
+                event,
+                follows,
             })
         };
-        in_order.iter().filter(is_due).copied().collect()
+        in_order.iter().filter_map(due).collect()
+    }
+
+    /// The version of its stream that a view holds before an event that it is to fold now; `None` for all other events.
+    fn follows(&self, view: View, part: &Part, recorded: &Recorded) -> Option<Version> {
+        let held = self.held.get(&recorded.partition)?;
+        let is_due = view.folds(&recorded.stream)
+            && recorded.position > held.checkpoints[index(view)].mark.position
+            && !part.parks(view, recorded);
+        if is_due {
+            held.aside.follows(view, recorded)
+        } else {
+            None
+        }
+    }
+
+    /// Parks what this build cannot read, in every view that it concerns.
+    fn park_unreadable(&self, part: &mut Part) {
+        let mut unreadable = Vec::new();
+        for (recorded, event) in &part.events {
+            if let Err(why) = event {
+                let concerned = |view: &View| self.follows(*view, part, recorded).is_some();
+                let concerned = View::ALL.into_iter().filter(concerned);
+                unreadable.extend(concerned.map(|view| (view, recorded.position, why.clone())));
+            }
+        }
+        for (view, position, why) in unreadable {
+            part.park(view, position, why);
+        }
+    }
+
+    /// Ends a part before the event that would park one stream too many.
+    fn bound_parked(&self, part: &mut Part) {
+        let parked = self.held.get(&part.partition);
+        let parked = parked.map_or(0, |held| held.aside.parked());
+        while parked + part.parked() > PARKED_MAX {
+            let Some(last) = part.parked_last() else {
+                return;
+            };
+            let why = format!(
+                "{PARKED_MAX} streams of its partition are parked already; of this one, {} cannot fold its event: {}",
+                last.view, last.why.text
+            );
+            part.cut(last.position, why);
+        }
     }
 
     fn moves(&self, batch: &Batch) -> Vec<Move> {
@@ -275,6 +348,15 @@ impl Writer {
         };
         batch.parts.iter().filter_map(of_part).flatten().collect()
     }
+}
+
+/// Gives a transaction up that takes too long, and its connection with it.
+async fn bounded<T>(transaction: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let bound = Duration::from_millis(TRANSACTION_MS_MAX);
+    let ended = tokio::time::timeout(bound, transaction).await;
+    ended.unwrap_or(Err(Error::Stuck {
+        waited_ms: TRANSACTION_MS_MAX,
+    }))
 }
 
 #[derive(Debug, Default)]

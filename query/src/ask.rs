@@ -1,6 +1,9 @@
 //! One request's context: who asks, and with what it is answered.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_graphql::{Context, Value, dataloader::DataLoader, value};
 use chrono::{DateTime, Utc};
@@ -10,7 +13,7 @@ use foldline_gate::{Caller, TraceContext};
 use crate::{
     commands::Commands,
     error::Error,
-    progress::{Completed, Progress, VIEWS},
+    progress::{Completed, Progress, VIEWS, View},
     read::{Loaders, Reader},
     state::QueryState,
 };
@@ -38,11 +41,22 @@ pub struct Ask {
     noted: Mutex<Noted>,
 }
 
+/// What a root field reads.
+#[derive(Debug, Clone)]
+pub enum Touches {
+    /// One aggregate.
+    Stream(String),
+    /// Lists and sums, or whatever a name leads to: nothing of the tenant can be left out.
+    Everything,
+}
+
 /// What one answer goes by, however many fields it has.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Noted {
     /// Up to where the answer surely holds everything: noted before its first row is read.
     completed: Option<Completed>,
+    /// How many of the streams that it reads are parked, by view.
+    parked: BTreeMap<View, i64>,
     /// The instant for which is computed what changes with time alone.
     now: DateTime<Utc>,
 }
@@ -77,6 +91,7 @@ impl Ask {
             at_least_wait_ms_max: state.limits.at_least_wait_ms_max,
             noted: Mutex::new(Noted {
                 completed: None,
+                parked: BTreeMap::new(),
                 now: now(),
             }),
         })
@@ -87,26 +102,57 @@ impl Ask {
     }
 
     /// Called by every root field before it reads: waits for the cursor when there is one, and notes how far the
-    /// views are. With several root fields the first note stands, because it is the lowest.
+    /// views are and what is parked of what it reads. With several root fields the first note of how far stands, because it
+    /// is the lowest.
     ///
     /// It waits for every view, because what is selected below a field may come from any of them; a projector folds all
     /// of them in one transaction, so this costs nothing.
-    pub async fn wait(&self, at_least: Option<&str>) -> Result<(), Error> {
-        if let Some(token) = at_least {
-            let cursor: Cursor = token.parse().map_err(|_| Error::BadCursor)?;
-            self.progress
-                .at_least(&cursor, &VIEWS, self.at_least_wait_ms_max)
-                .await?;
-        }
-        let completed = self.progress.seen().completed(&VIEWS);
+    ///
+    /// # Errors
+    /// [`Error::Parked`] where it waited for a cursor, and a stream that it reads waits at an event before it.
+    pub async fn wait(&self, at_least: Option<&str>, touches: &Touches) -> Result<(), Error> {
+        let cursor = match at_least {
+            Some(token) => {
+                let cursor: Cursor = token.parse().map_err(|_| Error::BadCursor)?;
+                self.progress
+                    .at_least(&cursor, &VIEWS, self.at_least_wait_ms_max)
+                    .await?;
+                Some(cursor)
+            }
+            None => None,
+        };
+        let seen = self.progress.seen();
+        let completed = seen.completed(&VIEWS);
         self.noted().completed.get_or_insert(completed);
+        if seen.parked(&self.caller.tenant).is_empty() {
+            return Ok(());
+        }
+        let parked = self.reader.parked(touches, cursor.as_ref()).await?;
+        let mut before_cursor = 0;
+        for of_view in parked {
+            before_cursor = of_view.before_cursor.max(before_cursor);
+            let mut noted = self.noted();
+            let streams = noted.parked.entry(of_view.view).or_default();
+            *streams = of_view.streams.max(*streams);
+        }
+        if before_cursor > 0 {
+            return Err(Error::Parked {
+                streams: before_cursor,
+            });
+        }
         Ok(())
     }
 
     /// Forgets what was noted: called by a subscription before it reads again.
     pub fn renew(&self) {
+        let seen = self.progress.seen();
+        let parked = seen.parked(&self.caller.tenant);
+        let parked = parked
+            .into_iter()
+            .map(|(view, streams)| (view, streams.count));
         *self.noted() = Noted {
-            completed: Some(self.progress.seen().completed(&VIEWS)),
+            completed: Some(seen.completed(&VIEWS)),
+            parked: parked.collect(),
             now: now(),
         };
     }
@@ -116,14 +162,24 @@ impl Ask {
         self.noted().now
     }
 
-    /// `extensions.foldline`. The position is a string, like all of them.
+    /// `extensions.foldline`. The position is a string, like all of them. `parked` is only there when the answer may lack
+    /// something.
     pub fn extension(&self) -> Value {
-        let noted = self.noted().completed;
-        let completed = noted.unwrap_or_else(|| self.progress.seen().completed(&VIEWS));
-        value!({
-            "epoch": completed.epoch.map(|epoch| epoch.to_string()),
-            "completedPrefix": completed.prefix.to_string(),
-        })
+        let Noted {
+            completed, parked, ..
+        } = self.noted().clone();
+        let completed = completed.unwrap_or_else(|| self.progress.seen().completed(&VIEWS));
+        let (epoch, prefix) = (
+            completed.epoch.map(|epoch| epoch.to_string()),
+            completed.prefix.to_string(),
+        );
+        if parked.is_empty() {
+            return value!({"epoch": epoch, "completedPrefix": prefix});
+        }
+        let of_view =
+            |(view, streams): (View, i64)| value!({"view": view.name(), "streams": streams});
+        let parked: Vec<Value> = parked.into_iter().map(of_view).collect();
+        value!({"epoch": epoch, "completedPrefix": prefix, "parked": parked})
     }
 
     fn noted(&self) -> std::sync::MutexGuard<'_, Noted> {

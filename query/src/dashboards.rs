@@ -15,7 +15,7 @@ use foldline_events::Hours;
 use uuid::Uuid;
 
 use crate::{
-    ask::Ask,
+    ask::{Ask, Touches},
     error::Error,
     node::NodeKind,
     page::int,
@@ -278,7 +278,7 @@ impl DashboardQuery {
         let answer = async {
             let ask = Ask::of(ctx)?;
             let project = NodeKind::Project.uuid(&project_id)?;
-            ask.wait(at_least.as_deref()).await?;
+            ask.wait(at_least.as_deref(), &Touches::Everything).await?;
             let sums = ask.loaders.load_one(Owner::Project(project)).await?;
             Ok(sums.map(|sums| ProjectDashboard::new(project, sums)))
         };
@@ -297,7 +297,7 @@ impl DashboardQuery {
     ) -> Option<Result<AssigneeDashboard, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
-            ask.wait(at_least.as_deref()).await?;
+            ask.wait(at_least.as_deref(), &Touches::Everything).await?;
             let sums = ask.loaders.load_one(Owner::Assignee(assignee_id)).await?;
             Ok(AssigneeDashboard::new(
                 assignee_id,

@@ -31,6 +31,11 @@ pub enum Error {
         "the views had not folded up to the cursor within {waited_ms} ms; try again in a moment"
     )]
     AtLeastTimeout { waited_ms: u64 },
+    #[error(
+        "the views do not hold everything up to the cursor: {streams} streams that this reads wait at an event that could \
+         not be folded; ask without atLeast for what there is, and let an operator look at `foldline parked list`"
+    )]
+    Parked { streams: i64 },
     #[error("the request was not finished within {waited_ms} ms")]
     Timeout { waited_ms: u64 },
     #[error("the service is shutting down; try again")]
@@ -80,6 +85,7 @@ impl Error {
             Self::BadCursor => Blame::Asker("BAD_CURSOR"),
             Self::WrongEpoch { .. } => Blame::Asker("WRONG_EPOCH"),
             Self::AtLeastTimeout { .. } => Blame::Asker("AT_LEAST_TIMEOUT"),
+            Self::Parked { .. } => Blame::Asker("PARKED"),
             Self::Timeout { .. } => Blame::Asker("TIMEOUT"),
             Self::Closing => Blame::Asker("UNAVAILABLE"),
             Self::Refused(problem) => Blame::Command(problem.clone()),

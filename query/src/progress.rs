@@ -10,7 +10,8 @@ mod watch;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use foldline_events::{Cursor, PARTITIONS, Partition, Position};
+use chrono::{DateTime, Utc};
+use foldline_events::{Cursor, PARTITIONS, Partition, Position, Tenant};
 use tokio::sync;
 use uuid::Uuid;
 
@@ -64,6 +65,16 @@ struct Mark {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Seen {
     views: BTreeMap<View, [Mark; PARTITIONS as usize]>,
+    /// Of the tenants of which something is parked.
+    parked: BTreeMap<String, BTreeMap<View, ParkedStreams>>,
+}
+
+/// The streams of a tenant that a view does not fold any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParkedStreams {
+    pub count: i64,
+    /// When one of them was last parked, or tried in vain.
+    tried_at: DateTime<Utc>,
 }
 
 /// Up to where everything is folded.
@@ -115,9 +126,17 @@ impl Seen {
         marks.map(|mark| mark.position).min().unwrap_or(0)
     }
 
-    /// Whether nothing of these views was folded since `before`.
+    /// What is parked of a tenant, by view.
+    pub fn parked(&self, tenant: &Tenant) -> BTreeMap<View, ParkedStreams> {
+        self.parked
+            .get(tenant.as_str())
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Whether nothing of these views was folded since `before`. A parked stream that goes on moves no mark.
     pub fn stands_since(&self, before: &Self, views: &[View]) -> bool {
-        self.marks(views, None).eq(before.marks(views, None))
+        self.parked == before.parked && self.marks(views, None).eq(before.marks(views, None))
     }
 
     fn reached(&self, cursor: &Cursor, views: &[View]) -> Result<bool, Error> {

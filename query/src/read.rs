@@ -6,10 +6,14 @@
 
 use std::{future::Future, time::Duration};
 
-use foldline_events::Tenant;
+use foldline_events::{Cursor, Tenant};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 
-use crate::error::{Error, chain};
+use crate::{
+    ask::Touches,
+    error::{Error, chain},
+    progress::{VIEWS, View},
+};
 
 /// The pause before a subscription's failed read is tried again.
 const RETRY_PAUSE_MS: u64 = 500;
@@ -61,6 +65,64 @@ impl Reader {
             .begin_with(AssertSqlSafe(statements))
             .await
             .map_err(Error::read)
+    }
+}
+
+/// What is parked in one view of what a field reads.
+#[derive(Debug, Clone, Copy)]
+pub struct ParkedIn {
+    pub view: View,
+    pub streams: i64,
+    /// Those of them that wait at an event which the cursor covers.
+    pub before_cursor: i64,
+}
+
+const PARKED: &str = "
+    select
+        parked.view,
+        count(*) as streams,
+        count(*) filter (
+            where parked.position <= $3
+                and ($4::smallint is null or parked.partition = $4)
+        ) as before_cursor
+    from views.parked
+    join views.active
+        on active.view = parked.view
+        and active.version = parked.view_version
+    where parked.tenant = $1
+        and ($2::text is null or parked.stream = $2)
+    group by parked.view
+";
+
+impl Reader {
+    /// What is parked of what a field reads, and of that what lies before a cursor.
+    pub async fn parked(
+        &self,
+        touches: &Touches,
+        cursor: Option<&Cursor>,
+    ) -> Result<Vec<ParkedIn>, Error> {
+        let stream = match touches {
+            Touches::Stream(stream) => Some(stream.as_str()),
+            Touches::Everything => None,
+        };
+        let mut transaction = self.begin().await?;
+        let rows: Vec<(String, i64, i64)> = sqlx::query_as(PARKED)
+            .bind(self.tenant())
+            .bind(stream)
+            .bind(cursor.map(|cursor| cursor.position))
+            .bind(cursor.and_then(|cursor| cursor.partition))
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(Error::read)?;
+        let of_view = |(name, streams, before_cursor): (String, i64, i64)| {
+            let view = VIEWS.into_iter().find(|view| view.name() == name)?;
+            Some(ParkedIn {
+                view,
+                streams,
+                before_cursor,
+            })
+        };
+        Ok(rows.into_iter().filter_map(of_view).collect())
     }
 }
 

@@ -6,9 +6,10 @@
 //! `schema/query.graphql` is the schema as text; a test compares it, and rewrites it with `FOLDLINE_WRITE_GOLDENS=1`.
 
 use async_graphql::{Context, ID, Interface, MergedObject, MergedSubscription, Object};
+use foldline_events::tasks::{project_stream, task_stream};
 
 use crate::{
-    ask::Ask,
+    ask::{Ask, Touches},
     dashboards::{DashboardQuery, DashboardSubscription},
     error::Error,
     node::{self, NodeKind},
@@ -77,7 +78,8 @@ impl NodeQuery {
             let (kind, id) = node::parse(&id)?;
             match kind {
                 NodeKind::Project => {
-                    ask.wait(at_least.as_deref()).await?;
+                    let touches = Touches::Stream(project_stream(id));
+                    ask.wait(at_least.as_deref(), &touches).await?;
                     Ok(ask
                         .loaders
                         .load_one(ProjectById(id))
@@ -85,7 +87,8 @@ impl NodeQuery {
                         .map(Node::Project))
                 }
                 NodeKind::Task => {
-                    ask.wait(at_least.as_deref()).await?;
+                    let touches = Touches::Stream(task_stream(id));
+                    ask.wait(at_least.as_deref(), &touches).await?;
                     Ok(ask.loaders.load_one(TaskById(id)).await?.map(Node::Task))
                 }
             }

@@ -16,9 +16,10 @@ pub use project::{Project, ProjectById};
 pub use task::{Task, TaskById};
 
 use async_graphql::{Context, ID, Object};
+use foldline_events::tasks::{project_stream, task_stream};
 
 use crate::{
-    ask::Ask,
+    ask::{Ask, Touches},
     error::Error,
     node::NodeKind,
     page::{self, Connection, Paging, nested},
@@ -45,7 +46,8 @@ impl TaskQuery {
         let answer = async {
             let ask = Ask::of(ctx)?;
             let id = NodeKind::Project.uuid(&id)?;
-            ask.wait(at_least.as_deref()).await?;
+            let touches = Touches::Stream(project_stream(id));
+            ask.wait(at_least.as_deref(), &touches).await?;
             ask.loaders.load_one(ProjectById(id)).await
         };
         answer.await.transpose()
@@ -83,7 +85,7 @@ impl TaskQuery {
                 before,
             };
             let window = paging.window(project::ORDER)?;
-            ask.wait(at_least.as_deref()).await?;
+            ask.wait(at_least.as_deref(), &Touches::Everything).await?;
             let projects = Projects(filter.unwrap_or_default());
             page::connection(ctx, &ask.reader, &projects, &window).await
         };
@@ -109,14 +111,15 @@ impl TaskQuery {
             match (id, key) {
                 (Some(id), None) => {
                     let id = NodeKind::Task.uuid(&id)?;
-                    ask.wait(at_least.as_deref()).await?;
+                    let touches = Touches::Stream(task_stream(id));
+                    ask.wait(at_least.as_deref(), &touches).await?;
                     ask.loaders.load_one(TaskById(id)).await
                 }
                 (None, Some(key)) if key.contains('\0') => {
                     Err(bad("key must not contain NUL (\\u0000)"))
                 }
                 (None, Some(key)) => {
-                    ask.wait(at_least.as_deref()).await?;
+                    ask.wait(at_least.as_deref(), &Touches::Everything).await?;
                     ask.loaders.load_one(TaskByKey(key)).await
                 }
                 (Some(_), Some(_)) | (None, None) => Err(bad("give either id or key")),
@@ -159,7 +162,7 @@ impl TaskQuery {
             };
             let window = paging.window(order.unwrap_or_default().order())?;
             let tasks = Tasks(filter.unwrap_or_default().checked()?);
-            ask.wait(at_least.as_deref()).await?;
+            ask.wait(at_least.as_deref(), &Touches::Everything).await?;
             page::connection(ctx, &ask.reader, &tasks, &window).await
         };
         Some(answer.await)
@@ -198,7 +201,8 @@ impl TaskQuery {
                 before,
             };
             let window = paging.window(history::ORDER)?;
-            ask.wait(at_least.as_deref()).await?;
+            let touches = Touches::Stream(task_stream(id));
+            ask.wait(at_least.as_deref(), &touches).await?;
             nested::connection(ctx, id, HistoryOfTask, window).await
         };
         Some(answer.await)

@@ -25,7 +25,10 @@ const LOG: &[(i64, &str, &str)] = &[
     (2, "batches", include_str!("../log/0002_batches.sql")),
     (3, "snapshots", include_str!("../log/0003_snapshots.sql")),
 ];
-const VIEW: &[(i64, &str, &str)] = &[(1, "view", include_str!("../view/0001_view.sql"))];
+const VIEW: &[(i64, &str, &str)] = &[
+    (1, "view", include_str!("../view/0001_view.sql")),
+    (2, "parked", include_str!("../view/0002_parked.sql")),
+];
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -112,6 +112,8 @@ pub(super) struct Progress {
     pub(super) moved_at: Option<DateTime<Utc>>,
     pub(super) lag: Lag,
     pub(super) stalled: Vec<Stalled>,
+    /// How many streams wait at an event that it cannot fold.
+    pub(super) parked: i64,
 }
 
 /// A partition that stands while others of its view have passed its next event.
@@ -174,6 +176,10 @@ impl Reader {
             .marks()
             .await
             .context("cannot read the checkpoints; `foldline migrate` makes them")?;
+        let parked = self
+            .parked()
+            .await
+            .context("cannot read what is parked; `foldline migrate` makes the table")?;
         let mut views = Vec::new();
         for ((view, version), marks) in &marks {
             let lag = lag::of_view(&mut self.log, marks, log.position)
@@ -192,6 +198,7 @@ impl Reader {
                 moved_at: marks.moved_at,
                 lag,
                 stalled,
+                parked: parked.get(&(view.clone(), *version)).copied().unwrap_or(0),
             });
         }
         let relay = self
@@ -242,6 +249,21 @@ impl Reader {
             recorded_at: row.get("recorded_at"),
             events_per_second,
         })
+    }
+
+    /// How many streams are parked in each version of a view.
+    async fn parked(&mut self) -> Result<BTreeMap<(String, i32), i64>, sqlx::Error> {
+        let rows: Vec<(String, i32, i64)> = sqlx::query_as(
+            "select view, view_version, count(*)
+             from views.parked
+             group by
+                 view,
+                 view_version",
+        )
+        .fetch_all(&mut self.view)
+        .await?;
+        let of_view = |(view, version, parked)| ((view, version), parked);
+        Ok(rows.into_iter().map(of_view).collect())
     }
 
     /// Of every version of every view that is active or was folded.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::read::{Feeds, Lag, Progress, Reading, Relay};
 
 impl Reading {
-    /// What lags, in words; nothing when everything has caught up. Versions that no reader sees do not count, nor do
+    /// What lags, in words; nothing when everything has caught up. A view that leaves streams out has not. Versions that no reader sees do not count, nor do
     /// views that this build does not fold: nobody will fold them.
     pub(super) fn lags(&self, seconds_max: u64) -> Vec<String> {
         let mut lags = Vec::new();
@@ -22,6 +22,12 @@ impl Reading {
                 lags.push(format!("{view} was folded from another log"));
             } else if is_above(*lag, seconds_max) {
                 lags.push(format!("{view} is {} behind", words(*lag)));
+            }
+            if progress.parked > 0 {
+                let parked = progress.parked;
+                lags.push(format!(
+                    "{view} leaves out what waits in {parked} parked streams"
+                ));
             }
         }
         lags
@@ -106,6 +112,7 @@ fn view_to_json(progress: &Progress) -> Value {
         "lagEvents": progress.lag.events.to_string(),
         "lagSeconds": tenths(progress.lag.seconds),
         "stalled": stalled,
+        "parked": progress.parked.to_string(),
     })
 }
 
@@ -159,6 +166,7 @@ fn write_text(
         )?;
     }
     write_stalled(text, &reading.views)?;
+    write_parked(text, &reading.views)?;
     writeln!(text)?;
     if lags.is_empty() {
         return write!(
@@ -232,6 +240,17 @@ fn write_stalled(text: &mut String, views: &[Progress]) -> std::fmt::Result {
     Ok(())
 }
 
+fn write_parked(text: &mut String, views: &[Progress]) -> std::fmt::Result {
+    for progress in views.iter().filter(|progress| progress.parked > 0) {
+        writeln!(
+            text,
+            "parked: {} streams in {} version {} wait at an event that it cannot fold; `foldline parked list` says which",
+            progress.parked, progress.view, progress.version
+        )?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
@@ -251,6 +270,7 @@ mod tests {
             moved_at: None,
             lag: Lag { events: 3, seconds },
             stalled: Vec::new(),
+            parked: 0,
         }
     }
 
@@ -336,5 +356,23 @@ mod tests {
         assert!(text.contains("partition 7 of task_view"), "{text}");
         assert!(text.contains("before tasks.TaskPainted at 43"), "{text}");
         assert!(text.contains("lagging: task_view"), "{text}");
+    }
+
+    #[test]
+    fn a_view_that_leaves_parked_streams_out_has_not_caught_up() {
+        let mut leaving_out = view("task_view", 0.0);
+        leaving_out.parked = 2;
+        let reading = reading(vec![leaving_out, view("project_view", 0.0)]);
+        let lags = reading.lags(10);
+        assert_eq!(
+            lags,
+            ["task_view leaves out what waits in 2 parked streams"]
+        );
+        let text = to_text(&reading, &lags, 10);
+        assert!(
+            text.contains("parked: 2 streams in task_view version 1"),
+            "{text}"
+        );
+        assert_eq!(to_json(&reading, &lags)["views"][0]["parked"], "2");
     }
 }

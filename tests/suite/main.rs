@@ -14,6 +14,7 @@ mod layout;
 mod lists;
 mod load;
 mod one_command;
+mod parked;
 mod processes;
 mod recount;
 mod relays;

@@ -1,12 +1,15 @@
 //! A delivery with its events decoded, and how it is taken apart when one of them cannot be folded.
 
+use std::collections::BTreeMap;
+
 use foldline_events::{Event, Partition, Position, Recorded};
 use foldline_log::{Mark, Slice};
 
 use super::Poison;
 use crate::{
-    Error, Folded,
+    Error, View,
     error::{Remedy, in_full},
+    parking::{Parked, StreamKey, Why},
 };
 
 /// Stretches of several partitions, to be written together.
@@ -15,22 +18,23 @@ pub(super) struct Batch {
     pub(super) parts: Vec<Part>,
 }
 
-/// A stretch of one partition whose every event was decoded.
+/// A stretch of one partition with its events decoded, as far as this build can read them.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) partition: Partition,
-    events: Vec<(Recorded, Event)>,
+    pub(super) events: Vec<(Recorded, Result<Event, Why>)>,
     /// How far the partition is folded once this is written; `None` moves nothing.
     pub(super) through: Option<Mark>,
     pub(super) offset: Option<i64>,
-    /// The event after this stretch, when it can never be folded.
+    /// The streams that wait from an event of this stretch on.
+    parked: BTreeMap<(View, StreamKey), Parked>,
+    /// The event after this stretch, when the partition can go no further.
     poison: Option<Poison>,
 }
 
 impl Batch {
-    /// Decodes every event once, for all views. A slice ends before the first event that this build cannot read.
-    /// `folded_through` says what every view has folded of a partition, so that none of it needs to be read again;
-    /// slices of which it knows nothing are dropped.
+    /// Decodes every event once, for all views. `folded_through` says what every view has folded of a partition, so that
+    /// none of it needs to be read again; slices of which it knows nothing are dropped.
     pub(super) fn decode(
         slices: Vec<Slice>,
         folded_through: impl Fn(Partition) -> Option<Position>,
@@ -44,26 +48,35 @@ impl Batch {
         }
     }
 
-    /// The events of all parts in the log's order.
-    pub(super) fn in_order(&self) -> Vec<Folded<'_>> {
-        let mut in_order: Vec<Folded<'_>> = self
+    /// The events of all parts in the log's order, each with its part.
+    pub(super) fn in_order(&self) -> Vec<(&Part, &Recorded, &Result<Event, Why>)> {
+        let mut in_order: Vec<_> = self
             .parts
             .iter()
-            .flat_map(|part| &part.events)
-            .map(|(recorded, event)| Folded { recorded, event })
+            .flat_map(|part| {
+                part.events
+                    .iter()
+                    .map(move |(recorded, event)| (part, recorded, event))
+            })
             .collect();
-        in_order.sort_unstable_by_key(|folded| folded.recorded.position);
+        in_order.sort_unstable_by_key(|(_, recorded, _)| recorded.position);
         in_order
     }
 
+    /// The streams that wait once this is written.
+    pub(super) fn parked(&self) -> impl Iterator<Item = &Parked> {
+        self.parts.iter().flat_map(|part| part.parked.values())
+    }
+
     /// Takes apart a batch that could not be written because of an event in it: the batches to write instead, in order.
-    /// Each is smaller than this one or ends in front of the event, so it comes to an end. Other errors are given back.
+    /// Each is smaller than this one or parks a stream more, so it comes to an end. Other errors are given back.
     pub(super) fn isolate(mut self, error: Error) -> Result<Vec<Self>, Error> {
         match error.remedy() {
             Remedy::Isolate => {}
             Remedy::Retry | Remedy::Stop => return Err(error),
         }
         if let Error::Unfoldable {
+            view,
             partition,
             position,
             why,
@@ -73,21 +86,21 @@ impl Batch {
             let Some(part) = self.parts.iter_mut().find(culprit) else {
                 return Err(error);
             };
-            part.cut(*position, why.clone());
+            part.park(*view, *position, Why::unfoldable(why.clone()));
             return Ok(vec![self]);
         }
         // The database does not say which row it refused: each partition alone, then ever smaller stretches of it.
         if self.parts.len() > 1 {
             return Ok(self.parts.into_iter().map(Self::of).collect());
         }
-        let Some(mut part) = self.parts.pop() else {
+        let (Some(mut part), Error::Rows { view, .. }) = (self.parts.pop(), &error) else {
             return Err(error);
         };
         match part.events.as_slice() {
             [] => Err(error),
             [(only, _)] => {
                 let position = only.position;
-                part.cut(position, in_full(&error));
+                part.park(*view, position, Why::unfoldable(in_full(&error)));
                 Ok(vec![Self::of(part)])
             }
             [_, _, ..] => {
@@ -109,24 +122,19 @@ impl Batch {
 
 impl Part {
     fn decode(slice: Slice, after: Position) -> Self {
-        let mut part = Self {
+        let new = |recorded: &Recorded| recorded.position > after;
+        let events = slice.events.into_iter().filter(new).map(|recorded| {
+            let event = recorded.event().map_err(|error| Why::of(&error));
+            (recorded, event)
+        });
+        Self {
             partition: slice.partition,
-            events: Vec::with_capacity(slice.events.len()),
+            events: events.collect(),
             through: Some(slice.through),
             offset: slice.offset,
+            parked: BTreeMap::new(),
             poison: None,
-        };
-        let new = |recorded: &Recorded| recorded.position > after;
-        for recorded in slice.events.into_iter().filter(new) {
-            match recorded.event() {
-                Ok(event) => part.events.push((recorded, event)),
-                Err(error) => {
-                    part.cut(recorded.position, in_full(&error));
-                    break;
-                }
-            }
         }
-        part
     }
 
     fn holds(&self, position: Position) -> bool {
@@ -135,10 +143,46 @@ impl Part {
             .any(|(recorded, _)| recorded.position == position)
     }
 
+    /// Whether a view leaves an event out because its stream waits from here on.
+    pub(super) fn parks(&self, view: View, recorded: &Recorded) -> bool {
+        // Mostly nothing is parked, and then no name is copied.
+        if self.parked.is_empty() {
+            return false;
+        }
+        let stream = (recorded.tenant.clone(), recorded.stream.clone());
+        let parked = self.parked.get(&(view, stream));
+        parked.is_some_and(|parked| parked.position <= recorded.position)
+    }
+
+    /// Lets the stream of an event wait, from that event on.
+    pub(super) fn park(&mut self, view: View, position: Position, why: Why) {
+        let here = |(recorded, _): &&(Recorded, _)| recorded.position == position;
+        let Some((recorded, _)) = self.events.iter().find(here) else {
+            return;
+        };
+        let parked = Parked::at(view, recorded, why);
+        let waits = self.parked.entry((view, parked.key()));
+        let first = waits.or_insert_with(|| parked.clone());
+        if parked.position < first.position {
+            *first = parked;
+        }
+    }
+
+    /// How many streams wait that did not before.
+    pub(super) fn parked(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// Where the last of them waits.
+    pub(super) fn parked_last(&self) -> Option<&Parked> {
+        self.parked.values().max_by_key(|parked| parked.position)
+    }
+
     /// Ends the part before the event at `position`.
-    fn cut(&mut self, position: Position, why: String) {
+    pub(super) fn cut(&mut self, position: Position, why: String) {
         self.events
             .retain(|(recorded, _)| recorded.position < position);
+        self.parked.retain(|_, parked| parked.position < position);
         self.through = self.events.last().map(mark_of);
         // It leads behind the event; the one stored before is only further back, which is safe.
         self.offset = None;
@@ -151,11 +195,18 @@ impl Part {
 
     fn halves(mut self) -> (Self, Self) {
         let second = self.events.split_off(self.events.len() / 2);
+        let through = self.events.last().map(mark_of);
+        let last = through.map_or(0, |mark| mark.position);
+        let (parked_first, parked_second) = self
+            .parked
+            .into_iter()
+            .partition(|(_, parked)| parked.position <= last);
         let first = Self {
             partition: self.partition,
-            through: self.events.last().map(mark_of),
+            through,
             events: self.events,
             offset: None,
+            parked: parked_first,
             poison: None,
         };
         let second = Self {
@@ -163,13 +214,14 @@ impl Part {
             events: second,
             through: self.through,
             offset: self.offset,
+            parked: parked_second,
             poison: self.poison,
         };
         (first, second)
     }
 }
 
-fn mark_of((recorded, _): &(Recorded, Event)) -> Mark {
+fn mark_of((recorded, _): &(Recorded, Result<Event, Why>)) -> Mark {
     Mark {
         position: recorded.position,
         event_id: recorded.id,

@@ -7,7 +7,9 @@ use foldline_log::{
     Append, Expected, Feed, Log, LogOptions, NewEvent, Service, Verdict, Write, feed::PostgresFeed,
 };
 use foldline_projector::{
-    CHANNEL, Error, Health, Projector, ProjectorOptions, Status, health::Phase,
+    CHANNEL, Error, Health, Projector, ProjectorOptions, Status, View,
+    health::Phase,
+    parking::desk::{self, Which},
 };
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{sync::watch, task::JoinHandle};
@@ -192,39 +194,125 @@ async fn one_process_at_a_time_reads_the_log_and_another_takes_over() {
     second.end().await;
 }
 
-#[tokio::test]
-async fn a_stalled_partition_is_seen_and_goes_on_once_its_event_can_be_read() {
-    let history = seeded(23, 200);
-    let spoilt = history.at(100);
+/// A log in which every event at these places has a type of the future, and a projector that has folded the rest.
+async fn folded_with_unknown(history: &History, unknown: &[&Recorded]) -> (Views, Running) {
     let views = Views::new().await;
     let log = open(views.options(), Service::Command).await;
-    append(&log, &history.events[..99]).await;
-    append_as(&log, spoilt, "OfTheFuture").await;
-    append(&log, &history.events[100..]).await;
-
+    for event in &history.events {
+        let is_unknown = unknown.iter().any(|of| of.position == event.position);
+        append_as(&log, event, if is_unknown { "OfTheFuture" } else { "" }).await;
+    }
     let running = Running::start(&views).await;
-    let status = running.until(|status| !status.stalled.is_empty()).await;
-    let stall = &status.stalled[0];
-    assert_eq!(
-        (stall.partition, stall.position),
-        (spoilt.partition, Some(100))
-    );
-    assert!(stall.why.contains("OfTheFuture"), "{}", stall.why);
-    let others = format!(
-        "select distinct position from views.checkpoints where partition <> {}",
-        spoilt.partition
-    );
-    assert_eq!(views.all::<i64>(&others).await, [history.head()]);
+    running.folded(history.head()).await;
+    (views, running)
+}
 
-    sqlx::query("update log.events set type = $1 where position = 100")
-        .bind(&spoilt.event_type)
+/// The second events of some tasks.
+fn of_tasks(history: &History, count: usize) -> Vec<&Recorded> {
+    let fits = |event: &&Recorded| event.version == 2 && event.stream.starts_with("task-");
+    history.events.iter().filter(fits).take(count).collect()
+}
+
+async fn become_readable(views: &Views, history: &History, unknown: &[&Recorded]) {
+    for event in unknown {
+        sqlx::query("update log.events set type = $1 where position = $2")
+            .bind(&history.at(event.position).event_type)
+            .bind(event.position)
+            .execute(&views.owner)
+            .await
+            .unwrap();
+    }
+}
+
+async fn ask_for_retry(views: &Views) {
+    let mut desk = views.pool.acquire().await.unwrap();
+    let at = desk::now(&mut desk).await.unwrap();
+    let which = Which::default();
+    while desk::ask(&mut desk, &which, at).await.unwrap() > 0 {}
+    let tried = async {
+        while desk::outcome(&mut desk, &which, at).await.unwrap().asked > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, tried).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_parked_stream_goes_on_in_order_once_its_event_can_be_read() {
+    let history = seeded(23, 400);
+    let unknown = of_tasks(&history, 3);
+    let (views, running) = folded_with_unknown(&history, &unknown).await;
+    let of_each = 3;
+    assert_eq!(running.health.status().parked, unknown.len() * of_each);
+    assert_ne!(views.rows().await, replayed(&history).await);
+
+    // In vain, and nothing is lost by it.
+    ask_for_retry(&views).await;
+    assert_eq!(running.health.status().parked, unknown.len() * of_each);
+    let attempts = "select min(attempts) from views.parked";
+    assert_eq!(views.all::<i32>(attempts).await, [2]);
+
+    become_readable(&views, &history, &unknown).await;
+    ask_for_retry(&views).await;
+    running.until(|status| status.parked == 0).await;
+    assert_eq!(views.rows().await, replayed(&history).await);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_newer_build_that_takes_over_goes_on_by_itself_with_what_an_older_one_parked() {
+    let history = seeded(25, 300);
+    let unknown = of_tasks(&history, 2);
+    let (views, older) = folded_with_unknown(&history, &unknown).await;
+    assert!(older.health.status().parked > 0);
+    older.end().await;
+
+    become_readable(&views, &history, &unknown).await;
+    let newer = Running::start(&views).await;
+    newer.folded(history.head()).await;
+    newer.until(|status| status.parked == 0).await;
+    assert_eq!(views.rows().await, replayed(&history).await);
+    newer.end().await;
+}
+
+#[tokio::test]
+async fn a_skipped_event_is_left_out_and_so_it_is_by_a_replay() {
+    let history = seeded(26, 400);
+    let unknown = of_tasks(&history, 1);
+    let [skipped] = unknown.as_slice() else {
+        panic!("the history has no task that goes on");
+    };
+    let (views, running) = folded_with_unknown(&history, &unknown).await;
+    let mut desk = views.pool.acquire().await.unwrap();
+    for view in [View::TaskView, View::TaskHistory, View::TaskDashboard] {
+        let stream = (&skipped.tenant, skipped.stream.as_str());
+        let said = ("nobody misses it", "ada");
+        let another = desk::skip(&mut desk, stream, view, skipped.version + 1, said);
+        assert!(!another.await.unwrap(), "it does not wait there");
+        let this = desk::skip(&mut desk, stream, view, skipped.version, said);
+        assert!(this.await.unwrap());
+    }
+    running.until(|status| status.parked == 0).await;
+    let rows = views.rows().await;
+    running.end().await;
+
+    let begin_again = "truncate views.checkpoints, views.project_view_v2, views.task_view_v2,
+         views.task_view_comment_v2, views.task_view_mark_v2, views.task_history_v1, views.task_dashboard_task_v1,
+         views.task_dashboard_v1, views.task_dashboard_day_v1";
+    sqlx::query(begin_again)
         .execute(&views.owner)
         .await
         .unwrap();
-    running.folded(history.head()).await;
-    running.until(|status| status.stalled.is_empty()).await;
-    assert_eq!(views.rows().await, replayed(&history).await);
-    running.end().await;
+    let replaying = Running::start(&views).await;
+    replaying.folded(history.head()).await;
+    assert_eq!(replaying.health.status().parked, 0);
+    assert_eq!(views.rows().await, rows);
+    let folded = format!(
+        "select count(*) from views.task_history where event_id = '{}'",
+        skipped.id
+    );
+    assert_eq!(views.all::<i64>(&folded).await, [0]);
+    replaying.end().await;
 }
 
 #[tokio::test]

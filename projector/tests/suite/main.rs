@@ -5,7 +5,7 @@ mod deliveries;
 mod history;
 mod log;
 mod ownership;
-mod poison;
+mod parking;
 mod rows;
 mod seeded;
 mod support;

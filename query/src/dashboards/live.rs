@@ -12,7 +12,7 @@ use super::{
     rows::{self, Owner, Sums},
 };
 use crate::{
-    ask::Ask,
+    ask::{Ask, Touches},
     node::NodeKind,
     progress::{Seen, View},
     read::persistently,
@@ -41,7 +41,7 @@ impl DashboardSubscription {
     ) -> async_graphql::Result<impl Stream<Item = ProjectDashboard> + use<>> {
         let ask = Ask::of(ctx)?.clone();
         let project = NodeKind::Project.uuid(&project_id)?;
-        ask.wait(at_least.as_deref()).await?;
+        ask.wait(at_least.as_deref(), &Touches::Everything).await?;
         let dashboard = Followed {
             seen: ask.progress.watch(),
             ask,

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use foldline_events::{Partition, Position};
 use sqlx::{
     PgPool,
@@ -11,7 +12,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{POLL_INTERVAL_MS, Progress, Seen, VIEWS};
+use super::{POLL_INTERVAL_MS, ParkedStreams, Progress, Seen, VIEWS};
 
 /// What projectors notify after they committed, in the database that holds the views.
 const CHANNEL: &str = "foldline_views";
@@ -131,6 +132,19 @@ async fn read(views: &PgPool) -> Result<Seen, sqlx::Error> {
     for (name, partition, epoch, position) in rows {
         if let Some(view) = VIEWS.into_iter().find(|view| view.name() == name) {
             seen.note(view, partition, epoch, position);
+        }
+    }
+    // After the checkpoints: whatever was parked on the way to them is seen.
+    let parked: Vec<(String, String, i64, DateTime<Utc>)> = sqlx::query_as(
+        "select tenant, view, streams, tried_at
+         from views.parked_of_tenants",
+    )
+    .fetch_all(views)
+    .await?;
+    for (tenant, name, count, tried_at) in parked {
+        if let Some(view) = VIEWS.into_iter().find(|view| view.name() == name) {
+            let streams = ParkedStreams { count, tried_at };
+            seen.parked.entry(tenant).or_default().insert(view, streams);
         }
     }
     Ok(seen)

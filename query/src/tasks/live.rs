@@ -3,7 +3,10 @@
 //! A subscription reads when the progress says that something was folded, never before: what it sends is committed. Changes
 //! that come while the client is slow are coalesced: it gets the newest row.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use async_graphql::{Context, ID, Subscription, dataloader::Loader};
 use foldline_events::{PARTITIONS, Partition, Position, partition_of, tasks};
@@ -14,10 +17,10 @@ use uuid::Uuid;
 
 use super::{Project, ProjectById, Task, TaskById, task};
 use crate::{
-    ask::Ask,
+    ask::{Ask, Touches},
     error::Error,
     node::NodeKind,
-    progress::{Seen, View},
+    progress::{ParkedStreams, Seen, View},
     read::{Loaders, persistently},
 };
 
@@ -59,7 +62,8 @@ impl TaskSubscription {
     ) -> async_graphql::Result<impl Stream<Item = Project> + use<>> {
         let ask = Ask::of(ctx)?.clone();
         let id = NodeKind::Project.uuid(&id)?;
-        ask.wait(at_least.as_deref()).await?;
+        let touches = Touches::Stream(tasks::project_stream(id));
+        ask.wait(at_least.as_deref(), &touches).await?;
         let partition = partition_of(&ask.caller.tenant, &tasks::project_stream(id));
         Ok(One::new(ask, View::Projects, partition, ProjectById(id)).changes())
     }
@@ -86,7 +90,8 @@ impl TaskSubscription {
         let changes = match (id, project_id) {
             (Some(id), None) => {
                 let id = NodeKind::Task.uuid(&id)?;
-                ask.wait(at_least.as_deref()).await?;
+                let touches = Touches::Stream(tasks::task_stream(id));
+                ask.wait(at_least.as_deref(), &touches).await?;
                 let partition = partition_of(&ask.caller.tenant, &tasks::task_stream(id));
                 stream::StreamExt::left_stream(
                     One::new(ask, View::Tasks, partition, TaskById(id)).changes(),
@@ -94,7 +99,7 @@ impl TaskSubscription {
             }
             (None, Some(project)) => {
                 let project = NodeKind::Project.uuid(&project)?;
-                ask.wait(at_least.as_deref()).await?;
+                ask.wait(at_least.as_deref(), &Touches::Everything).await?;
                 stream::StreamExt::right_stream(OfProject::new(ask, project).changes())
             }
             (Some(_), Some(_)) | (None, None) => {
@@ -106,6 +111,9 @@ impl TaskSubscription {
     }
 }
 
+/// What is parked of the tenant, by view.
+type Parked = BTreeMap<View, ParkedStreams>;
+
 /// Follows one row.
 struct One<K> {
     ask: Arc<Ask>,
@@ -114,8 +122,9 @@ struct One<K> {
     /// Where its stream lies: while that stands still, there is nothing to read.
     partition: Partition,
     key: K,
-    /// Up to where the partition was folded when it was last read.
-    read_at: Option<Position>,
+    /// Up to where the partition was folded when it was last read, and what was parked of the tenant: a stream that goes on
+    /// moves no mark.
+    read_at: Option<(Position, Parked)>,
     /// The position of the row that was last sent.
     sent: Position,
 }
@@ -146,14 +155,15 @@ where
     /// `None` when the service is shutting down.
     async fn next(&mut self) -> Option<<Loaders as Loader<K>>::Value> {
         loop {
-            let folded = self
-                .seen
-                .borrow_and_update()
-                .position(self.view, self.partition);
-            if self.read_at != Some(folded) {
+            let folded = {
+                let seen = self.seen.borrow_and_update();
+                let parked = seen.parked(&self.ask.caller.tenant);
+                Some((seen.position(self.view, self.partition), parked))
+            };
+            if self.read_at != folded {
                 self.ask.renew();
                 let row = persistently(|| self.ask.loaders.load_one(self.key)).await;
-                self.read_at = Some(folded);
+                self.read_at = folded;
                 if let Some(row) = row.filter(|row| row.position() > self.sent) {
                     self.sent = row.position();
                     return Some(row);
@@ -172,6 +182,9 @@ struct OfProject {
     /// Per partition, the position of the last row sent. Rows of a partition are folded in the order of their
     /// positions, so a later change is always above its mark; between partitions there is no such order.
     sent: [Position; PARTITIONS as usize],
+    /// What was parked of the tenant at the last read. A stream that goes on brings changes below the marks, and then every
+    /// task is sent once more as it is.
+    parked: Parked,
     read: VecDeque<Task>,
     /// Whether the last read may have left rows behind.
     more: bool,
@@ -187,11 +200,13 @@ impl OfProject {
         for (partition, began) in (0..PARTITIONS).zip(&mut began) {
             *began = seen.borrow().position(View::Tasks, partition);
         }
+        let parked = seen.borrow().parked(&ask.caller.tenant);
         Self {
             seen,
             ask,
             project,
             sent: [0; PARTITIONS as usize],
+            parked,
             read: VecDeque::new(),
             more: true,
             began,
@@ -213,7 +228,14 @@ impl OfProject {
             if !self.more {
                 self.seen.changed().await.ok()?;
             }
-            self.seen.mark_unchanged();
+            let parked = {
+                let seen = self.seen.borrow_and_update();
+                seen.parked(&self.ask.caller.tenant)
+            };
+            if parked != self.parked {
+                self.parked = parked;
+                self.sent = [0; PARTITIONS as usize];
+            }
             self.ask.renew();
             let found = persistently(|| self.changed_since()).await;
             self.more = i64::try_from(found.len()).is_ok_and(|rows| rows == ROWS_PER_READ);

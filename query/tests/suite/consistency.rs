@@ -7,7 +7,9 @@ use foldline_query::Limits;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{EPOCH, Hears, VIEWS, cursor, fixture, fixture_with, start, tenant, within};
+use crate::support::{
+    EPOCH, Hears, VIEWS, cursor, fixture, fixture_with, start, tenant, token, within,
+};
 
 const QUERY: &str = "query($c: String) { projects(atLeast: $c) { nodes { name } } }";
 
@@ -134,4 +136,70 @@ async fn notifications_wake_readers_and_survive_a_lost_connection() {
     .await;
     assert_eq!(data["projects"]["nodes"], json!([]));
     assert!(fixture.state.is_ready());
+}
+
+#[tokio::test]
+async fn a_read_says_what_is_parked_of_what_it_reads_and_with_at_least_it_is_an_error() {
+    let fixture = fixture().await;
+    let (parked, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    for (id, name) in [(parked, "Garden"), (other, "House")] {
+        fixture.project("acme", id, name, 10, 3).await;
+        fixture.project("zeta", id, name, 10, 3).await;
+    }
+    let stream = tasks::project_stream(parked);
+    let partition = partition_of(&tenant("acme"), &stream);
+    fixture.park("acme", "project_view", &stream, 7).await;
+    fixture.fold_all(10).await;
+    let one = "query($id: ID!, $c: String) { project(id: $id, atLeast: $c) { name } }";
+    let seen = json!({"id": other, "c": cursor(10, None)});
+    assert_eq!(fixture.data(one, seen).await["project"]["name"], "House");
+
+    let parked_in = |answer: &serde_json::Value| answer["extensions"]["foldline"]["parked"].clone();
+    let said = json!([{"view": "project_view", "streams": 1}]);
+    let nothing = serde_json::Value::Null;
+    for (query, variables, expected) in [
+        (one, json!({"id": parked}), &said),
+        (one, json!({"id": other}), &nothing),
+        ("{ projects { totalCount } }", json!({}), &said),
+    ] {
+        let answer = fixture.ask(query, variables).await;
+        assert_eq!(answer.get("errors"), None, "{answer}");
+        assert_eq!(&parked_in(&answer), expected, "{query}");
+    }
+    let of_others = fixture
+        .ask_as(&token("zeta"), "{ projects { totalCount } }", json!({}))
+        .await;
+    assert_eq!(parked_in(&of_others), nothing);
+
+    // What the cursor covers is what may be missing.
+    let list = "query($c: String) { projects(atLeast: $c) { totalCount } }";
+    for (position, partition, is_covered) in [
+        (10, None, true),
+        (7, Some(partition), true),
+        (6, Some(partition), false),
+        (10, Some((partition + 1) % 32), false),
+    ] {
+        let of_list = json!({"c": cursor(position, partition)});
+        let of_one = json!({"id": parked, "c": cursor(position, partition)});
+        if is_covered {
+            assert_eq!(fixture.code(list, of_list).await, "PARKED", "{position}");
+            assert_eq!(fixture.code(one, of_one).await, "PARKED", "{position}");
+        } else {
+            fixture.data(list, of_list).await;
+            fixture.data(one, of_one).await;
+        }
+    }
+
+    sqlx::query("delete from views.parked")
+        .execute(&fixture.owner)
+        .await
+        .unwrap();
+    fixture.wake();
+    let released = async {
+        while parked_in(&fixture.ask("{ projects { totalCount } }", json!({})).await) != nothing {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(5, released).await;
+    fixture.data(list, json!({"c": cursor(10, None)})).await;
 }

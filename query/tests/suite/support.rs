@@ -287,6 +287,34 @@ impl Fixture {
         self.wake.send_modify(|count| *count += 1);
     }
 
+    /// Lets a stream wait in a view, at its event at a position.
+    pub async fn park(&self, of: &str, view: &str, stream: &str, position: Position) {
+        sqlx::query(
+            "insert into views.parked (
+                 view, view_version, tenant, stream, partition, position, version, event_id, event_type, schema_version,
+                 needs_newer_build, why
+             )
+             select $1, version, $2, $3, $4, $5, 1, $6, 'tasks.Unheard', 1, true, 'of the future'
+             from views.active
+             where view = $1",
+        )
+        .bind(view)
+        .bind(of)
+        .bind(stream)
+        .bind(partition_of(&tenant(of), stream))
+        .bind(position)
+        .bind(EPOCH)
+        .execute(&self.owner)
+        .await
+        .unwrap();
+        self.wake();
+    }
+
+    /// As a projector in the same process does after a commit.
+    pub fn wake(&self) {
+        self.wake.send_modify(|count| *count += 1);
+    }
+
     pub async fn fold_all(&self, position: Position) {
         self.fold_all_but(position, None).await;
     }

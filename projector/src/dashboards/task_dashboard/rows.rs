@@ -208,7 +208,7 @@ fn statement(table: &str, by_day: bool, parts: &[&str]) -> String {
              $1::text[], $2::text[], $3::uuid[], $4::smallint[], $5::bigint[], {arguments}{days}
          )
          on conflict on constraint {table}_v{{version}}_pkey do update
-         set {additions}, position = excluded.position"
+         set {additions}, position = greatest(r.position, excluded.position)"
     )
 }
 
