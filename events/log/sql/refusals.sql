@@ -71,8 +71,10 @@ begin
                     )
                 end as position
             ) t
-            where t.position is not null
             group by g.append
+            -- Who names a position beyond the head is told so, which `log.append` does once nothing is in the way of others.
+            having max(t.position) is not null
+                and max(g.after) <= head
         ) as g;
         perform set_config('plan_cache_mode', 'force_generic_plan', true);
     end if;

@@ -386,3 +386,36 @@ pub async fn ended(database: &TestDatabase) {
     }
     panic!("somebody stays connected");
 }
+
+#[tokio::test]
+async fn a_guard_beyond_the_head_is_refused_as_one_whatever_shares_its_batch() {
+    for log in both().await {
+        let tagged = vec![event("test.Happened", &["project:7"])];
+        appended(
+            log.append(append("task-1", Expected::NoStream, tagged))
+                .await
+                .unwrap(),
+        );
+        // One of its guards is hit, too.
+        let mut request = by_tags("task-2", &["project:7"], &["test.Happened"], 0);
+        request.guards.push(Guard {
+            after: Position::MAX,
+            ..request.guards[0].clone()
+        });
+        let again = Append {
+            command_id: uuid::Uuid::now_v7(),
+            ..request.clone()
+        };
+        let conflicting = append(
+            "task-3",
+            Expected::Exactly(5),
+            vec![event("test.Happened", &[])],
+        );
+        let alone = log.append(again).await;
+        let (beside, shared) = tokio::join!(log.append(conflicting), log.append(request));
+        assert!(matches!(beside, Ok(Verdict::Conflict { .. })), "{beside:?}");
+        for found in [alone, shared] {
+            assert!(matches!(found, Err(Error::BeyondHead { .. })), "{found:?}");
+        }
+    }
+}
