@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use tokio::time::Instant;
 
 use super::{Request, compose::share, writer::Writer};
@@ -233,8 +233,19 @@ fn took_too_long(error: &sqlx::Error) -> bool {
     code.as_deref() == Some("57014")
 }
 
+/// Whether the server ended the session, or began none, whatever it says of the cause: on a disk that is full it also does so
+/// with codes that otherwise mean an error of its own.
+fn ends_the_session(error: &sqlx::Error) -> bool {
+    let said = error.as_database_error();
+    let said = said.and_then(|said| said.try_downcast_ref::<PgDatabaseError>());
+    said.is_some_and(|said| matches!(said.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+}
+
 /// Whether the same statement may succeed later: the connection or the server failed, not the append.
 pub(super) fn is_transient(error: &sqlx::Error) -> bool {
+    if ends_the_session(error) {
+        return true;
+    }
     match error
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code)
