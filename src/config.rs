@@ -4,6 +4,7 @@ mod log;
 mod parked;
 mod status;
 mod verify;
+mod views;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, str::FromStr};
 
@@ -13,11 +14,11 @@ use foldline_log::KafkaOptions;
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
 pub use log::{NewEpochArgs, VerifyTopicArgs};
-pub use parked::{
-    ParkedListArgs, ParkedPlace, ParkedRetryArgs, ParkedShowArgs, ParkedSkip, ParkedSkipArgs,
-};
+pub use parked::{ParkedListArgs, ParkedRetryArgs, ParkedShowArgs, ParkedSkip, ParkedSkipArgs};
 pub use status::{StatusArgs, StatusConfig};
 pub use verify::{VerifyArgs, VerifyConfig, Verifying};
+pub use views::Views;
+use views::ViewsArgs;
 
 /// Where the log is.
 #[derive(Args, Clone, Default)]

@@ -20,6 +20,7 @@ mod token;
 mod up;
 mod up_kafka;
 mod verify;
+mod views;
 
 use std::process::ExitCode;
 

@@ -14,21 +14,17 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use foldline_projector::parking::desk::{self, Entry, Outcome, Skipped, Which};
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use crate::{
-    config::{
-        ParkedListArgs, ParkedPlace, ParkedRetryArgs, ParkedShowArgs, ParkedSkip, ParkedSkipArgs,
-    },
-    status::running,
+    config::{ParkedListArgs, ParkedRetryArgs, ParkedShowArgs, ParkedSkip, ParkedSkipArgs},
+    views,
 };
 
 /// What the process ends with.
 const WAITING: u8 = 1;
 const NOT_DONE: u8 = 2;
 
-/// How long the database may take to accept a connection.
-const CONNECT_SECONDS_MAX: u64 = 5;
 /// How often it is looked whether a projector has done what was asked.
 const POLL_MS: u64 = 200;
 
@@ -61,25 +57,9 @@ pub async fn run(task: ParkedTask) -> ExitCode {
     }
 }
 
-/// As the projector, which alone may write down what is to be tried again.
-async fn connect(place: &ParkedPlace) -> anyhow::Result<PgConnection> {
-    let database = match &place.view {
-        Some(database) => database.clone(),
-        None => running::database(place.data.as_deref())?,
-    };
-    let options = database.url.options([("role", "foldline_projector")]);
-    let bound = Duration::from_secs(CONNECT_SECONDS_MAX);
-    tokio::time::timeout(bound, PgConnection::connect_with(&options))
-        .await
-        .with_context(|| {
-            format!("the views' database did not answer within {CONNECT_SECONDS_MAX} s")
-        })?
-        .context("cannot connect to the views' database")
-}
-
 async fn list(args: ParkedListArgs) -> anyhow::Result<u8> {
-    let (place, which) = args.read()?;
-    let mut connection = connect(&place).await?;
+    let (views, which) = args.read()?;
+    let mut connection = views::connect(&views).await?;
     let mut after = None;
     let mut count = 0;
     loop {
@@ -89,7 +69,7 @@ async fn list(args: ParkedListArgs) -> anyhow::Result<u8> {
         };
         count += page.len();
         for entry in &page {
-            say(&if args.place.json {
+            say(&if args.json {
                 entry_as_json(entry).to_string()
             } else {
                 entry_as_text(entry)
@@ -97,7 +77,7 @@ async fn list(args: ParkedListArgs) -> anyhow::Result<u8> {
         }
         after = Some(last.place.clone());
     }
-    if !args.place.json {
+    if !args.json {
         say(&match count {
             0 => "nothing is parked".to_owned(),
             1 => "1 stream is parked in a view".to_owned(),
@@ -108,8 +88,8 @@ async fn list(args: ParkedListArgs) -> anyhow::Result<u8> {
 }
 
 async fn show(args: ParkedShowArgs) -> anyhow::Result<u8> {
-    let (place, tenant, stream) = args.read()?;
-    let mut connection = connect(&place).await?;
+    let (views, tenant, stream) = args.read()?;
+    let mut connection = views::connect(&views).await?;
     let which = Which {
         tenant: Some(tenant.clone()),
         stream: Some(stream.clone()),
@@ -117,7 +97,7 @@ async fn show(args: ParkedShowArgs) -> anyhow::Result<u8> {
     };
     let parked = desk::list(&mut connection, &which, None).await?;
     let skipped = desk::skipped(&mut connection, &tenant, &stream).await?;
-    if args.place.json {
+    if args.json {
         let parked: Vec<Value> = parked.iter().map(entry_as_json).collect();
         let skipped: Vec<Value> = skipped.iter().map(skipped_as_json).collect();
         say(&json!({"parked": parked, "skipped": skipped}).to_string())?;
@@ -137,7 +117,7 @@ async fn show(args: ParkedShowArgs) -> anyhow::Result<u8> {
 
 async fn retry(args: ParkedRetryArgs) -> anyhow::Result<u8> {
     let config = args.read()?;
-    let mut connection = connect(&config.place).await?;
+    let mut connection = views::connect(&config.views).await?;
     let at = desk::now(&mut connection).await?;
     let mut asked = 0;
     loop {
@@ -148,7 +128,7 @@ async fn retry(args: ParkedRetryArgs) -> anyhow::Result<u8> {
         asked += page;
     }
     if asked == 0 {
-        say(&if args.place.json {
+        say(&if args.json {
             json!({"asked": 0, "released": 0, "waiting": 0}).to_string()
         } else {
             "nothing of that is parked".to_owned()
@@ -156,12 +136,12 @@ async fn retry(args: ParkedRetryArgs) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let outcome = tried(&mut connection, &config.which, at, config.wait_ms_max).await?;
-    told(asked, outcome, args.place.json)
+    told(asked, outcome, args.json)
 }
 
 async fn skip(args: ParkedSkipArgs) -> anyhow::Result<u8> {
     let ParkedSkip {
-        place,
+        views,
         tenant,
         stream,
         view,
@@ -170,7 +150,7 @@ async fn skip(args: ParkedSkipArgs) -> anyhow::Result<u8> {
         by,
         wait_ms_max,
     } = args.read()?;
-    let mut connection = connect(&place).await?;
+    let mut connection = views::connect(&views).await?;
     let at = desk::now(&mut connection).await?;
     let said = (reason.as_str(), by.as_str());
     if !desk::skip(&mut connection, (&tenant, &stream), view, version, said).await? {
@@ -185,7 +165,7 @@ async fn skip(args: ParkedSkipArgs) -> anyhow::Result<u8> {
         view: Some(view),
     };
     let outcome = tried(&mut connection, &which, at, wait_ms_max).await?;
-    told(1, outcome, args.place.json)
+    told(1, outcome, args.json)
 }
 
 /// Waits until a projector has tried what was asked for at an instant.

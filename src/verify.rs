@@ -13,20 +13,17 @@ use foldline_projector::{
     verify::{Check, Content, Need, Snapshot},
 };
 use serde_json::json;
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::PgConnection;
 
 use crate::{
     config::{VerifyArgs, VerifyConfig, Verifying},
-    status::running,
+    views,
 };
 use report::{Checked, Digested, Report};
 
 /// What the process ends with.
 const DIFFERS: u8 = 1;
 const NOT_CHECKED: u8 = 2;
-
-/// How long the database may take to accept a connection.
-const CONNECT_SECONDS_MAX: u64 = 5;
 
 /// 0 when all is well, 1 when something differs, 2 when it could not be checked.
 pub async fn run(args: VerifyArgs) -> ExitCode {
@@ -52,29 +49,11 @@ pub async fn run(args: VerifyArgs) -> ExitCode {
 
 async fn verify(args: VerifyArgs) -> anyhow::Result<Report> {
     let config = args.read()?;
-    let connection = connect(&config).await?;
+    let connection = views::connect(&config.views).await?;
     match config.verifying {
         Verifying::Checks => checks(connection, &config).await,
         Verifying::Digests(content) => digests(connection, &config, content).await,
     }
-}
-
-/// As the projector: the rows of one tenant are not enough.
-async fn connect(config: &VerifyConfig) -> anyhow::Result<PgConnection> {
-    let database = match &config.view {
-        Some(database) => database.clone(),
-        None => running::database(config.data.as_deref())?,
-    };
-    let options = database.url.options([("role", "foldline_projector")]);
-    // What is counted here takes its time.
-    let options = options.disable_statement_logging();
-    let bound = std::time::Duration::from_secs(CONNECT_SECONDS_MAX);
-    tokio::time::timeout(bound, PgConnection::connect_with(&options))
-        .await
-        .with_context(|| {
-            format!("the views' database did not answer within {CONNECT_SECONDS_MAX} s")
-        })?
-        .context("cannot connect to the views' database")
 }
 
 async fn checks(connection: PgConnection, config: &VerifyConfig) -> anyhow::Result<Report> {

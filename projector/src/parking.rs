@@ -87,23 +87,28 @@ impl Why {
 /// What the views leave out of one partition.
 #[derive(Debug, Default)]
 pub(crate) struct Aside {
+    /// How many streams wait, each counted in each view: asked for with every delivery.
+    count: usize,
     parked: HashMap<StreamKey, BTreeSet<View>>,
     skipped: HashMap<StreamKey, BTreeMap<Version, BTreeSet<View>>>,
 }
 
 impl Aside {
-    /// How many streams wait, each counted in each view.
     pub(crate) fn parked(&self) -> usize {
-        self.parked.values().map(BTreeSet::len).sum()
+        self.count
     }
 
     pub(crate) fn park(&mut self, view: View, stream: StreamKey) {
-        self.parked.entry(stream).or_default().insert(view);
+        if self.parked.entry(stream).or_default().insert(view) {
+            self.count += 1;
+        }
     }
 
     pub(crate) fn release(&mut self, view: View, stream: &StreamKey) {
         if let Some(views) = self.parked.get_mut(stream) {
-            views.remove(&view);
+            if views.remove(&view) {
+                self.count -= 1;
+            }
             if views.is_empty() {
                 self.parked.remove(stream);
             }

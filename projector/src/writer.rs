@@ -15,7 +15,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use foldline_events::{Event, Partition, Position, Recorded, Version};
+use foldline_events::{Partition, Position, Recorded, Version};
 use foldline_log::{Mark, Slice, Start};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -23,9 +23,9 @@ use uuid::Uuid;
 use crate::{
     Error, Folded, View,
     checkpoint::{self, Checkpoint, Checkpoints, Move},
-    parking::{self, Aside, PARKED_MAX, Parked, Why},
+    parking::{self, Aside, PARKED_MAX, Parked},
 };
-use batch::{Batch, Part};
+use batch::{Batch, Decoded, Part};
 pub use retry::Retried;
 
 /// How long one transaction may take before the connection is given up. A full delivery takes a fraction of a second.
@@ -266,12 +266,8 @@ impl Writer {
     }
 
     /// The events that a view has not folded yet, and does not leave out.
-    fn due<'b>(
-        &self,
-        view: View,
-        in_order: &[(&'b Part, &'b Recorded, &'b Result<Event, Why>)],
-    ) -> Vec<Folded<'b>> {
-        let due = |&(part, recorded, event): &(&'b Part, &'b Recorded, &'b Result<Event, Why>)| {
+    fn due<'b>(&self, view: View, in_order: &[(&'b Part, &'b Decoded)]) -> Vec<Folded<'b>> {
+        let due = |&(part, (recorded, event)): &(&'b Part, &'b Decoded)| {
             let follows = self.follows(view, part, recorded)?;
             let event = event.as_ref().ok()?;
             Some(Folded {

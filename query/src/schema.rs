@@ -31,7 +31,8 @@ pub const DIRECTIVES_PER_FIELD_MAX: usize = 5;
 pub type Schema = async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoot>;
 
 /// Reads. Every field takes `atLeast`; `extensions.foldline` of the response says up to which position the answer surely
-/// holds everything.
+/// holds everything but what is `parked`: streams that wait at an event which a view cannot fold. With `atLeast` they are the
+/// error `PARKED`.
 #[derive(Debug, Default, MergedObject)]
 #[graphql(name = "Query")]
 pub struct QueryRoot(NodeQuery, TaskQuery, DashboardQuery);

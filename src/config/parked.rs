@@ -1,30 +1,13 @@
 //! Settings of `foldline parked`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use foldline_events::{Tenant, Version};
 use foldline_projector::{View, parking::desk::Which};
 
-use super::{Database, DatabaseArgs, Problems, ViewArgs};
+use super::{Problems, Views, ViewsArgs};
 
 /// How long it waits for a projector to try what was asked for, when nothing else is said.
 const WAIT_SECONDS: u32 = 60;
-
-/// Where the views are.
-#[derive(Args, Clone)]
-pub struct ParkedPlaceArgs {
-    #[command(flatten)]
-    view: ViewArgs,
-    #[command(flatten)]
-    database: DatabaseArgs,
-    /// The data folder of a running `foldline up`, when no database is given; by default the user's data folder.
-    #[arg(long, env = "FOLDLINE_DATA")]
-    data: Option<PathBuf>,
-    /// Print one line of JSON for each; of what is done, one in all.
-    #[arg(long)]
-    pub json: bool,
-}
 
 #[derive(Args, Clone)]
 pub struct ParkedListArgs {
@@ -35,7 +18,10 @@ pub struct ParkedListArgs {
     #[arg(long = "in")]
     in_view: Option<String>,
     #[command(flatten)]
-    pub place: ParkedPlaceArgs,
+    views: ViewsArgs,
+    /// Print one line of JSON for each; of what is done, one in all.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args, Clone)]
@@ -46,7 +32,10 @@ pub struct ParkedShowArgs {
     #[arg(long)]
     tenant: String,
     #[command(flatten)]
-    pub place: ParkedPlaceArgs,
+    views: ViewsArgs,
+    /// Print one line of JSON for each; of what is done, one in all.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args, Clone)]
@@ -67,7 +56,10 @@ pub struct ParkedRetryArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = WAIT_SECONDS)]
     wait_max: u32,
     #[command(flatten)]
-    pub place: ParkedPlaceArgs,
+    views: ViewsArgs,
+    /// Print one line of JSON for each; of what is done, one in all.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args, Clone)]
@@ -93,23 +85,20 @@ pub struct ParkedSkipArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = WAIT_SECONDS)]
     wait_max: u32,
     #[command(flatten)]
-    pub place: ParkedPlaceArgs,
-}
-
-pub struct ParkedPlace {
-    /// When it is not that of the data folder.
-    pub view: Option<Database>,
-    pub data: Option<PathBuf>,
+    views: ViewsArgs,
+    /// Print one line of JSON for each; of what is done, one in all.
+    #[arg(long)]
+    pub json: bool,
 }
 
 pub struct ParkedRetry {
-    pub place: ParkedPlace,
+    pub views: Views,
     pub which: Which,
     pub wait_ms_max: u64,
 }
 
 pub struct ParkedSkip {
-    pub place: ParkedPlace,
+    pub views: Views,
     pub tenant: Tenant,
     pub stream: String,
     pub view: View,
@@ -119,44 +108,33 @@ pub struct ParkedSkip {
     pub wait_ms_max: u64,
 }
 
-impl ParkedPlaceArgs {
-    fn read(&self, problems: &mut Problems) -> ParkedPlace {
-        let given = self.database.database_url.is_some() || self.view.view_url.is_some();
-        let view = given.then(|| problems.note(self.view.read(&self.database)));
-        ParkedPlace {
-            view: view.flatten(),
-            data: self.data.clone(),
-        }
-    }
-}
-
 impl ParkedListArgs {
-    pub fn read(&self) -> anyhow::Result<(ParkedPlace, Which)> {
+    pub fn read(&self) -> anyhow::Result<(Views, Which)> {
         let mut problems = Problems::default();
-        let place = self.place.read(&mut problems);
+        let views = self.views.read(&mut problems);
         let which = which(
             &mut problems,
             self.tenant.as_deref(),
             None,
             self.in_view.as_deref(),
         );
-        problems.report(|| Some((place, which)))
+        problems.report(|| Some((views, which)))
     }
 }
 
 impl ParkedShowArgs {
-    pub fn read(&self) -> anyhow::Result<(ParkedPlace, Tenant, String)> {
+    pub fn read(&self) -> anyhow::Result<(Views, Tenant, String)> {
         let mut problems = Problems::default();
-        let place = self.place.read(&mut problems);
+        let views = self.views.read(&mut problems);
         let tenant = problems.note(tenant(&self.tenant));
-        problems.report(|| Some((place, tenant?, self.stream.clone())))
+        problems.report(|| Some((views, tenant?, self.stream.clone())))
     }
 }
 
 impl ParkedRetryArgs {
     pub fn read(&self) -> anyhow::Result<ParkedRetry> {
         let mut problems = Problems::default();
-        let place = self.place.read(&mut problems);
+        let views = self.views.read(&mut problems);
         let which = which(
             &mut problems,
             self.tenant.as_deref(),
@@ -165,7 +143,7 @@ impl ParkedRetryArgs {
         );
         problems.report(|| {
             Some(ParkedRetry {
-                place,
+                views,
                 which,
                 wait_ms_max: u64::from(self.wait_max) * 1_000,
             })
@@ -176,7 +154,7 @@ impl ParkedRetryArgs {
 impl ParkedSkipArgs {
     pub fn read(&self) -> anyhow::Result<ParkedSkip> {
         let mut problems = Problems::default();
-        let place = self.place.read(&mut problems);
+        let views = self.views.read(&mut problems);
         let tenant = problems.note(tenant(&self.tenant));
         let view = problems.note(view(&self.in_view));
         for (flag, text) in [("--reason", &self.reason), ("--by", &self.by)] {
@@ -188,7 +166,7 @@ impl ParkedSkipArgs {
         }
         problems.report(|| {
             Some(ParkedSkip {
-                place,
+                views,
                 tenant: tenant?,
                 stream: self.stream.clone(),
                 view: view?,

@@ -1,12 +1,10 @@
 //! Settings of `foldline verify`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use foldline_events::Tenant;
 use foldline_projector::verify::Content;
 
-use super::{Database, DatabaseArgs, Problems, ViewArgs};
+use super::{Problems, Views, ViewsArgs};
 
 /// How long it waits for the views, when nothing else is said.
 const WAIT_SECONDS: u32 = 30;
@@ -14,12 +12,7 @@ const WAIT_SECONDS: u32 = 30;
 #[derive(Args, Clone)]
 pub struct VerifyArgs {
     #[command(flatten)]
-    view: ViewArgs,
-    #[command(flatten)]
-    database: DatabaseArgs,
-    /// The data folder of a running `foldline up`, when no database is given; by default the user's data folder.
-    #[arg(long, env = "FOLDLINE_DATA")]
-    data: Option<PathBuf>,
+    views: ViewsArgs,
     /// Only the rows of this tenant.
     #[arg(long)]
     tenant: Option<String>,
@@ -39,9 +32,7 @@ pub struct VerifyArgs {
 }
 
 pub struct VerifyConfig {
-    /// When it is not that of the data folder.
-    pub view: Option<Database>,
-    pub data: Option<PathBuf>,
+    pub views: Views,
     pub tenant: Option<Tenant>,
     pub verifying: Verifying,
     pub wait_ms_max: u64,
@@ -57,8 +48,7 @@ pub enum Verifying {
 impl VerifyArgs {
     pub fn read(&self) -> anyhow::Result<VerifyConfig> {
         let mut problems = Problems::default();
-        let given = self.database.database_url.is_some() || self.view.view_url.is_some();
-        let view = given.then(|| problems.note(self.view.read(&self.database)));
+        let views = self.views.read(&mut problems);
         let tenant = self.tenant.as_deref().map(|tenant| {
             problems.note(Tenant::parse(tenant).map_err(|error| format!("--tenant: {error}")))
         });
@@ -69,8 +59,7 @@ impl VerifyArgs {
         };
         problems.report(|| {
             Some(VerifyConfig {
-                view: view.flatten(),
-                data: self.data.clone(),
+                views,
                 tenant: tenant.flatten(),
                 verifying,
                 wait_ms_max: u64::from(self.wait_max) * 1_000,

@@ -18,11 +18,14 @@ pub(super) struct Batch {
     pub(super) parts: Vec<Part>,
 }
 
+/// An event, and what this build reads in it.
+pub(super) type Decoded = (Recorded, Result<Event, Why>);
+
 /// A stretch of one partition with its events decoded, as far as this build can read them.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) partition: Partition,
-    pub(super) events: Vec<(Recorded, Result<Event, Why>)>,
+    pub(super) events: Vec<Decoded>,
     /// How far the partition is folded once this is written; `None` moves nothing.
     pub(super) through: Option<Mark>,
     pub(super) offset: Option<i64>,
@@ -49,17 +52,13 @@ impl Batch {
     }
 
     /// The events of all parts in the log's order, each with its part.
-    pub(super) fn in_order(&self) -> Vec<(&Part, &Recorded, &Result<Event, Why>)> {
-        let mut in_order: Vec<_> = self
+    pub(super) fn in_order(&self) -> Vec<(&Part, &Decoded)> {
+        let mut in_order: Vec<(&Part, &Decoded)> = self
             .parts
             .iter()
-            .flat_map(|part| {
-                part.events
-                    .iter()
-                    .map(move |(recorded, event)| (part, recorded, event))
-            })
+            .flat_map(|part| part.events.iter().map(move |decoded| (part, decoded)))
             .collect();
-        in_order.sort_unstable_by_key(|(_, recorded, _)| recorded.position);
+        in_order.sort_unstable_by_key(|(_, (recorded, _))| recorded.position);
         in_order
     }
 
@@ -86,8 +85,10 @@ impl Batch {
             let Some(part) = self.parts.iter_mut().find(culprit) else {
                 return Err(error);
             };
-            part.park(*view, *position, Why::unfoldable(why.clone()));
-            return Ok(vec![self]);
+            if part.park(*view, *position, Why::unfoldable(why.clone())) {
+                return Ok(vec![self]);
+            }
+            return Err(error);
         }
         // The database does not say which row it refused: each partition alone, then ever smaller stretches of it.
         if self.parts.len() > 1 {
@@ -100,8 +101,11 @@ impl Batch {
             [] => Err(error),
             [(only, _)] => {
                 let position = only.position;
-                part.park(*view, position, Why::unfoldable(in_full(&error)));
-                Ok(vec![Self::of(part)])
+                if part.park(*view, position, Why::unfoldable(in_full(&error))) {
+                    Ok(vec![Self::of(part)])
+                } else {
+                    Err(error)
+                }
             }
             [_, _, ..] => {
                 let (first, second) = part.halves();
@@ -154,18 +158,20 @@ impl Part {
         parked.is_some_and(|parked| parked.position <= recorded.position)
     }
 
-    /// Lets the stream of an event wait, from that event on.
-    pub(super) fn park(&mut self, view: View, position: Position, why: Why) {
-        let here = |(recorded, _): &&(Recorded, _)| recorded.position == position;
+    /// Lets the stream of an event wait, from that event on. Says whether it did not wait from there before.
+    pub(super) fn park(&mut self, view: View, position: Position, why: Why) -> bool {
+        let here = |(recorded, _): &&Decoded| recorded.position == position;
         let Some((recorded, _)) = self.events.iter().find(here) else {
-            return;
+            return false;
         };
         let parked = Parked::at(view, recorded, why);
-        let waits = self.parked.entry((view, parked.key()));
-        let first = waits.or_insert_with(|| parked.clone());
-        if parked.position < first.position {
-            *first = parked;
+        let stream = (view, parked.key());
+        let before = self.parked.get(&stream);
+        if before.is_some_and(|before| before.position <= position) {
+            return false;
         }
+        self.parked.insert(stream, parked);
+        true
     }
 
     /// How many streams wait that did not before.
@@ -221,7 +227,7 @@ impl Part {
     }
 }
 
-fn mark_of((recorded, _): &(Recorded, Result<Event, Why>)) -> Mark {
+fn mark_of((recorded, _): &Decoded) -> Mark {
     Mark {
         position: recorded.position,
         event_id: recorded.id,
