@@ -54,6 +54,11 @@ relay() {
     "$target/release/foldline-servers" --postgres 18 --kafka -- "$target/release/foldline-bench" relay
 }
 
+project() {
+    deploy/kafka/fetch.sh
+    "$target/release/foldline-servers" --postgres 18 --kafka -- "$target/release/foldline-bench" project
+}
+
 case "${1:-}" in
     all)
         build
@@ -64,8 +69,9 @@ case "${1:-}" in
         tags
         held
         relay
+        project
         ;;
-    append | bulk | tags | held | relay)
+    append | bulk | tags | held | relay | project)
         build
         "$1"
         ;;
@@ -78,7 +84,7 @@ case "${1:-}" in
         read_back
         ;;
     *)
-        echo "error: usage: bench.sh all|append|bulk|command|read|tags|held|relay" >&2
+        echo "error: usage: bench.sh all|append|bulk|command|read|tags|held|relay|project" >&2
         exit 1
         ;;
 esac

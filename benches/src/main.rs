@@ -15,6 +15,7 @@ mod long;
 mod memory;
 mod peers;
 mod pgbench;
+mod project;
 mod read;
 mod relay;
 mod report;
@@ -55,6 +56,8 @@ enum Benchmark {
     Tags(tags::TagsArgs),
     /// Draining a backlog into Kafka, and following a log that is appended to
     Relay(relay::RelayArgs),
+    /// A log folded from its beginning by each feed, and how soon appends are visible
+    Project(project::ProjectArgs),
     /// One process that relays until it is killed
     Relaying(relay::RelayingArgs),
 }
@@ -72,6 +75,7 @@ async fn main() -> anyhow::Result<()> {
         Benchmark::Held(args) => held::run(args).await,
         Benchmark::Tags(args) => tags::run(args).await,
         Benchmark::Relay(args) => relay::run(args).await,
+        Benchmark::Project(args) => project::run(args).await,
         Benchmark::Relaying(args) => relay::relaying(args).await,
     }
 }

@@ -128,16 +128,20 @@ pub async fn run(args: RelayArgs) -> anyhow::Result<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark is an edge")]
+pub fn brokers() -> anyhow::Result<String> {
+    env::var("KAFKA_BROKERS").context("KAFKA_BROKERS is not set")
+}
+
 fn kafka() -> anyhow::Result<KafkaOptions> {
     Ok(KafkaOptions {
-        brokers: env::var("KAFKA_BROKERS").context("KAFKA_BROKERS is not set")?,
+        brokers: brokers()?,
         properties: std::collections::BTreeMap::new(),
     })
 }
 
 /// Another cell has another topic.
 #[expect(clippy::disallowed_methods, reason = "a benchmark is an edge")]
-async fn rename_cell(database: &Database) -> anyhow::Result<String> {
+pub async fn rename_cell(database: &Database) -> anyhow::Result<String> {
     let mut owner = PgConnection::connect(&database.url()).await?;
     let cell = format!("bench-{}", &Uuid::new_v4().simple().to_string()[..16]);
     sqlx::query("update log.cell set name = $1, epoch = gen_random_uuid()")

@@ -2,12 +2,12 @@
 //! over HTTP as any client does. What is sent are commands that create a task: each appends one event to a new stream, with a
 //! payload of 200 bytes and one tag, that of its project, and guards that the project is not archived.
 
-use std::{env, process::Stdio, sync::Arc, time::Duration};
+use std::{env, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
 use foldline_events::{
-    Tenant,
+    Cursor, Tenant,
     tasks::{Priority, TaskCreated},
 };
 use foldline_gate::{Gate, Role, Secret};
@@ -34,27 +34,21 @@ pub struct Service {
 
 /// What a process says when it is ready.
 #[derive(Deserialize)]
-struct Ready {
+pub struct Ready {
     listen: String,
 }
 
 impl Service {
     /// Over a database with an empty log, in which it creates the projects.
     pub async fn start(database: &Database) -> anyhow::Result<Self> {
-        let program = env::current_exe()?.with_file_name("foldline");
-        let mut process = Command::new(&program)
-            .args(["command", "--json", "--listen", "127.0.0.1:0"])
-            .env("DATABASE_URL", database.url())
-            .env("FOLDLINE_SECRET", SECRET)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        let said = process.stdout.take().context("its output is not piped")?;
-        let mut lines = BufReader::new(said).lines();
-        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await??;
-        let ready: Ready = serde_json::from_str(&line.context("it ended before it was ready")?)?;
+        let (process, ready) = start(
+            &["command"],
+            &[
+                ("DATABASE_URL", &database.url()),
+                ("FOLDLINE_SECRET", SECRET),
+            ],
+        )
+        .await?;
         let client = Client::of_new_projects(ready.listen).await?;
         Ok(Self { process, client })
     }
@@ -67,6 +61,33 @@ impl Service {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         Ok(self.process.kill().await?)
     }
+}
+
+/// The program, of the release binaries that the benchmark is one of.
+pub fn program() -> anyhow::Result<PathBuf> {
+    Ok(env::current_exe()?.with_file_name("foldline"))
+}
+
+/// A role as a process, once it is ready.
+pub async fn start(
+    arguments: &[&str],
+    settings: &[(&str, &str)],
+) -> anyhow::Result<(Child, Ready)> {
+    let program = program()?;
+    let mut process = Command::new(&program)
+        .args(arguments)
+        .args(["--json", "--listen", "127.0.0.1:0"])
+        .envs(settings.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let said = process.stdout.take().context("its output is not piped")?;
+    let mut lines = BufReader::new(said).lines();
+    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await??;
+    let ready = serde_json::from_str(&line.context("it ended before it was ready")?)?;
+    Ok((process, ready))
 }
 
 /// Sends commands. Cheap to clone.
@@ -83,6 +104,12 @@ pub struct Client {
 #[derive(Deserialize)]
 struct Verdicts {
     accepted: usize,
+}
+
+/// Of an answer to one command, what is of interest here.
+#[derive(Deserialize)]
+struct Accepted {
+    cursor: String,
 }
 
 impl Client {
@@ -123,11 +150,12 @@ impl Client {
         Ok(())
     }
 
-    /// One command, by the route of its own.
-    pub async fn create_task(&self, n: usize) -> anyhow::Result<()> {
+    /// One command, by the route of its own; the cursor of its event.
+    pub async fn create_task(&self, n: usize) -> anyhow::Result<Cursor> {
         let task = self.task(n).to_owned();
-        self.post("/tasks", new_id(), task).await?;
-        Ok(())
+        let answer = self.post("/tasks", new_id(), task).await?;
+        let accepted: Accepted = serde_json::from_str(&answer)?;
+        Ok(accepted.cursor.parse()?)
     }
 
     fn task(&self, n: usize) -> &str {
