@@ -85,11 +85,11 @@ async fn patiently<T, E: std::error::Error>(
 
 /// Connections to the views as the projector.
 pub async fn open_views_to_write(database: &Database) -> anyhow::Result<PgPool> {
-    let options = database
-        .url
-        .clone()
-        .options([("role", "foldline_projector")]);
-    pool(PROJECTOR_CONNECTIONS_MAX, options).await
+    pool(PROJECTOR_CONNECTIONS_MAX, as_projector(&database.url)).await
+}
+
+fn as_projector(options: &PgConnectOptions) -> PgConnectOptions {
+    options.clone().options([("role", "foldline_projector")])
 }
 
 /// Connections to the views as a reader, for whom row-level security holds.
@@ -148,7 +148,7 @@ pub async fn open_projector(
 ) -> anyhow::Result<(Projector, watch::Receiver<u64>)> {
     let views = open_views_to_write(database).await?;
     let feed = match feed {
-        FeedConfig::Postgres => Feed::Postgres(PostgresFeed::new(log.clone())),
+        FeedConfig::Postgres => Feed::Postgres(PostgresFeed::unassigned(log.clone())),
         FeedConfig::Kafka(kafka) => {
             let options = KafkaFeedOptions {
                 kafka: kafka.clone(),
@@ -159,7 +159,7 @@ pub async fn open_projector(
     };
     let (moved, moved_by_us) = watch::channel(0);
     let options = ProjectorOptions {
-        direct: database.direct.clone(),
+        direct: as_projector(&database.direct),
         moved,
         stall_retry: ProjectorOptions::STALL_RETRY,
     };

@@ -18,10 +18,10 @@ pub enum Error {
          migrate` first"
     )]
     NotMigrated(#[source] sqlx::Error),
-    #[error("cannot hold the lock that makes this the one projector of its view database")]
-    Lock(#[source] sqlx::Error),
-    #[error("the lock that made this the one projector was lost")]
-    LockLost,
+    #[error("cannot take or renew the leases of partitions")]
+    Leases(#[source] sqlx::Error),
+    #[error("the session that held the leases of partitions was lost")]
+    LeasesLost,
     #[error("cannot take over partitions")]
     TakeOver(#[source] sqlx::Error),
     #[error("cannot begin to write a delivery")]
@@ -100,14 +100,14 @@ impl From<foldline_log::Error> for Error {
 impl Error {
     pub(crate) fn remedy(&self) -> Remedy {
         match self {
-            Self::Lock(source)
+            Self::Leases(source)
             | Self::TakeOver(source)
             | Self::Begin(source)
             | Self::Rows { source, .. }
             | Self::Checkpoints(source)
             | Self::Parked(source)
             | Self::Commit(source) => of_database(source),
-            Self::LockLost | Self::Stuck { .. } | Self::Lost { .. } => Remedy::Retry,
+            Self::LeasesLost | Self::Stuck { .. } | Self::Lost { .. } => Remedy::Retry,
             Self::Unfoldable { .. } => Remedy::Isolate,
             Self::Install { .. }
             | Self::NotMigrated(_)

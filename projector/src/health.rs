@@ -40,7 +40,7 @@ pub struct Status {
 pub enum Phase {
     /// Nothing was assigned yet.
     Starting,
-    /// Another process projects; this one takes over when that ends.
+    /// Other processes fold every partition; this one takes over when one of them ends.
     Standby,
     Folding,
     /// Something that should pass by itself stands in the way.

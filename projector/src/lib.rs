@@ -14,7 +14,7 @@ mod error;
 pub mod health;
 mod install;
 mod keys;
-mod ownership;
+mod leases;
 pub mod parking;
 pub mod runtime;
 pub mod tasks;

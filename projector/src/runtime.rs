@@ -1,7 +1,7 @@
 //! Carries deliveries from the feed to the writer, for as long as the process lives.
 //!
-//! A session begins by being allowed to project and by taking over what is assigned: fences are raised, the feed is
-//! started from the stored checkpoints. Whatever goes wrong in between, be it a cut connection or a commit without an
+//! A session begins by taking over what is assigned: fences are raised, the feed is started from the stored checkpoints.
+//! What is assigned is said by Kafka's consumer group, or by the leases of the Postgres feed. Whatever goes wrong in between, be it a cut connection or a commit without an
 //! answer, ends the session, and the next begins in the same way: nothing in memory is trusted, so nothing is skipped
 //! or doubled. A partition that cannot go on stalls by itself, see `runtime/stalls.rs`.
 
@@ -9,6 +9,7 @@ mod stalls;
 
 use std::{
     collections::BTreeSet,
+    future,
     time::{Duration, Instant},
 };
 
@@ -18,12 +19,13 @@ use foldline_log::{Delivery, Feed, Log, Slice};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use uuid::Uuid;
 
 use crate::{
     Applied, Error, Health, Parked, Writer, announce,
     error::{Remedy, in_full},
     health::Phase,
-    ownership::Ownership,
+    leases::Leases,
     writer::Retried,
 };
 use stalls::Stalls;
@@ -39,7 +41,7 @@ const PARKED_MORE_MS: u64 = 20;
 /// How a projector runs.
 #[derive(Debug, Clone)]
 pub struct ProjectorOptions {
-    /// The view database without a pooler in between, for the session lock and for notifications.
+    /// The view database without a pooler in between, as the role `foldline_projector`, for leases and notifications.
     pub direct: PgConnectOptions,
     /// Counted up after every commit, for readers in the same process.
     pub moved: watch::Sender<u64>,
@@ -59,7 +61,9 @@ pub struct Projector {
     writer: Writer,
     options: ProjectorOptions,
     health: Health,
-    /// What the feed gave us, whether or not it is taken over at the moment.
+    /// Names this process among those that share the Postgres feed.
+    id: Uuid,
+    /// What the feed or the leases gave us, whether or not it is taken over at the moment.
     assigned: BTreeSet<Partition>,
     stalls: Stalls,
     /// Whether the present session got anywhere.
@@ -76,6 +80,7 @@ impl Projector {
             log,
             feed,
             options,
+            id: Uuid::now_v7(),
             assigned: BTreeSet::new(),
             has_committed: false,
         }
@@ -142,23 +147,27 @@ impl Projector {
 
     /// Ends well only by `shutdown`.
     async fn session(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
-        let ownership = tokio::select! {
+        let mut leases = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            ownership = self.may_project() => ownership?,
+            leases = self.join() => leases?,
         };
+        if let Some(leases) = &mut leases {
+            self.share(leases);
+        }
         let assigned: Vec<Partition> = self.assigned.iter().copied().collect();
         self.take_over(&assigned).await?;
-        // The Postgres feed has everything to assign at once; with Kafka, the consumer group says when and what.
-        if ownership.is_some() || !assigned.is_empty() {
-            self.health.enter(Phase::Folding);
-        }
+        self.health.enter(self.phase());
         let mut look_at = Instant::now();
         loop {
             let due = self.stalls.due_at();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                () = lost(ownership.as_ref()) => return Err(Error::LockLost),
+                leases = changed(leases.as_mut()) => {
+                    let new = self.share(leases?);
+                    self.take_over(&new).await?;
+                    self.health.enter(self.phase());
+                }
                 () = tokio::time::sleep_until(due.into()) => self.retry_stalled().await?,
                 () = tokio::time::sleep_until(look_at.into()) => {
                     let pause_ms = self.retry_parked().await?;
@@ -168,9 +177,12 @@ impl Projector {
                     Delivery::Assigned(partitions) => {
                         self.assigned.extend(&partitions);
                         self.take_over(&partitions).await?;
-                        self.health.enter(Phase::Folding);
+                        self.health.enter(self.phase());
                     }
-                    Delivery::Revoked(partitions) => self.give_up(&partitions),
+                    Delivery::Revoked(partitions) => {
+                        self.give_up(&partitions);
+                        self.health.enter(self.phase());
+                    }
                     Delivery::Slices(slices) => self.fold(slices).await?,
                 },
             }
@@ -178,14 +190,39 @@ impl Projector {
     }
 
     /// With the Kafka feed the consumer group decides who folds what.
-    async fn may_project(&self) -> Result<Option<Ownership>, Error> {
+    async fn join(&self) -> Result<Option<Leases>, Error> {
         let (direct, health) = (&self.options.direct, &self.health);
         match &self.feed {
             Feed::Kafka(_) => Ok(None),
             Feed::Postgres(_) => {
                 let standing_by = || health.enter(Phase::Standby);
-                Ownership::acquire(direct, standing_by).await.map(Some)
+                Leases::join(direct, self.id, standing_by).await.map(Some)
             }
+        }
+    }
+
+    /// Gives up what the leases do not say any more; the partitions that they say anew are to be taken over.
+    fn share(&mut self, leases: &mut Leases) -> Vec<Partition> {
+        let ours = leases.ours();
+        let gone: Vec<Partition> = self.assigned.difference(&ours).copied().collect();
+        if !gone.is_empty() {
+            if let Feed::Postgres(feed) = &mut self.feed {
+                feed.stop(&gone);
+            }
+            self.give_up(&gone);
+        }
+        let new = ours.difference(&self.assigned).copied().collect();
+        self.assigned = ours;
+        leases.folds(&self.assigned);
+        new
+    }
+
+    fn phase(&self) -> Phase {
+        match self.feed {
+            _ if !self.assigned.is_empty() => Phase::Folding,
+            Feed::Postgres(_) => Phase::Standby,
+            // There are more partitions than anybody runs projectors: whoever has none has lost its broker or its group.
+            Feed::Kafka(_) => Phase::Starting,
         }
     }
 
@@ -208,10 +245,6 @@ impl Projector {
         for partition in partitions {
             self.assigned.remove(partition);
             self.stalls.forget(*partition);
-        }
-        // There are more partitions than anybody runs projectors: whoever has none has lost its broker or its group.
-        if self.assigned.is_empty() {
-            self.health.enter(Phase::Starting);
         }
         self.tell();
     }
@@ -326,9 +359,13 @@ fn told(parked: &Parked, what: &str) {
     );
 }
 
-async fn lost(ownership: Option<&Ownership>) {
-    match ownership {
-        Some(ownership) => ownership.lost().await,
-        None => std::future::pending().await,
+/// Resolves when the leases changed, where there are any.
+async fn changed(leases: Option<&mut Leases>) -> Result<&mut Leases, Error> {
+    match leases {
+        Some(leases) => {
+            leases.changed().await?;
+            Ok(leases)
+        }
+        None => future::pending().await,
     }
 }

@@ -28,6 +28,7 @@ const LOG: &[(i64, &str, &str)] = &[
 const VIEW: &[(i64, &str, &str)] = &[
     (1, "view", include_str!("../view/0001_view.sql")),
     (2, "parked", include_str!("../view/0002_parked.sql")),
+    (3, "leases", include_str!("../view/0003_leases.sql")),
 ];
 
 #[derive(Debug, thiserror::Error)]

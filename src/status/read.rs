@@ -33,8 +33,8 @@ const ROLE_OF_VIEWS: &str = "foldline_projector";
 /// "Permission denied to set role", and "no such role".
 const OTHER_ROLE: [&str; 2] = ["42501", "22023"];
 
-/// The session locks by which one relay leads, and one projector reads the Postgres feed: `LEADER_LOCK` in
-/// `events/log/src/relay.rs`, `LOCK` in `projector/src/ownership.rs`.
+/// The session locks of the relay that leads, and of every projector that reads the Postgres feed: `LEADER_LOCK` in
+/// `events/log/src/relay.rs`, `LOCK` in `projector/src/leases.rs`.
 const RELAY_LOCK: i64 = 1_919_249_505;
 const PROJECTOR_LOCK: i64 = 0x7072_6f6a;
 

@@ -16,6 +16,7 @@ mod load;
 mod one_command;
 mod parked;
 mod processes;
+mod projectors;
 mod recount;
 mod relays;
 mod replaced;

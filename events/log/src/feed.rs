@@ -20,7 +20,7 @@ pub const DELIVERY_EVENTS_MAX: usize = 2_000;
 
 /// A source of recorded events.
 pub enum Feed {
-    /// The log itself; all partitions are the consumer's.
+    /// The log itself; all partitions are the consumer's, or those that it starts.
     Postgres(PostgresFeed),
     /// The topic; a group's consumers share the partitions.
     Kafka(Box<KafkaFeed>),

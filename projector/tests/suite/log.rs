@@ -8,7 +8,6 @@ use foldline_log::{
 };
 use foldline_projector::{
     CHANNEL, Error, Health, Projector, ProjectorOptions, Status, View,
-    health::Phase,
     parking::desk::{self, Which},
 };
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
@@ -22,19 +21,19 @@ use crate::{
 };
 
 /// What the projector's sessions are called, so that a test can end them and no others.
-const SESSIONS: &str = "projector under test";
+pub const SESSIONS: &str = "projector under test";
 
 /// How long anything may take to be folded; a fraction of a second, unless something is wrong.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Running {
-    health: Health,
+pub struct Running {
+    pub health: Health,
     stop: CancellationToken,
     ended: JoinHandle<Result<(), Error>>,
 }
 
 impl Running {
-    async fn start(views: &Views) -> Self {
+    pub async fn start(views: &Views) -> Self {
         let url = views.options().application_name(SESSIONS);
         let direct = url.clone().options([("role", "foldline_projector")]);
         let pool = PgPoolOptions::new()
@@ -48,7 +47,7 @@ impl Running {
             moved: watch::Sender::new(0),
             stall_retry: Duration::from_millis(100),
         };
-        let feed = Feed::Postgres(PostgresFeed::new(log.clone()));
+        let feed = Feed::Postgres(PostgresFeed::unassigned(log.clone()));
         let projector = Projector::new(pool, feed, log, options);
         let (health, stop) = (projector.health(), CancellationToken::new());
         Self {
@@ -58,7 +57,7 @@ impl Running {
         }
     }
 
-    async fn until(&self, what: impl Fn(&Status) -> bool) -> Status {
+    pub async fn until(&self, what: impl Fn(&Status) -> bool) -> Status {
         let waited = tokio::time::timeout(PATIENCE, async {
             loop {
                 let status = self.health.status();
@@ -73,20 +72,20 @@ impl Running {
             .unwrap_or_else(|_| panic!("it never came to that: {:?}", self.health.status()))
     }
 
-    async fn folded(&self, through: Position) {
+    pub async fn folded(&self, through: Position) {
         self.until(|status| {
             !status.views.is_empty() && status.views.iter().all(|view| view.position == through)
         })
         .await;
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.stop.cancel();
         self.ended.await.unwrap().unwrap();
     }
 }
 
-async fn open(url: PgConnectOptions, service: Service) -> Log {
+pub async fn open(url: PgConnectOptions, service: Service) -> Log {
     let options = LogOptions {
         url,
         direct: None,
@@ -96,7 +95,7 @@ async fn open(url: PgConnectOptions, service: Service) -> Log {
     Log::open(options).await.unwrap()
 }
 
-async fn append(log: &Log, events: &[Recorded]) {
+pub async fn append(log: &Log, events: &[Recorded]) {
     for event in events {
         append_as(log, event, "").await;
     }
@@ -120,7 +119,7 @@ async fn append_as(log: &Log, event: &Recorded, type_suffix: &str) {
 }
 
 /// What a fresh replay of the history makes of it.
-async fn replayed(history: &History) -> Vec<String> {
+pub async fn replayed(history: &History) -> Vec<String> {
     let views = Views::new().await;
     apply(&mut views.writer().await, history.whole()).await;
     views.rows().await
@@ -172,26 +171,6 @@ async fn sessions_ended_by_force_lose_and_double_nothing() {
     running.folded(history.head()).await;
     assert_eq!(views.rows().await, replayed(&history).await);
     running.end().await;
-}
-
-#[tokio::test]
-async fn one_process_at_a_time_reads_the_log_and_another_takes_over() {
-    let history = seeded(22, 200);
-    let views = Views::new().await;
-    let log = open(views.options(), Service::Command).await;
-    append(&log, &history.events[..100]).await;
-    let first = Running::start(&views).await;
-    first.folded(100).await;
-
-    let second = Running::start(&views).await;
-    second.until(|status| status.phase == Phase::Standby).await;
-    append(&log, &history.events[100..]).await;
-    first.folded(history.head()).await;
-    first.end().await;
-
-    second.folded(history.head()).await;
-    assert_eq!(views.rows().await, replayed(&history).await);
-    second.end().await;
 }
 
 /// A log in which every event at these places has a type of the future, and a projector that has folded the rest.

@@ -23,7 +23,7 @@ async fn project(fixture: &Fixture) {
         .clone()
         .options([("role", "foldline_projector")]);
     let views = PgPoolOptions::new().connect_with(role).await.unwrap();
-    let feed = Feed::Postgres(PostgresFeed::new(log.clone()));
+    let feed = Feed::Postgres(PostgresFeed::unassigned(log.clone()));
     let options = ProjectorOptions {
         direct: fixture.database.clone(),
         moved: fixture.wake.clone(),

@@ -1,5 +1,8 @@
-//! The feed from Postgres: wake, then read by position. Every partition is ours, and idle ones advance with the
-//! reader, because one order tells about all of them.
+//! The feed from Postgres: wake, then read by position. Idle partitions advance with the reader, because one order tells
+//! about all of them.
+//!
+//! Nobody spreads partitions here as a consumer group does: either all of them are the consumer's, or it decides itself
+//! what it starts and stops.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +16,7 @@ use crate::{Error, Log, Pages, Wake, store::all_partitions};
 pub struct PostgresFeed {
     log: Log,
     wake: Wake,
-    /// Whether the consumer has been told what it owns.
+    /// Whether the consumer knows what it owns.
     assigned: bool,
     /// How far each started partition has been delivered.
     reached: BTreeMap<Partition, Position>,
@@ -22,13 +25,22 @@ pub struct PostgresFeed {
 }
 
 impl PostgresFeed {
-    /// Reads the log that is given, and wakes when that does.
+    /// Reads the log that is given, and wakes when that does. Every partition is the consumer's.
     pub fn new(log: Log) -> Self {
+        Self {
+            assigned: false,
+            ..Self::unassigned(log)
+        }
+    }
+
+    /// The same for a consumer that shares the partitions with others: it starts those that it is to have, and stops those
+    /// that it is not to have any more, at any time.
+    pub fn unassigned(log: Log) -> Self {
         Self {
             wake: log.wake(),
             pages: log.pages(0, DELIVERY_EVENTS_MAX),
             log,
-            assigned: false,
+            assigned: true,
             reached: BTreeMap::new(),
         }
     }
@@ -60,6 +72,13 @@ impl PostgresFeed {
         let after = self.reached.values().copied().min().unwrap_or(0);
         self.pages = self.log.pages(after, DELIVERY_EVENTS_MAX);
         Ok(())
+    }
+
+    /// Ends the delivery of partitions, until they are started again.
+    pub fn stop(&mut self, partitions: &[Partition]) {
+        for partition in partitions {
+            self.reached.remove(partition);
+        }
     }
 
     fn slices(&mut self, events: Vec<Recorded>, through: Mark) -> Vec<Slice> {

@@ -1,0 +1,67 @@
+//! Projectors that share the partitions of the Postgres feed: one that stands still, and one that is killed.
+
+use std::time::Duration;
+
+use foldline_schema::testing::TestDatabase;
+use nix::sys::signal::Signal;
+
+use crate::{
+    checks,
+    load::Load,
+    processes::{Process, Role, Stack, TENANT, is_soak, until},
+    stored,
+};
+
+const CLIENTS: u64 = 4;
+
+/// How many processes hold leases.
+async fn holders(views: &TestDatabase) -> i64 {
+    sqlx::query_scalar("select count(distinct holder) from views.leases")
+        .fetch_one(&mut stored::connect(&views.url).await)
+        .await
+        .unwrap()
+}
+
+async fn shared_by(views: &TestDatabase, projectors: i64) {
+    let what = format!("{projectors} projectors that share the partitions");
+    until(&what, async || {
+        (holders(views).await == projectors).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_projector_that_stands_still_loses_its_partitions_and_writes_nothing_stale_when_it_goes_on()
+ {
+    let mut stack = Stack::new().await;
+    stack.start(Role::Command).await;
+    let load = Load::start(&stack.client().await, CLIENTS, 1);
+    let views = TestDatabase::empty().await;
+    let first = stack.replay_into(&views).await;
+    let mut second: Process = stack.replay_into(&views).await;
+    shared_by(&views, 2).await;
+
+    first.signal(Signal::SIGSTOP);
+    shared_by(&views, 1).await;
+    let pause_seconds = if is_soak() { 60 } else { 2 };
+    tokio::time::sleep(Duration::from_secs(pause_seconds)).await;
+    first.signal(Signal::SIGCONT);
+    shared_by(&views, 2).await;
+
+    // The one that stood still has everything to itself now, stale as its memory was.
+    second.signal(Signal::SIGKILL);
+    second.ended().await;
+    shared_by(&views, 1).await;
+
+    let acknowledged = load.finish().await;
+    assert!(!acknowledged.is_empty());
+    let head = stored::head(&stack.database.url).await;
+    stored::folded(&views.url, head).await;
+    let replayed = TestDatabase::empty().await;
+    let _replay = stack.replay_into(&replayed).await;
+    stored::folded(&replayed.url, head).await;
+    let shared = stored::rows(&views.url, TENANT, &[]).await;
+    let fresh = stored::rows(&replayed.url, TENANT, &[]).await;
+    assert!(!shared.is_empty());
+    assert_eq!(checks::same_rows(&shared, &fresh), [""; 0]);
+}
