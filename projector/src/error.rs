@@ -38,6 +38,10 @@ pub enum Error {
     Commit(#[source] sqlx::Error),
     #[error("a delivery was not written within {waited_ms} ms")]
     Stuck { waited_ms: u64 },
+    #[error("cannot tell how far behind the views are")]
+    Lag(#[source] sqlx::Error),
+    #[error("the projector did not turn to anything for {seconds} s")]
+    Stands { seconds: u64 },
     #[error("cannot read or write which streams are parked")]
     Parked(#[source] sqlx::Error),
     /// An event that will fail every time; only its stream has to wait for it.
@@ -105,9 +109,12 @@ impl Error {
             | Self::Begin(source)
             | Self::Rows { source, .. }
             | Self::Checkpoints(source)
+            | Self::Lag(source)
             | Self::Parked(source)
             | Self::Commit(source) => of_database(source),
-            Self::LeasesLost | Self::Stuck { .. } | Self::Lost { .. } => Remedy::Retry,
+            Self::LeasesLost | Self::Stands { .. } | Self::Stuck { .. } | Self::Lost { .. } => {
+                Remedy::Retry
+            }
             Self::Unfoldable { .. } => Remedy::Isolate,
             Self::Install { .. }
             | Self::NotMigrated(_)

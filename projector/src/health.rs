@@ -1,20 +1,23 @@
 //! What a projector says about itself: for `/health/ready`, metrics and people.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
 use foldline_events::{Partition, Position};
+use foldline_log::Lags;
 use serde::{Serialize, Serializer};
 
-use crate::View;
+use crate::{View, view::VIEWS};
 
 /// A handle on the present [`Status`]; clones show the same.
 #[derive(Debug, Clone)]
 pub struct Health {
     status: Arc<Mutex<Status>>,
+    reached: Arc<Mutex<BTreeMap<Partition, [Position; VIEWS]>>>,
 }
 
 /// How a projector is doing.
@@ -28,6 +31,11 @@ pub struct Status {
     pub owned: Vec<Partition>,
     /// How far each view has folded all of them.
     pub views: Vec<ViewStatus>,
+    /// The log's last position when it was last looked at, written as a string.
+    #[serde(serialize_with = "as_optional_text")]
+    pub head: Option<Position>,
+    /// What was behind it then.
+    pub behind: Vec<Behind>,
     /// The database's time.
     pub committed_at: Option<DateTime<Utc>>,
     pub stalled: Vec<Stall>,
@@ -57,6 +65,19 @@ pub struct ViewStatus {
     /// The lowest position of the owned partitions, written as a string.
     #[serde(serialize_with = "as_text")]
     pub position: Position,
+}
+
+/// A partition of a view with events that are not folded.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Behind {
+    pub view: &'static str,
+    pub partition: Partition,
+    /// How many, written as a string: exact for those that are less than 50,000 positions behind.
+    #[serde(serialize_with = "as_text")]
+    pub events: i64,
+    /// How long the first of them has been in the log, by its recorded time.
+    pub seconds: f64,
 }
 
 /// A partition that does not go on, while others do.
@@ -90,10 +111,13 @@ impl Health {
                 phase: Phase::Starting,
                 owned: Vec::new(),
                 views: Vec::new(),
+                head: None,
+                behind: Vec::new(),
                 committed_at: None,
                 stalled: Vec::new(),
                 parked: 0,
             })),
+            reached: Arc::default(),
         }
     }
 
@@ -119,26 +143,60 @@ impl Health {
         self.lock().parked = parked;
     }
 
-    pub(crate) fn folded(&self, owned: Vec<Partition>, lowest: impl Fn(View) -> Option<Position>) {
-        metrics::gauge!("foldline_projector_owned_partitions").set(small(owned.len()));
-        let views = View::ALL.into_iter().filter_map(|view| {
-            let position = lowest(view)?;
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "a gauge is a float; it errs by a few events beyond 2^53"
-            )]
-            metrics::gauge!("foldline_projector_position", "view" => view.name())
-                .set(position as f64);
-            Some(ViewStatus {
-                view: view.name(),
-                version: view.version(),
-                position,
-            })
-        });
+    /// How far every view has folded each partition that this process folds.
+    pub(crate) fn folded(&self, reached: BTreeMap<Partition, [Position; VIEWS]>) {
+        metrics::gauge!("foldline_projector_owned_partitions").set(small(reached.len()));
+        let views = View::ALL
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, view)| {
+                let position = reached.values().map(|of_views| of_views[index]).min()?;
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a gauge is a float; it errs by a few events beyond 2^53"
+                )]
+                metrics::gauge!("foldline_projector_position", "view" => view.name())
+                    .set(position as f64);
+                Some(ViewStatus {
+                    view: view.name(),
+                    version: view.version(),
+                    position,
+                })
+            });
         let views = views.collect();
         let mut status = self.lock();
-        status.owned = owned;
+        status.owned = reached.keys().copied().collect();
         status.views = views;
+        drop(status);
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = reached;
+    }
+
+    /// What was last said by [`Health::folded`], by view.
+    pub(crate) fn reached(&self) -> Vec<(View, BTreeMap<Partition, Position>)> {
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_view = |(index, view): (usize, View)| {
+            let positions = reached
+                .iter()
+                .map(|(partition, of_views)| (*partition, of_views[index]));
+            (view, positions.collect())
+        };
+        View::ALL.into_iter().enumerate().map(of_view).collect()
+    }
+
+    pub(crate) fn behind(&self, lags: &[(View, Lags)]) {
+        let behind = lags.iter().flat_map(|(view, lags)| {
+            let of_view = lags.of.iter().filter(|(_, lag)| lag.events > 0);
+            of_view.map(|(partition, lag)| Behind {
+                view: view.name(),
+                partition: *partition,
+                events: lag.events,
+                seconds: lag.seconds,
+            })
+        });
+        let behind = behind.collect();
+        let mut status = self.lock();
+        status.head = lags.iter().map(|(_, lags)| lags.head).max();
+        status.behind = behind;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Status> {

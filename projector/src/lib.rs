@@ -14,6 +14,7 @@ mod error;
 pub mod health;
 mod install;
 mod keys;
+mod lag;
 mod leases;
 pub mod parking;
 pub mod runtime;

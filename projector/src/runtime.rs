@@ -6,6 +6,7 @@
 //! or doubled. A partition that cannot go on stalls by itself, see `runtime/stalls.rs`.
 
 mod stalls;
+mod turned;
 
 use std::{
     collections::BTreeSet,
@@ -25,10 +26,12 @@ use crate::{
     Applied, Error, Health, Parked, Writer, announce,
     error::{Remedy, in_full},
     health::Phase,
+    lag,
     leases::Leases,
     writer::Retried,
 };
 use stalls::Stalls;
+use turned::Turned;
 
 /// The pauses between sessions that failed.
 const RETRY_MS_MIN: u64 = 50;
@@ -56,6 +59,7 @@ impl ProjectorOptions {
 
 /// Folds a feed into the views.
 pub struct Projector {
+    views: PgPool,
     log: Log,
     feed: Feed,
     writer: Writer,
@@ -75,8 +79,9 @@ impl Projector {
     pub fn new(views: PgPool, feed: Feed, log: Log, options: ProjectorOptions) -> Self {
         Self {
             health: Health::new(feed.name()),
-            writer: Writer::new(views, log.epoch()),
+            writer: Writer::new(views.clone(), log.epoch()),
             stalls: Stalls::new(options.stall_retry),
+            views,
             log,
             feed,
             options,
@@ -100,6 +105,8 @@ impl Projector {
         let heard = self.options.moved.subscribe();
         let announcer = announce::run(self.options.direct.clone(), heard);
         let _announcer = AbortOnDropHandle::new(tokio::spawn(announcer));
+        let lag = lag::run(self.log.clone(), self.views.clone(), self.health());
+        let _lag = AbortOnDropHandle::new(tokio::spawn(lag));
         let ended = self.sessions(&shutdown).await;
         let why = match &ended {
             Ok(()) => "shut down".to_owned(),
@@ -118,7 +125,12 @@ impl Projector {
         let mut pause = pauses.build();
         loop {
             self.has_committed = false;
-            let Err(error) = self.session(shutdown).await else {
+            let turned = Turned::default();
+            let ended = tokio::select! {
+                ended = self.session(shutdown, &turned) => ended,
+                stands = turned.no_more() => Err(stands),
+            };
+            let Err(error) = ended else {
                 return Ok(());
             };
             match error.remedy() {
@@ -146,10 +158,14 @@ impl Projector {
     }
 
     /// Ends well only by `shutdown`.
-    async fn session(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+    async fn session(
+        &mut self,
+        shutdown: &CancellationToken,
+        turned: &Turned,
+    ) -> Result<(), Error> {
         let mut leases = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            leases = self.join() => leases?,
+            leases = self.join(turned) => leases?,
         };
         if let Some(leases) = &mut leases {
             self.share(leases);
@@ -159,6 +175,7 @@ impl Projector {
         self.health.enter(self.phase());
         let mut look_at = Instant::now();
         loop {
+            turned.once_more();
             let due = self.stalls.due_at();
             tokio::select! {
                 biased;
@@ -190,12 +207,15 @@ impl Projector {
     }
 
     /// With the Kafka feed the consumer group decides who folds what.
-    async fn join(&self) -> Result<Option<Leases>, Error> {
+    async fn join(&self, turned: &Turned) -> Result<Option<Leases>, Error> {
         let (direct, health) = (&self.options.direct, &self.health);
         match &self.feed {
             Feed::Kafka(_) => Ok(None),
             Feed::Postgres(_) => {
-                let standing_by = || health.enter(Phase::Standby);
+                let standing_by = || {
+                    turned.once_more();
+                    health.enter(Phase::Standby);
+                };
                 Leases::join(direct, self.id, standing_by).await.map(Some)
             }
         }
@@ -339,8 +359,7 @@ impl Projector {
     }
 
     fn tell(&self) {
-        let owned = self.assigned.iter().copied().collect();
-        self.health.folded(owned, |view| self.writer.lowest(view));
+        self.health.folded(self.writer.reached());
         self.health.stalled(self.stalls.list());
         self.health.parked(self.writer.parked());
     }

@@ -24,6 +24,7 @@ use crate::{
     Error, Folded, View,
     checkpoint::{self, Checkpoint, Checkpoints, Move},
     parking::{self, Aside, PARKED_MAX, Parked},
+    view::VIEWS,
 };
 use batch::{Batch, Decoded, Part};
 pub use retry::Retried;
@@ -125,13 +126,13 @@ impl Writer {
             .min()
     }
 
-    /// How far a view has folded all partitions that are held: the lowest of their positions.
-    pub fn lowest(&self, view: View) -> Option<Position> {
-        let index = index(view);
+    /// How far every view has folded each partition that is held, in the order of [`View::ALL`].
+    pub fn reached(&self) -> BTreeMap<Partition, [Position; VIEWS]> {
+        let of_views = |held: &Held| held.checkpoints.map(|checkpoint| checkpoint.mark.position);
         self.held
-            .values()
-            .map(|held| held.checkpoints[index].mark.position)
-            .min()
+            .iter()
+            .map(|(partition, held)| (*partition, of_views(held)))
+            .collect()
     }
 
     /// How many streams are parked in the partitions that are held, each counted in each view.

@@ -15,6 +15,7 @@ mod page;
 #[cfg(test)]
 mod plans;
 mod progress;
+mod projection;
 mod read;
 mod scalars;
 mod schema;

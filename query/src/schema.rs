@@ -13,6 +13,7 @@ use crate::{
     dashboards::{DashboardQuery, DashboardSubscription},
     error::Error,
     node::{self, NodeKind},
+    projection::ProjectionQuery,
     tasks::{
         Project, ProjectById, ProjectMutation, Task, TaskById, TaskMutation, TaskQuery,
         TaskSubscription,
@@ -35,7 +36,7 @@ pub type Schema = async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoo
 /// error `PARKED`.
 #[derive(Debug, Default, MergedObject)]
 #[graphql(name = "Query")]
-pub struct QueryRoot(NodeQuery, TaskQuery, DashboardQuery);
+pub struct QueryRoot(NodeQuery, TaskQuery, DashboardQuery, ProjectionQuery);
 
 /// Commands: each mutation takes one `input` and sends one. Each answers with the version and the cursor that it made; a read with that cursor as `atLeast` sees it.
 #[derive(Debug, Default, MergedObject)]

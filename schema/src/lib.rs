@@ -29,6 +29,7 @@ const VIEW: &[(i64, &str, &str)] = &[
     (1, "view", include_str!("../view/0001_view.sql")),
     (2, "parked", include_str!("../view/0002_parked.sql")),
     (3, "leases", include_str!("../view/0003_leases.sql")),
+    (4, "lag", include_str!("../view/0004_lag.sql")),
 ];
 
 #[derive(Debug, thiserror::Error)]

@@ -338,3 +338,46 @@ async fn a_view_database_without_tables_stops_the_projector() {
         .unwrap();
     assert!(matches!(ended, Err(Error::NotMigrated(_))), "{ended:?}");
 }
+
+#[tokio::test]
+async fn how_far_behind_every_partition_is_is_told_while_nothing_is_folded() {
+    let history = seeded(28, 300);
+    let views = Views::new().await;
+    let log = open(views.options(), Service::Command).await;
+    append(&log, &history.events[..200]).await;
+    let running = Running::start(&views).await;
+    running.folded(200).await;
+    running
+        .until(|status| status.head == Some(200) && status.behind.is_empty())
+        .await;
+
+    // Whoever holds a view's rows keeps the projector from writing any.
+    let mut held = views.owner.begin().await.unwrap();
+    sqlx::query("lock table views.project_view_v2, views.task_view_v2")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    append(&log, &history.events[200..]).await;
+    let behind = running
+        .until(|status| status.head == Some(history.head()) && !status.behind.is_empty())
+        .await
+        .behind;
+    let of_view = |view: &str| -> i64 {
+        let of_view = behind.iter().filter(|behind| behind.view == view);
+        of_view.map(|behind| behind.events).sum()
+    };
+    for view in View::ALL {
+        assert_eq!(of_view(view.name()), history.head() - 200, "{view}");
+    }
+    for one in &behind {
+        let of_partition = history.events[200..]
+            .iter()
+            .filter(|event| event.partition == one.partition);
+        assert_eq!(one.events, of_partition.count() as i64, "{one:?}");
+        assert!(one.seconds > 0.0, "{one:?}");
+    }
+    held.rollback().await.unwrap();
+    running.folded(history.head()).await;
+    running.until(|status| status.behind.is_empty()).await;
+    running.end().await;
+}

@@ -7,7 +7,7 @@ use foldline_projector::{Projector, ProjectorOptions};
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 
-use crate::support::{Fixture, fixture};
+use crate::support::{Fixture, VIEWS, fixture};
 
 async fn project(fixture: &Fixture) {
     let log = Log::open(LogOptions {
@@ -76,4 +76,72 @@ async fn a_completed_task_is_counted() {
         fixture.data(read, json!({"p": project, "c": cursor})).await["projectDashboard"],
         json!({"total": 1, "completed": 1, "byStatus": {"completed": 1}, "estimatedHours": 2.0, "actualHours": 3.0, "averageEfficiency": 1.5})
     );
+}
+
+const PROJECTION: &str = "{ projection { epoch head completedPrefix views {
+    name version completedPrefix lagEvents lagSeconds
+    partitions { partition position movedAt lagEvents lagSeconds stalled { since reason position } } } } }";
+
+#[tokio::test]
+async fn a_reader_learns_how_far_every_partition_of_every_view_is_and_when_nobody_folds_it() {
+    let fixture = fixture().await;
+    let nobody = fixture.data(PROJECTION, json!({})).await["projection"].clone();
+    assert_eq!(nobody["head"], json!(null), "nothing was folded yet");
+    assert_eq!(nobody["completedPrefix"], "0");
+
+    project(&fixture).await;
+    let create = "mutation { createProject(input: {name: \"Garden\"}) { cursor } }";
+    fixture.data(create, json!({})).await;
+    let folded = async {
+        loop {
+            let said = fixture.data(PROJECTION, json!({})).await["projection"].clone();
+            if said["head"] == "1" && said["completedPrefix"] == "1" {
+                return said;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let said = tokio::time::timeout(Duration::from_secs(30), folded)
+        .await
+        .unwrap();
+    let views = said["views"].as_array().unwrap();
+    assert_eq!(views.len(), VIEWS.len());
+    for view in views {
+        assert_eq!(
+            (&view["lagEvents"], &view["lagSeconds"]),
+            (&json!(0), &json!(0.0))
+        );
+        assert_eq!(view["partitions"].as_array().unwrap().len(), 32);
+        assert_eq!(view["partitions"][31]["stalled"], json!(null));
+    }
+
+    for plant in [
+        "update views.lag set events = 7, seconds = 90, stalled_since = now(), stalled_at = 41
+         where view = 'task_view' and partition = 3",
+        "update views.lag set told_at = now() - interval '2 minutes'
+         where view = 'project_view' and partition = 4",
+    ] {
+        sqlx::query(plant).execute(&fixture.owner).await.unwrap();
+    }
+    let said = fixture.data(PROJECTION, json!({})).await["projection"].clone();
+    let view = |name: &str| {
+        let views = said["views"].as_array().unwrap();
+        views
+            .iter()
+            .find(|view| view["name"] == name)
+            .unwrap()
+            .clone()
+    };
+    let tasks = view("task_view");
+    assert_eq!(
+        (&tasks["lagEvents"], &tasks["lagSeconds"]),
+        (&json!(7), &json!(90.0))
+    );
+    let stalled = &tasks["partitions"][3]["stalled"];
+    assert_eq!(stalled["reason"], "TOO_MANY_PARKED");
+    assert_eq!(stalled["position"], "41");
+    // Told too long ago: that partition is nobody's any more.
+    let projects = view("project_view");
+    assert_eq!(projects["lagEvents"], json!(null));
+    assert_eq!(projects["partitions"][4]["lagEvents"], json!(null));
 }

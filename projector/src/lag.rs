@@ -1,0 +1,243 @@
+//! Tells how far behind the log's head every view is in every partition that this process folds: in its health, in metrics,
+//! and in `views.lag`, where those read it who know this database alone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use foldline_events::{Partition, Position};
+use foldline_log::{Lag, Lags, Log};
+use sqlx::PgPool;
+
+use crate::{Health, Stall, View, error::in_full};
+
+/// How often it looks.
+const LOOK_INTERVAL_MS: u64 = 1_000;
+/// How long whatever it asks may take.
+const LOOK_MS_MAX: u64 = 15_000;
+/// How often everything is written to `views.lag`, changed or not: what is older than some of these is not looked after.
+const TELL_AGAIN_MS: u64 = 15_000;
+
+/// Looks until it is dropped.
+pub(crate) async fn run(log: Log, views: PgPool, health: Health) {
+    let mut told = Told::default();
+    let mut is_known = true;
+    loop {
+        tokio::time::sleep(Duration::from_millis(LOOK_INTERVAL_MS)).await;
+        let bound = Duration::from_millis(LOOK_MS_MAX);
+        let looked = tokio::time::timeout(bound, look(&log, &views, &health, &mut told)).await;
+        let why = match looked {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(in_full(&error)),
+            Err(_) => Some(format!("no answer within {LOOK_MS_MAX} ms")),
+        };
+        // An outage is said once, not every second.
+        if let Some(why) = why.filter(|_| is_known) {
+            tracing::warn!(why, "cannot tell how far behind the views are");
+        }
+        is_known = why.is_none();
+    }
+}
+
+/// Looks once, and tells it everywhere.
+async fn look(log: &Log, views: &PgPool, health: &Health, told: &mut Told) -> Result<(), Error> {
+    let mut lags: Vec<(View, Lags)> = Vec::new();
+    let mut asked: Vec<(BTreeMap<Partition, Position>, Lags)> = Vec::new();
+    for (view, reached) in health.reached() {
+        // Views stand at the same places, unless one of them is new.
+        let known = asked.iter().find(|(of, _)| *of == reached);
+        let of_view = match known {
+            Some((_, lags)) => lags.clone(),
+            None => log.lags(&reached).await?,
+        };
+        asked.push((reached, of_view.clone()));
+        lags.push((view, of_view));
+    }
+    health.behind(&lags);
+    told.measure(&lags);
+    told.write(views, log, &lags, &health.status().stalled)
+        .await
+}
+
+/// A row of `views.lag`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Row {
+    lag: Lag,
+    stalled: Option<Stalled>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Stalled {
+    at: Option<Position>,
+    since: Instant,
+}
+
+/// What was told last, so that only what changed is told again.
+#[derive(Debug, Default)]
+struct Told {
+    measured: BTreeSet<(View, Partition)>,
+    rows: BTreeMap<(View, Partition), Row>,
+    head: Position,
+    all_at: Option<Instant>,
+}
+
+impl Told {
+    fn measure(&mut self, lags: &[(View, Lags)]) {
+        let mut measured = BTreeSet::new();
+        for (view, lags) in lags {
+            for (partition, lag) in &lags.of {
+                gauge(*view, *partition, *lag);
+                measured.insert((*view, *partition));
+            }
+        }
+        // Whoever folds a partition now says how far behind it is.
+        for (view, partition) in self.measured.difference(&measured) {
+            gauge(*view, *partition, Lag::default());
+        }
+        self.measured = measured;
+    }
+
+    async fn write(
+        &mut self,
+        views: &PgPool,
+        log: &Log,
+        lags: &[(View, Lags)],
+        stalls: &[Stall],
+    ) -> Result<(), Error> {
+        let stalled: BTreeMap<Partition, Stalled> = stalls
+            .iter()
+            .map(|stall| {
+                let (at, since) = (stall.position, stall.since);
+                (stall.partition, Stalled { at, since })
+            })
+            .collect();
+        let mut rows = BTreeMap::new();
+        for (view, lags) in lags {
+            for (partition, lag) in &lags.of {
+                let row = Row {
+                    lag: *lag,
+                    stalled: stalled.get(partition).copied(),
+                };
+                rows.insert((*view, *partition), row);
+            }
+        }
+        let Some(head) = lags.iter().map(|(_, lags)| lags.head).max() else {
+            return Ok(());
+        };
+        let again = Duration::from_millis(TELL_AGAIN_MS);
+        let all = self.all_at.is_none_or(|at| at.elapsed() >= again);
+        let changed: Vec<((View, Partition), Row)> = rows
+            .iter()
+            .filter(|(key, row)| all || self.rows.get(key) != Some(row))
+            .map(|(key, row)| (*key, *row))
+            .collect();
+        if all || head != self.head {
+            sqlx::query(TELL_HEAD)
+                .bind(log.epoch())
+                .bind(head)
+                .execute(views)
+                .await
+                .map_err(Error::Lag)?;
+        }
+        if !changed.is_empty() {
+            tell_lag(views, &changed).await?;
+        }
+        self.head = head;
+        self.rows = rows;
+        if all {
+            self.all_at = Some(Instant::now());
+        }
+        Ok(())
+    }
+}
+
+fn gauge(view: View, partition: Partition, lag: Lag) {
+    let labels = [
+        ("view", view.name().to_owned()),
+        ("partition", partition.to_string()),
+    ];
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is a float; it errs by a few events beyond 2^53"
+    )]
+    metrics::gauge!("foldline_projector_lag_events", &labels).set(lag.events as f64);
+    metrics::gauge!("foldline_projector_lag_seconds", &labels).set(lag.seconds);
+}
+
+const TELL_HEAD: &str = "
+    insert into views.heads as h (epoch, position, seen_at)
+    values ($1, $2, clock_timestamp())
+    on conflict on constraint heads_pkey do update
+    set position = greatest(h.position, excluded.position),
+        seen_at = excluded.seen_at
+";
+
+const TELL_LAG: &str = "
+    insert into views.lag (view, version, partition, events, seconds, stalled_since, stalled_at, told_at)
+    select
+        view,
+        version,
+        partition,
+        events,
+        seconds,
+        clock_timestamp() - make_interval(secs => stalled_seconds),
+        stalled_at,
+        clock_timestamp()
+    from unnest(
+        $1::text[], $2::integer[], $3::smallint[], $4::bigint[], $5::float8[], $6::float8[], $7::bigint[]
+    ) as told (view, version, partition, events, seconds, stalled_seconds, stalled_at)
+    order by
+        view collate \"C\",
+        version,
+        partition
+    on conflict on constraint lag_pkey do update
+    set events = excluded.events,
+        seconds = excluded.seconds,
+        stalled_since = excluded.stalled_since,
+        stalled_at = excluded.stalled_at,
+        told_at = excluded.told_at
+";
+
+async fn tell_lag(views: &PgPool, rows: &[((View, Partition), Row)]) -> Result<(), Error> {
+    let stalled = |of: fn(&Stalled) -> f64| -> Vec<Option<f64>> {
+        let of_row = |(_, row): &(_, Row)| row.stalled.as_ref().map(of);
+        rows.iter().map(of_row).collect()
+    };
+    sqlx::query(TELL_LAG)
+        .bind(
+            rows.iter()
+                .map(|((view, _), _)| view.name())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            rows.iter()
+                .map(|((view, _), _)| view.version())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            rows.iter()
+                .map(|((_, partition), _)| *partition)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            rows.iter()
+                .map(|(_, row)| row.lag.events)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            rows.iter()
+                .map(|(_, row)| row.lag.seconds)
+                .collect::<Vec<_>>(),
+        )
+        .bind(stalled(|stalled| stalled.since.elapsed().as_secs_f64()))
+        .bind(
+            rows.iter()
+                .map(|(_, row)| row.stalled?.at)
+                .collect::<Vec<_>>(),
+        )
+        .execute(views)
+        .await
+        .map_err(Error::Lag)?;
+    Ok(())
+}
