@@ -9,7 +9,11 @@ use clap::Subcommand;
 use foldline_log::NewEpoch;
 use sqlx::{Connection, PgConnection};
 
-use crate::config::{NewEpochArgs, VerifyTopicArgs};
+use crate::{
+    config::{Database, NewEpochArgs, VerifyTopicArgs},
+    folder::Folder,
+    shutdown,
+};
 
 #[derive(Subcommand)]
 pub enum LogTask {
@@ -33,7 +37,16 @@ pub async fn run(task: LogTask) -> ExitCode {
 }
 
 async fn new_epoch(args: &NewEpochArgs) -> anyhow::Result<()> {
-    let database = args.read()?;
+    if let Some(database) = args.read()? {
+        return renamed(&database).await;
+    }
+    let folder = Folder::open(args.data.as_deref())?;
+    let shutdown = shutdown::on_signal()?;
+    let (databases, embedded) = folder.databases(None).await?;
+    embedded.under(renamed(&databases.log), &shutdown).await
+}
+
+async fn renamed(database: &Database) -> anyhow::Result<()> {
     let mut owner = PgConnection::connect_with(&database.direct)
         .await
         .context("cannot connect to the log's database")?;

@@ -65,21 +65,53 @@ pub async fn open_log(database: &Database, service: Service) -> anyhow::Result<L
     .context("cannot open the log")
 }
 
-/// Tries again for a while: at a start of everything at once, a database may come last.
-async fn patiently<T, E: std::error::Error>(
-    what: &str,
-    open: impl AsyncFn() -> Result<T, E>,
-) -> Result<T, E> {
+/// Tries again for a while: at a start of everything at once, a database may come last. One that is there and does not let us
+/// in will not do so later.
+async fn patiently<T, E>(what: &str, open: impl AsyncFn() -> Result<T, E>) -> Result<T, E>
+where
+    E: std::error::Error + 'static,
+{
     let until = Instant::now() + Duration::from_secs(CONNECT_SECONDS_MAX);
     loop {
         match open().await {
             Ok(opened) => return Ok(opened),
-            Err(error) if Instant::now() > until => return Err(error),
+            Err(error) if Instant::now() > until || is_refusal(&error) => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, "waiting for {what}");
+                tracing::warn!(error = in_full(&error), "waiting for {what}");
                 tokio::time::sleep(Duration::from_millis(CONNECT_PAUSE_MS)).await;
             }
         }
+    }
+}
+
+/// A wrong password, a user or role that is not there, and one that the user may not act as.
+const REFUSALS: [&str; 4] = ["28P01", "28000", "22023", "42501"];
+
+fn is_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        let said = cause.downcast_ref::<sqlx::Error>();
+        let code = said
+            .and_then(sqlx::Error::as_database_error)
+            .and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| REFUSALS.contains(&code.as_ref()))
+    })
+}
+
+fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let said: Vec<String> = causes.map(ToString::to_string).collect();
+    said.join(": ")
+}
+
+/// What is opened at the start of a role; `None` when it is ended before.
+async fn unless_ended<T>(
+    shutdown: &CancellationToken,
+    open: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<Option<T>> {
+    tokio::select! {
+        opened = open => opened.map(Some),
+        () = shutdown.cancelled() => Ok(None),
     }
 }
 
@@ -174,7 +206,10 @@ pub async fn run_command(args: CommandArgs) -> anyhow::Result<()> {
     let config = args.read()?;
     let shutdown = ending(&args.listen)?;
     let listener = serve::bind(config.listen).await?;
-    let log = open_log(&config.log, Service::Command).await?;
+    let opening = open_log(&config.log, Service::Command);
+    let Some(log) = unless_ended(&shutdown, opening).await? else {
+        return Ok(());
+    };
     let (routes, _handler) = command_routes(&log, &config.secret);
     announce("command", &listener, &args.listen)?;
     let ended = log_ended(log.clone(), shutdown.clone());
@@ -196,14 +231,16 @@ pub async fn run_query(args: QueryArgs) -> anyhow::Result<()> {
         server: config.command_url,
     };
     let wakes = Wakes::Listen(config.view.direct.clone());
-    let query = open_query(
+    let opening = open_query(
         &config.view,
         &config.secret,
         commands,
         wakes,
         shutdown.clone(),
-    )
-    .await?;
+    );
+    let Some(query) = unless_ended(&shutdown, opening).await? else {
+        return Ok(());
+    };
     let routes = foldline_query::router(query.clone());
     announce("query", &listener, &args.listen)?;
     serve::serve(
@@ -220,8 +257,14 @@ pub async fn run_projector(args: ProjectorArgs) -> anyhow::Result<()> {
     let config = args.read()?;
     let shutdown = ending(&args.listen)?;
     let listener = serve::bind(config.listen).await?;
-    let log = open_log(&config.log, Service::Projector).await?;
-    let (projector, _moved) = open_projector(&config.view, &log, &config.feed).await?;
+    let opening = async {
+        let log = open_log(&config.log, Service::Projector).await?;
+        let (projector, _moved) = open_projector(&config.view, &log, &config.feed).await?;
+        Ok((log, projector))
+    };
+    let Some((log, projector)) = unless_ended(&shutdown, opening).await? else {
+        return Ok(());
+    };
     let checks = vec![Check::Log(log), Check::Projector(projector.health())];
     announce("projector", &listener, &args.listen)?;
     let projecting = tokio::spawn(projector.run(shutdown.clone()));
@@ -232,7 +275,10 @@ pub async fn run_relay(args: RelayArgs) -> anyhow::Result<()> {
     let config = args.read()?;
     let shutdown = ending(&args.listen)?;
     let listener = serve::bind(config.listen).await?;
-    let log = open_log(&config.log, Service::Relay).await?;
+    let opening = open_log(&config.log, Service::Relay);
+    let Some(log) = unless_ended(&shutdown, opening).await? else {
+        return Ok(());
+    };
     let (sender, status) = watch::channel(RelayStatus::default());
     let checks = vec![Check::Log(log.clone()), Check::Relay(status)];
     announce("relay", &listener, &args.listen)?;

@@ -2,7 +2,11 @@
 //!
 //! The same program starts itself four times. A role that ends unasked is started again.
 
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::{
+    net::SocketAddr,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use foldline_local::{
@@ -30,8 +34,10 @@ const READY_SECONDS_MAX: u64 = 60;
 const READY_PAUSE_MS: u64 = 100;
 /// How long a role may take to end after it was asked.
 const END_SECONDS_MAX: u64 = 30;
-/// The pause before a role that ended unasked is started again.
+/// The pauses before a role that ended unasked is started again: twice as long each time, unless it had run for a while.
 const RESTART_PAUSE_MS: u64 = 1_000;
+const RESTART_PAUSE_MS_MAX: u64 = 60_000;
+const RUN_FOR_A_WHILE_MS: u64 = 60_000;
 
 /// Settings of this process's surroundings that would contradict what the roles are told.
 const NOT_INHERITED: [&str; 4] = [
@@ -257,7 +263,9 @@ struct Role {
 impl Role {
     /// Runs the role until `shutdown`, again whenever it ends by itself.
     async fn keep(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let mut pause = Duration::from_millis(RESTART_PAUSE_MS);
         while !shutdown.is_cancelled() {
+            let started = Instant::now();
             let mut process = self.start()?;
             // Taken, because waiting would close it.
             let _held = process.stdin.take();
@@ -265,13 +273,17 @@ impl Role {
                 () = shutdown.cancelled() => return end(process).await,
                 ended = process.wait() => {
                     let status = ended.context("cannot wait for a role")?;
-                    tracing::warn!(role = self.name, %status, "ended unasked; starting it again");
+                    if started.elapsed() >= Duration::from_millis(RUN_FOR_A_WHILE_MS) {
+                        pause = Duration::from_millis(RESTART_PAUSE_MS);
+                    }
+                    tracing::warn!(role = self.name, %status, ?pause, "ended unasked; starting it again");
                 }
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(Duration::from_millis(RESTART_PAUSE_MS)) => {}
+                () = tokio::time::sleep(pause) => {}
             }
+            pause = (pause * 2).min(Duration::from_millis(RESTART_PAUSE_MS_MAX));
         }
         Ok(())
     }

@@ -4,16 +4,20 @@
 //! without writing it (a task's project) goes after the earlier items that write that stream and before the later ones.
 //! All others go at the same time, so that the log writes them together.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use axum::http::StatusCode;
 use foldline_domain::{Command, InvalidCommand};
-use foldline_events::tasks::project_stream;
+use foldline_events::{Tenant, tasks::project_stream};
 use foldline_gate::{Caller, Problem, parse_object};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
 use crate::{
@@ -23,9 +27,88 @@ use crate::{
 
 /// How many commands one request may bring.
 pub const COMMANDS_PER_REQUEST_MAX: usize = 1_000;
-/// How many commands of all such requests are handled at the same time: a quarter of those that the log's queue has room
-/// for, so that however many requests there are, they do not fill it.
+/// How many commands of all such requests of a tenant are handled at the same time: a quarter of those that the log's queue has
+/// room for, so that however many requests a tenant sends, they do not fill its share there.
 pub const COMMANDS_CONCURRENT_MAX: usize = 1_024;
+
+/// How many bytes of such requests may be in memory at the same time, of all tenants and of one. What is made of them takes some
+/// six times as much.
+pub const BYTES_CONCURRENT_MAX: usize = 32 * 1_024 * 1_024;
+pub const TENANT_BYTES_CONCURRENT_MAX: usize = BYTES_CONCURRENT_MAX / 2;
+/// How long a request waits for others to end, before it is read.
+const ROOM_WAIT_MS_MAX: u64 = 4_000;
+/// What a permit of room stands for.
+const ROOM_STEP_BYTES: usize = 1_024;
+
+/// What requests of many commands share, each tenant by itself, so that nobody waits behind the commands of another.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    of: Arc<Mutex<HashMap<Tenant, Weak<OfTenant>>>>,
+    room: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct OfTenant {
+    /// What a command holds one of while it is handled.
+    commands: Semaphore,
+    room: Arc<Semaphore>,
+}
+
+/// Room for a request in memory, from before it is read until it is answered.
+#[derive(Debug)]
+pub(crate) struct Room {
+    _tenant: Arc<OfTenant>,
+    _permits: [OwnedSemaphorePermit; 2],
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            of: Arc::default(),
+            room: Arc::new(Semaphore::new(BYTES_CONCURRENT_MAX / ROOM_STEP_BYTES)),
+        }
+    }
+}
+
+impl Places {
+    fn of(&self, tenant: &Tenant) -> Arc<OfTenant> {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = of.get(tenant).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            // Of some tenants nothing is under way any more.
+            of.retain(|_, places| places.strong_count() > 0);
+            let places = Arc::new(OfTenant {
+                commands: Semaphore::new(COMMANDS_CONCURRENT_MAX),
+                room: Arc::new(Semaphore::new(
+                    TENANT_BYTES_CONCURRENT_MAX / ROOM_STEP_BYTES,
+                )),
+            });
+            of.insert(tenant.clone(), Arc::downgrade(&places));
+            places
+        })
+    }
+
+    /// Waits until a request of so many bytes may be read.
+    pub(crate) async fn room(&self, tenant: &Tenant, bytes: usize) -> Result<Room, Problem> {
+        let steps = u32::try_from(bytes.div_ceil(ROOM_STEP_BYTES)).unwrap_or(u32::MAX);
+        let of_tenant = self.of(tenant);
+        let both = async {
+            let own = of_tenant.room.clone().acquire_many_owned(steps).await;
+            let of_all = self.room.clone().acquire_many_owned(steps).await;
+            Some([own.ok()?, of_all.ok()?])
+        };
+        let bound = Duration::from_millis(ROOM_WAIT_MS_MAX);
+        match tokio::time::timeout(bound, both).await {
+            Ok(Some(permits)) => Ok(Room {
+                _tenant: of_tenant,
+                _permits: permits,
+            }),
+            Ok(None) | Err(_) => Err(Problem::unavailable(
+                "too many bytes of commands are being handled, so these were not read",
+            )),
+        }
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -167,6 +250,7 @@ fn rejected(command_id: Option<Uuid>, problem: Problem) -> Verdict {
 
 async fn run(handler: &Handler, caller: &Caller, read: Vec<Read>) -> Result<Verdicts, Problem> {
     let waits = waits(&read);
+    let places = handler.of_many.of(&caller.tenant);
     let (dones, ends): (Vec<_>, Vec<_>) = read.iter().map(|_| watch::channel(())).unzip();
     let mut verdicts: Vec<Option<Verdict>> = read.iter().map(|_| None).collect();
     let mut running: FuturesUnordered<_> = read
@@ -174,13 +258,13 @@ async fn run(handler: &Handler, caller: &Caller, read: Vec<Read>) -> Result<Verd
         .zip(dones)
         .enumerate()
         .map(|(index, (read, done))| {
-            let (waits, ends) = (&waits[index], &ends);
+            let (waits, ends, places) = (&waits[index], &ends, &places);
             async move {
                 for earlier in waits {
                     // It never sends: that its sender is gone says that the earlier item has ended.
                     let _ = ends[*earlier].clone().changed().await;
                 }
-                let permit = handler.of_many.acquire().await;
+                let permit = places.commands.acquire().await;
                 let verdict = match read {
                     Ok(request) => one(handler, caller, request).await,
                     Err(verdict) => Ok(*verdict),

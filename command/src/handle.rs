@@ -19,16 +19,16 @@ use foldline_gate::{Caller, Secret};
 use foldline_log::{
     Append, Expected, Guard, Log, NewEvent, PAYLOAD_BYTES_MAX, Receipt, Verdict, Write,
 };
-use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, info_span};
 use uuid::Uuid;
 
 use crate::{
     Accepted, Failure, Outcome,
     aggregate::{Aggregate, Beside, Of},
-    bulk::COMMANDS_CONCURRENT_MAX,
+    bulk::Places,
     digest::Digest,
     streams::{Folded, Key, Reading, Streams},
+    turns::Turns,
 };
 
 /// How often a command is decided before its caller is told that others are too fast.
@@ -46,8 +46,8 @@ pub struct Handler {
     pub(crate) digest: Digest,
     pub(crate) projects: Streams<Project>,
     pub(crate) tasks: Streams<Task>,
-    /// What a command of a request of many holds while it is handled.
-    pub(crate) of_many: Arc<Semaphore>,
+    pub(crate) of_many: Places,
+    turns: Turns,
 }
 
 #[derive(Debug, Clone)]
@@ -120,7 +120,8 @@ impl Handler {
             digest: Digest::new(secret),
             projects: Streams::new(&log, options.cache_bytes_max),
             tasks: Streams::new(&log, options.cache_bytes_max),
-            of_many: Arc::new(Semaphore::new(COMMANDS_CONCURRENT_MAX)),
+            of_many: Places::default(),
+            turns: Turns::default(),
             log,
         }
     }
@@ -187,6 +188,7 @@ impl Handler {
                 has: intake.caller.role,
             });
         }
+        let _turn = self.turns.of(&intake.key).await;
         let streams = A::streams(self);
         let mut reading = Reading::Cached;
         for _ in 0..ATTEMPTS_MAX {

@@ -1,6 +1,7 @@
 //! Everything that can go wrong while projecting, and what can be done about each.
 
 use foldline_events::{Partition, Position};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use uuid::Uuid;
 
 use crate::View;
@@ -91,7 +92,9 @@ impl From<foldline_log::Error> for Error {
     fn from(error: foldline_log::Error) -> Self {
         let foreign = matches!(
             error,
-            foldline_log::Error::AnotherLog { .. } | foldline_log::Error::AnotherEpoch { .. }
+            foldline_log::Error::AnotherLog { .. }
+                | foldline_log::Error::AnotherEpoch { .. }
+                | foldline_log::Error::BeyondHead { .. }
         );
         if foreign {
             Self::AnotherLog(error)
@@ -199,6 +202,13 @@ fn of_database(error: &sqlx::Error) -> Remedy {
     }
     if matches!(error, sqlx::Error::Encode(_)) {
         return Remedy::Isolate;
+    }
+    // Whatever the code: the session is gone, because the process stood still in a transaction, say.
+    let said = error
+        .as_database_error()
+        .and_then(|said| said.try_downcast_ref::<PgDatabaseError>());
+    if said.is_some_and(|said| matches!(said.severity(), PgSeverity::Fatal | PgSeverity::Panic)) {
+        return Remedy::Retry;
     }
     let Some(code) = error.as_database_error().and_then(|error| error.code()) else {
         return Remedy::Stop;

@@ -9,8 +9,9 @@ use std::{
 use foldline_events::{Partition, Position};
 use foldline_log::{Lag, Lags, Log};
 use sqlx::PgPool;
+use uuid::Uuid;
 
-use crate::{Health, Stall, View, error::in_full};
+use crate::{Error, Health, Stall, View, error::in_full};
 
 /// How often it looks.
 const LOOK_INTERVAL_MS: u64 = 1_000;
@@ -33,7 +34,7 @@ pub(crate) async fn run(log: Log, views: PgPool, health: Health) {
             Err(_) => Some(format!("no answer within {LOOK_MS_MAX} ms")),
         };
         // An outage is said once, not every second.
-        if let Some(why) = why.filter(|_| is_known) {
+        if let Some(why) = why.as_ref().filter(|_| is_known) {
             tracing::warn!(why, "cannot tell how far behind the views are");
         }
         is_known = why.is_none();
@@ -42,9 +43,13 @@ pub(crate) async fn run(log: Log, views: PgPool, health: Health) {
 
 /// Looks once, and tells it everywhere.
 async fn look(log: &Log, views: &PgPool, health: &Health, told: &mut Told) -> Result<(), Error> {
+    let began = Instant::now();
     let mut lags: Vec<(View, Lags)> = Vec::new();
     let mut asked: Vec<(BTreeMap<Partition, Position>, Lags)> = Vec::new();
     for (view, reached) in health.reached() {
+        if reached.is_empty() {
+            continue;
+        }
         // Views stand at the same places, unless one of them is new.
         let known = asked.iter().find(|(of, _)| *of == reached);
         let of_view = match known {
@@ -56,7 +61,7 @@ async fn look(log: &Log, views: &PgPool, health: &Health, told: &mut Told) -> Re
     }
     health.behind(&lags);
     told.measure(&lags);
-    told.write(views, log, &lags, &health.status().stalled)
+    told.write(views, (log.epoch(), began), &lags, &health.status().stalled)
         .await
 }
 
@@ -78,7 +83,6 @@ struct Stalled {
 struct Told {
     measured: BTreeSet<(View, Partition)>,
     rows: BTreeMap<(View, Partition), Row>,
-    head: Position,
     all_at: Option<Instant>,
 }
 
@@ -101,7 +105,7 @@ impl Told {
     async fn write(
         &mut self,
         views: &PgPool,
-        log: &Log,
+        (epoch, began): (Uuid, Instant),
         lags: &[(View, Lags)],
         stalls: &[Stall],
     ) -> Result<(), Error> {
@@ -132,18 +136,16 @@ impl Told {
             .filter(|(key, row)| all || self.rows.get(key) != Some(row))
             .map(|(key, row)| (*key, *row))
             .collect();
-        if all || head != self.head {
-            sqlx::query(TELL_HEAD)
-                .bind(log.epoch())
-                .bind(head)
-                .execute(views)
-                .await
-                .map_err(Error::Lag)?;
-        }
+        sqlx::query(TELL_HEAD)
+            .bind(epoch)
+            .bind(head)
+            .bind(began.elapsed().as_secs_f64())
+            .execute(views)
+            .await
+            .map_err(Error::Lag)?;
         if !changed.is_empty() {
             tell_lag(views, &changed).await?;
         }
-        self.head = head;
         self.rows = rows;
         if all {
             self.all_at = Some(Instant::now());
@@ -167,11 +169,36 @@ fn gauge(view: View, partition: Partition, lag: Lag) {
 
 const TELL_HEAD: &str = "
     insert into views.heads as h (epoch, position, seen_at)
-    values ($1, $2, clock_timestamp())
+    values ($1, $2, clock_timestamp() - make_interval(secs => $3))
     on conflict on constraint heads_pkey do update
     set position = greatest(h.position, excluded.position),
-        seen_at = excluded.seen_at
+        seen_at = excluded.seen_at,
+        lost_at = null
 ";
+
+const TELL_LOST: &str = "
+    insert into views.heads as h (epoch, position, seen_at, lost_at)
+    select distinct on (epoch)
+        epoch,
+        position,
+        clock_timestamp(),
+        clock_timestamp()
+    from views.checkpoints
+    where position > 0
+    order by
+        epoch,
+        position desc
+    on conflict on constraint heads_pkey do update
+    set lost_at = coalesce(h.lost_at, excluded.lost_at)
+";
+
+/// Says that the log does not hold what the views were folded from, so that nobody takes their positions for those of the log.
+pub(crate) async fn lost(views: &PgPool) -> Result<(), Error> {
+    let bound = Duration::from_millis(LOOK_MS_MAX);
+    let told = tokio::time::timeout(bound, sqlx::query(TELL_LOST).execute(views)).await;
+    let told = told.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    told.map(|_| ()).map_err(Error::Lag)
+}
 
 const TELL_LAG: &str = "
     insert into views.lag (view, version, partition, events, seconds, stalled_since, stalled_at, told_at)

@@ -76,6 +76,7 @@ pub struct Projector {
 
 impl Projector {
     /// `views` are connections as the role `foldline_projector`; `log` is the one that the feed reads.
+    #[expect(clippy::disallowed_methods, reason = "a process names itself here")]
     pub fn new(views: PgPool, feed: Feed, log: Log, options: ProjectorOptions) -> Self {
         Self {
             health: Health::new(feed.name()),
@@ -106,8 +107,21 @@ impl Projector {
         let announcer = announce::run(self.options.direct.clone(), heard);
         let _announcer = AbortOnDropHandle::new(tokio::spawn(announcer));
         let lag = lag::run(self.log.clone(), self.views.clone(), self.health());
-        let _lag = AbortOnDropHandle::new(tokio::spawn(lag));
+        let telling = AbortOnDropHandle::new(tokio::spawn(lag));
         let ended = self.sessions(&shutdown).await;
+        telling.abort();
+        let _ = telling.await;
+        if matches!(
+            ended,
+            Err(Error::AnotherLog(_) | Error::AnotherEpoch { .. })
+        ) && let Err(error) = lag::lost(&self.views).await
+        {
+            let error = in_full(&error);
+            tracing::error!(
+                error,
+                "readers are not told that the views are of another log"
+            );
+        }
         let why = match &ended {
             Ok(()) => "shut down".to_owned(),
             Err(error) => in_full(error),
@@ -173,6 +187,7 @@ impl Projector {
         let assigned: Vec<Partition> = self.assigned.iter().copied().collect();
         self.take_over(&assigned).await?;
         self.health.enter(self.phase());
+        let log = self.log.clone();
         let mut look_at = Instant::now();
         loop {
             turned.once_more();
@@ -180,6 +195,8 @@ impl Projector {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
+                // Whatever feeds it: the log lost its end, or was replaced, and is looked at every second.
+                error = log.ended() => return Err(error.into()),
                 leases = changed(leases.as_mut()) => {
                     let new = self.share(leases?);
                     self.take_over(&new).await?;

@@ -114,9 +114,12 @@ impl Ask {
         let cursor = match at_least {
             Some(token) => {
                 let cursor: Cursor = token.parse().map_err(|_| Error::BadCursor)?;
-                self.progress
-                    .at_least(&cursor, &VIEWS, self.at_least_wait_ms_max)
-                    .await?;
+                let wait_ms_max = self.at_least_wait_ms_max;
+                let reached = self.progress.at_least(&cursor, &VIEWS, wait_ms_max).await;
+                if let Err(Error::AtLeastTimeout { waited_ms }) = reached {
+                    return Err(self.in_vain(&cursor, waited_ms).await?);
+                }
+                reached?;
                 Some(cursor)
             }
             None => None,
@@ -141,6 +144,19 @@ impl Ask {
             });
         }
         Ok(())
+    }
+
+    /// Why the views did not come to a cursor: they are slow, or it is of nothing in the log.
+    async fn in_vain(&self, cursor: &Cursor, waited_ms: u64) -> Result<Error, Error> {
+        let position = cursor.position;
+        let head = self
+            .reader
+            .head_seen_within(cursor.epoch, waited_ms)
+            .await?;
+        Ok(match head.filter(|head| *head < position) {
+            Some(head) => Error::BeyondHead { position, head },
+            None => Error::AtLeastTimeout { waited_ms },
+        })
     }
 
     /// Forgets what was noted: called by a subscription before it reads again.

@@ -32,6 +32,16 @@ pub enum Error {
     )]
     AtLeastTimeout { waited_ms: u64 },
     #[error(
+        "the log does not hold everything that the views were folded from: it was restored, or lost its end, so no cursor \
+         says whether they are far enough; an operator has to give it a new epoch, and the projectors empty views"
+    )]
+    LogLost,
+    #[error(
+        "the cursor is of position {position}, and the log ends at {head}: it was made up, or is of events that the log has \
+         lost since"
+    )]
+    BeyondHead { position: i64, head: i64 },
+    #[error(
         "the views do not hold everything up to the cursor: {streams} streams that this reads wait at an event that could \
          not be folded; ask without atLeast for what there is, and let an operator look at `foldline parked list`"
     )]
@@ -85,6 +95,8 @@ impl Error {
             Self::BadCursor => Blame::Asker("BAD_CURSOR"),
             Self::WrongEpoch { .. } => Blame::Asker("WRONG_EPOCH"),
             Self::AtLeastTimeout { .. } => Blame::Asker("AT_LEAST_TIMEOUT"),
+            Self::LogLost => Blame::Asker("VIEWS_OF_ANOTHER_LOG"),
+            Self::BeyondHead { .. } => Blame::Asker("CURSOR_BEYOND_HEAD"),
             Self::Parked { .. } => Blame::Asker("PARKED"),
             Self::Timeout { .. } => Blame::Asker("TIMEOUT"),
             Self::Closing => Blame::Asker("UNAVAILABLE"),

@@ -12,6 +12,7 @@ mod error;
 mod http;
 mod node;
 mod page;
+mod parked;
 #[cfg(test)]
 mod plans;
 mod progress;

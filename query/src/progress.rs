@@ -67,6 +67,8 @@ pub struct Seen {
     views: BTreeMap<View, [Mark; PARTITIONS as usize]>,
     /// Of the tenants of which something is parked.
     parked: BTreeMap<String, BTreeMap<View, ParkedStreams>>,
+    /// A projector found that the log does not hold what they were folded from.
+    log_lost: bool,
 }
 
 /// The streams of a tenant that a view does not fold any more.
@@ -140,6 +142,9 @@ impl Seen {
     }
 
     fn reached(&self, cursor: &Cursor, views: &[View]) -> Result<bool, Error> {
+        if self.log_lost {
+            return Err(Error::LogLost);
+        }
         let mut reached = true;
         for mark in self.marks(views, cursor.partition) {
             match mark.epoch {

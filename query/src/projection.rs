@@ -3,6 +3,8 @@
 //! The log itself is not known here. Whoever folds a partition writes down every second how far behind it is
 //! (`projector/src/lag.rs`), and whoever reads this learns when nobody does any more.
 
+use std::time::Duration;
+
 use async_graphql::{Context, Enum, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use foldline_events::Partition;
@@ -12,7 +14,7 @@ use uuid::Uuid;
 use crate::{ask::Ask, error::Error, page::int, read::Reader, scalars::Position};
 
 /// What was told longer ago than this is no longer true: projectors tell it again every 15 seconds.
-const TOLD_SECONDS_MAX: f64 = 60.0;
+const TOLD_MS_MAX: u64 = 60_000;
 
 #[derive(Debug, Default)]
 pub struct ProjectionQuery;
@@ -130,13 +132,6 @@ const READ: &str = "
         checkpoints.partition
 ";
 
-const HEAD: &str = "
-    select position
-    from views.heads
-    where epoch = $1
-        and seen_at > clock_timestamp() - make_interval(secs => $2)
-";
-
 #[Object]
 impl ProjectionQuery {
     /// How far the views follow the log, in every partition: whether an answer can be old, by how much, and why. It is the
@@ -153,7 +148,7 @@ impl ProjectionQuery {
 async fn read(reader: &Reader) -> Result<Projection, Error> {
     let mut transaction = reader.begin().await?;
     let rows: Vec<Row> = sqlx::query_as(READ)
-        .bind(TOLD_SECONDS_MAX)
+        .bind(Duration::from_millis(TOLD_MS_MAX).as_secs_f64())
         .fetch_all(&mut *transaction)
         .await
         .map_err(Error::read)?;
@@ -162,12 +157,11 @@ async fn read(reader: &Reader) -> Result<Projection, Error> {
         .iter()
         .find(|row| row.position > 0)
         .map(|row| row.epoch);
-    let head: Option<i64> = sqlx::query_scalar(HEAD)
-        .bind(epoch)
-        .bind(TOLD_SECONDS_MAX)
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(Error::read)?;
+    drop(transaction);
+    let head = match epoch {
+        Some(epoch) => reader.head_seen_within(epoch, TOLD_MS_MAX).await?,
+        None => None,
+    };
     let lowest = rows.iter().map(|row| row.position).min();
     let views = rows.chunk_by(|one, next| one.view == next.view);
     Ok(Projection {

@@ -8,6 +8,7 @@ use std::{future::Future, time::Duration};
 
 use foldline_events::{Cursor, Tenant};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
+use uuid::Uuid;
 
 use crate::{
     ask::Touches,
@@ -43,28 +44,55 @@ impl Reader {
 
     /// A read-only transaction that sees this tenant's rows. Dropping it ends it; nothing is ever written.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        self.begin_with("").await
+        self.begin_with("begin read only", "").await
+    }
+
+    /// One in which the functions can be called that write down a wish. The role writes nothing else.
+    pub async fn begin_to_wish(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        self.begin_with("begin", "").await
     }
 
     /// The same for lists whose conditions clients choose. The best plan depends on the values: a label of three tasks
     /// is looked up, one of every second task is met soon on the way along the order. A plan made for any values knows
     /// neither, and prepared statements would get one after a few executions.
     pub async fn begin_list(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        self.begin_with("; set local plan_cache_mode = force_custom_plan")
-            .await
+        let plan = "; set local plan_cache_mode = force_custom_plan";
+        self.begin_with("begin read only", plan).await
     }
 
-    async fn begin_with(&self, more: &str) -> Result<Transaction<'static, Postgres>, Error> {
+    async fn begin_with(
+        &self,
+        begin: &str,
+        more: &str,
+    ) -> Result<Transaction<'static, Postgres>, Error> {
         // One round trip for all statements. They take no parameters, so the tenant is spelled out: its alphabet
         // (`Tenant::parse`) has no quote.
         let statements = format!(
-            "begin read only; set local foldline.tenant = '{}'{more}",
+            "{begin}; set local foldline.tenant = '{}'{more}",
             self.tenant
         );
         self.views
             .begin_with(AssertSqlSafe(statements))
             .await
             .map_err(Error::read)
+    }
+}
+
+impl Reader {
+    /// The log's last position, if a projector has looked within so many milliseconds.
+    pub async fn head_seen_within(&self, epoch: Uuid, ms: u64) -> Result<Option<i64>, Error> {
+        let mut transaction = self.begin().await?;
+        sqlx::query_scalar(
+            "select position
+             from views.heads
+             where epoch = $1
+                 and seen_at > clock_timestamp() - make_interval(secs => $2)",
+        )
+        .bind(epoch)
+        .bind(Duration::from_millis(ms).as_secs_f64())
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(Error::read)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     dashboards::{DashboardQuery, DashboardSubscription},
     error::Error,
     node::{self, NodeKind},
+    parked::{ParkedMutation, ParkedQuery},
     projection::ProjectionQuery,
     tasks::{
         Project, ProjectById, ProjectMutation, Task, TaskById, TaskMutation, TaskQuery,
@@ -36,12 +37,18 @@ pub type Schema = async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoo
 /// error `PARKED`.
 #[derive(Debug, Default, MergedObject)]
 #[graphql(name = "Query")]
-pub struct QueryRoot(NodeQuery, TaskQuery, DashboardQuery, ProjectionQuery);
+pub struct QueryRoot(
+    NodeQuery,
+    TaskQuery,
+    DashboardQuery,
+    ProjectionQuery,
+    ParkedQuery,
+);
 
 /// Commands: each mutation takes one `input` and sends one. Each answers with the version and the cursor that it made; a read with that cursor as `atLeast` sees it.
 #[derive(Debug, Default, MergedObject)]
 #[graphql(name = "Mutation")]
-pub struct MutationRoot(ProjectMutation, TaskMutation);
+pub struct MutationRoot(ProjectMutation, TaskMutation, ParkedMutation);
 
 /// What changes, as it changes. Over WebSocket (graphql-transport-ws).
 #[derive(Debug, Default, MergedSubscription)]

@@ -30,6 +30,7 @@ const VIEW: &[(i64, &str, &str)] = &[
     (2, "parked", include_str!("../view/0002_parked.sql")),
     (3, "leases", include_str!("../view/0003_leases.sql")),
     (4, "lag", include_str!("../view/0004_lag.sql")),
+    (5, "wishes", include_str!("../view/0005_wishes.sql")),
 ];
 
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,11 @@
 create table views.heads (
     epoch uuid not null,
     position bigint not null,
+    -- Not after the log was asked for it.
     seen_at timestamptz not null,
+    -- Since when it is known that the log does not hold everything that the views were folded from: it was restored, or lost
+    -- its end.
+    lost_at timestamptz,
     constraint heads_pkey primary key (epoch)
 ) with (fillfactor = 50);
 

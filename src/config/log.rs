@@ -1,5 +1,7 @@
 //! Settings of `foldline log`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use foldline_events::Position;
 use foldline_log::{KafkaOptions, topic::Range};
@@ -32,6 +34,9 @@ pub struct NewEpochArgs {
     log: LogArgs,
     #[command(flatten)]
     database: DatabaseArgs,
+    /// The data folder of an `up` that does not run; its PostgreSQL is started for this
+    #[arg(long, env = "FOLDLINE_DATA", value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
 }
 
 pub struct VerifyTopicConfig {
@@ -63,9 +68,13 @@ impl VerifyTopicArgs {
 }
 
 impl NewEpochArgs {
-    pub fn read(&self) -> anyhow::Result<Database> {
+    /// The log's database; `None` when that of the data folder is meant.
+    pub fn read(&self) -> anyhow::Result<Option<Database>> {
+        if self.data.is_some() && !self.log.is_given(&self.database) {
+            return Ok(None);
+        }
         let mut problems = Problems::default();
         let log = problems.note(self.log.read(&self.database));
-        problems.report(|| log)
+        problems.report(|| log.map(Some))
     }
 }

@@ -83,6 +83,8 @@ pub(super) enum Relay {
         mark: Position,
         moved_at: DateTime<Utc>,
         lag: Lag,
+        /// The log reaches to what was carried.
+        of_this_log: bool,
     },
 }
 
@@ -180,8 +182,11 @@ impl Reader {
             .parked()
             .await
             .context("cannot read what is parked; `foldline migrate` makes the table")?;
+        // A log that has lost its end ends before what was made of it.
+        let reaches_to = self.position().await.context("cannot read the log")?;
         let mut views = Vec::new();
         for ((view, version), marks) in &marks {
+            let furthest = marks.positions.iter().copied().max().unwrap_or(0);
             let lag = lag::of_view(&mut self.log, marks, log.position)
                 .await
                 .context("cannot read the log")?;
@@ -193,7 +198,8 @@ impl Reader {
                 version: *version,
                 active: marks.active,
                 known: View::ALL.iter().any(|known| known.name() == view),
-                of_this_log: marks.epochs.iter().all(|epoch| *epoch == log.epoch),
+                of_this_log: furthest <= reaches_to
+                    && marks.epochs.iter().all(|epoch| *epoch == log.epoch),
                 completed: marks.positions.iter().copied().min().unwrap_or(0),
                 moved_at: marks.moved_at,
                 lag,
@@ -202,7 +208,7 @@ impl Reader {
             });
         }
         let relay = self
-            .relay(&log)
+            .relay(&log, reaches_to)
             .await
             .context("cannot read the relay's mark")?;
         let feeds = Feeds {
@@ -249,6 +255,12 @@ impl Reader {
             recorded_at: row.get("recorded_at"),
             events_per_second,
         })
+    }
+
+    async fn position(&mut self) -> Result<Position, sqlx::Error> {
+        sqlx::query_scalar("select coalesce(max(position), 0) from log.events")
+            .fetch_one(&mut self.log)
+            .await
     }
 
     /// How many streams are parked in each version of a view.
@@ -316,7 +328,7 @@ impl Reader {
         Ok(found)
     }
 
-    async fn relay(&mut self, log: &LogHead) -> Result<Relay, sqlx::Error> {
+    async fn relay(&mut self, log: &LogHead, reaches_to: Position) -> Result<Relay, sqlx::Error> {
         if !self.sees_relay {
             return Ok(Relay::Hidden);
         }
@@ -333,6 +345,7 @@ impl Reader {
             topic,
             mark,
             moved_at: row.get("moved_at"),
+            of_this_log: mark <= reaches_to,
             lag: lag::of_relay(&mut self.log, mark, log.position).await?,
         })
     }

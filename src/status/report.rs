@@ -11,10 +11,18 @@ impl Reading {
     /// views that this build does not fold: nobody will fold them.
     pub(super) fn lags(&self, seconds_max: u64) -> Vec<String> {
         let mut lags = Vec::new();
-        if let Relay::At { lag, topic, .. } = &self.relay
-            && is_above(*lag, seconds_max)
+        if let Relay::At {
+            lag,
+            topic,
+            of_this_log,
+            ..
+        } = &self.relay
         {
-            lags.push(format!("the relay to {topic} is {} behind", words(*lag)));
+            if !of_this_log {
+                lags.push(format!("the relay to {topic} has carried another log"));
+            } else if is_above(*lag, seconds_max) {
+                lags.push(format!("the relay to {topic} is {} behind", words(*lag)));
+            }
         }
         for progress in self.views.iter().filter(|view| view.active && view.known) {
             let Progress { view, lag, .. } = progress;
@@ -76,11 +84,13 @@ fn relay_to_json(relay: &Relay, feeds: Feeds) -> Value {
             mark,
             moved_at,
             lag,
+            of_this_log,
         } => json!({
             "topic": topic,
             "mark": mark.to_string(),
             "movedAt": moved_at,
             "running": feeds.relay,
+            "ofThisLog": of_this_log,
             "lagEvents": lag.events.to_string(),
             "lagSeconds": tenths(lag.seconds),
         }),
@@ -305,6 +315,7 @@ mod tests {
             topic: "foldline.main.events".to_owned(),
             mark: 1,
             moved_at: DateTime::UNIX_EPOCH,
+            of_this_log: true,
             lag: Lag {
                 events: 1,
                 seconds: 11.0,

@@ -89,6 +89,13 @@ impl Client {
 
     /// The data of a query that succeeds.
     pub async fn ask(&self, query: &str, variables: Value) -> Value {
+        let answer = self.answer(query, variables).await;
+        assert_eq!(answer.get("errors"), None, "{answer}");
+        answer["data"].clone()
+    }
+
+    /// What a query is answered, errors and all.
+    pub async fn answer(&self, query: &str, variables: Value) -> Value {
         let response = self
             .http
             .post(format!("{}/graphql", self.query))
@@ -99,9 +106,7 @@ impl Client {
             .await
             .unwrap();
         let text = response.text().await.unwrap();
-        let answer: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(answer.get("errors"), None, "{text}");
-        answer["data"].clone()
+        serde_json::from_str(&text).unwrap()
     }
 
     /// Opens a subscription.

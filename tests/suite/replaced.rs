@@ -1,10 +1,11 @@
 //! The log loses its end under the services that use it, as in a failover to a server that had not received it.
 
+use foldline_schema::testing::TestDatabase;
 use serde_json::{Value, json};
 
 use crate::{
     client::{Client, new_id},
-    processes::{Role, Stack, until},
+    processes::{Role, Stack, finished, foldline, until},
     stored,
 };
 
@@ -45,4 +46,47 @@ async fn a_command_service_decides_nothing_on_what_the_log_has_lost() {
     .await;
     assert_eq!(renamed["version"], 2, "{renamed}");
     assert_eq!(stored::head(&stack.database.url).await, kept + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn projectors_end_and_readers_are_told_when_the_log_has_lost_what_was_folded() {
+    let mut stack = Stack::new().await;
+    for role in Role::ALL {
+        stack.start(role).await;
+    }
+    let views = TestDatabase::empty().await;
+    let mut from_postgres = stack.replay_into(&views).await;
+    let client = stack.client().await;
+    let url = stack.database.url.clone();
+    let project = json!(new_id());
+    let created = json!({"id": project, "name": "first"});
+    client.accepted("/projects", &created).await;
+    let kept = stored::head(&url).await;
+    let (status, answer) = rename(&client, &project, "second").await.unwrap();
+    assert!(status < 300, "{answer}");
+    let head = stored::head(&url).await;
+    for views in [&url, &views.url] {
+        stored::folded(views, head).await;
+    }
+    stack.database.lose_end(kept).await;
+
+    assert!(!stack.ended(Role::Projector).await.success());
+    assert!(!from_postgres.ended().await.success());
+    let mut status = foldline();
+    status.args(["status", "--json"]).env("DATABASE_URL", &url);
+    let (status, said) = finished(status).await;
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("was folded from another log"), "{said}");
+
+    // The log goes on in another way than the views did, and no answer takes the one for the other.
+    let _refused = rename(&client, &project, "third").await;
+    assert!(!stack.ended(Role::Command).await.success());
+    stack.start(Role::Command).await;
+    let created = client
+        .accepted("/projects", &json!({"id": new_id(), "name": "another"}))
+        .await;
+    let read = "query($c: String) { projects(atLeast: $c) { totalCount } }";
+    let answer = client.answer(read, json!({"c": created["cursor"]})).await;
+    let code = &answer["errors"][0]["extensions"]["code"];
+    assert_eq!(code, "VIEWS_OF_ANOTHER_LOG", "{answer}");
 }

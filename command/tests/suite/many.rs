@@ -1,9 +1,15 @@
-use foldline_command::{COMMANDS_PER_REQUEST_MAX, Verdict, Verdicts};
-use foldline_gate::Role;
+use std::time::Duration;
+
+use foldline_command::{
+    BULK_BODY_BYTES_MAX, COMMANDS_PER_REQUEST_MAX, TENANT_BYTES_CONCURRENT_MAX, Verdict, Verdicts,
+};
+use foldline_events::Tenant;
+use foldline_gate::{Caller, Role};
 use futures_util::future::join_all;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use uuid::Uuid;
 
-use crate::service::{JSON, Service, recorded, task_data, token};
+use crate::service::{JSON, Service, caller, recorded, task_data, token, token_of};
 
 const COMMANDS: &str = "/api/v1/commands";
 
@@ -186,19 +192,83 @@ async fn rights_are_judged_item_by_item() {
     assert_eq!(codes(&answer.json()), ["accepted", "FORBIDDEN"]);
 }
 
+/// A body of so many commands, each on a stream of its own.
+fn projects(count: usize) -> String {
+    let create = |_| item("tasks.create_project", Uuid::now_v7(), r#"{"name":"Moon"}"#);
+    let items: Vec<String> = (0..count).map(create).collect();
+    format!("[{}]", items.join(","))
+}
+
+#[tokio::test]
+async fn a_tenants_flood_of_many_commands_does_not_keep_another_tenant_waiting() {
+    let service = Service::start().await;
+    let (requests, of_each) = (12, 1_000);
+    let bodies: Vec<String> = (0..requests).map(|_| projects(of_each)).collect();
+    let flood = join_all(bodies.iter().map(|body| service.post(COMMANDS, body)));
+    let other = async {
+        while recorded(&service.log).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let of_another = Caller {
+            tenant: Tenant::parse("globex").unwrap(),
+            ..caller(Role::Member)
+        };
+        let authorization = format!("authorization: Bearer {}", token_of(&of_another));
+        let body = projects(1);
+        let answer = service
+            .send(
+                &format!("POST {COMMANDS}"),
+                &[&authorization, JSON],
+                body.as_bytes(),
+            )
+            .await;
+        assert_eq!(codes(&answer.json()), ["accepted"]);
+        service.log.head().await.unwrap().position
+    };
+    let (flood, head) = tokio::join!(flood, other);
+    for answer in flood {
+        assert_eq!(answer.json::<Verdicts>().accepted, of_each);
+    }
+    let in_all = i64::try_from(requests * of_each).unwrap();
+    assert!(head < in_all / 2, "it waited for {head} of {in_all}");
+}
+
 #[tokio::test]
 async fn requests_of_many_commands_fill_no_queue_however_many_there_are() {
     let service = Service::start().await;
     let requests = 12;
-    let requests = (0..requests).map(|_| async {
-        let items: Vec<String> = (0..400)
-            .map(|_| item("tasks.create_project", Uuid::now_v7(), r#"{"name":"Moon"}"#))
-            .collect();
-        let body = format!("[{}]", items.join(","));
-        service.post(COMMANDS, &body).await
-    });
+    let requests = (0..requests).map(|_| async { service.post(COMMANDS, &projects(400)).await });
     for answer in join_all(requests).await {
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.json::<Verdicts>().accepted, 400);
     }
+}
+
+#[tokio::test]
+async fn large_requests_wait_for_room_and_are_told_to_come_back_when_there_is_none() {
+    let service = Service::start().await;
+    // Each says that it will be so long, and sends nothing: as many as a tenant has room for.
+    let length = format!("content-length: {BULK_BODY_BYTES_MAX}");
+    let hold = async || {
+        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        let head = format!(
+            "POST {COMMANDS} HTTP/1.1\r\nhost: foldline\r\n{}\r\n{JSON}\r\n{length}\r\n\r\n[",
+            format_args!("authorization: Bearer {}", token(Role::Member))
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream
+    };
+    let mut held = Vec::new();
+    for _ in 0..TENANT_BYTES_CONCURRENT_MAX / BULK_BODY_BYTES_MAX {
+        held.push(hold().await);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let refused = service.post(COMMANDS, &projects(1)).await.problem();
+    assert_eq!(
+        (refused.status, refused.code.as_str()),
+        (503, "UNAVAILABLE")
+    );
+    drop(held);
+    let answer = service.post(COMMANDS, &projects(1)).await;
+    assert_eq!(codes(&answer.json()), ["accepted"]);
 }

@@ -147,3 +147,19 @@ async fn twins_of_one_command_are_recorded_once() {
         assert_eq!((one.version, one.cursor), (twin.version, twin.cursor));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_commands_on_one_stream_that_come_at_once_are_all_done() {
+    let database = database().await;
+    let handler = handler(&database).await;
+    let project = project(&handler).await;
+    let names: Vec<String> = (0..200)
+        .map(|n| format!(r#"{{"name":"No. {n}"}}"#))
+        .collect();
+    let renamings = names
+        .iter()
+        .map(|data| done(&handler, project, "tasks.rename_project", data));
+    for renamed in join_all(renamings).await {
+        renamed.unwrap();
+    }
+}

@@ -34,12 +34,15 @@ pub fn caller(role: Role) -> Caller {
 }
 
 pub fn token(role: Role) -> String {
-    let caller = caller(role);
+    token_of(&caller(role))
+}
+
+pub fn token_of(caller: &Caller) -> String {
     Gate::new(&secret())
         .issue(
             &caller.tenant,
             &caller.actor,
-            role,
+            caller.role,
             TimeDelta::hours(1),
             Utc::now(),
         )

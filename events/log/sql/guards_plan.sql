@@ -10,7 +10,7 @@ language sql
 immutable
 as $$
     select case
-        when head / segment_positions >= 8 and head / segment_positions - (after_position + 1) / segment_positions < 4
+        when head / segment_positions >= 8 and head / segment_positions - least(after_position, head) / segment_positions < 4
             then 'force_custom_plan'
         else 'force_generic_plan'
     end

@@ -4,7 +4,7 @@ use foldline_events::Position;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use crate::{Error, relay::LEADER_LOCK};
+use crate::{Error, prepared, relay::LEADER_LOCK};
 
 /// What became of a log's epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,10 @@ pub async fn new_epoch(connection: &mut PgConnection) -> Result<NewEpoch, Error>
     let before = sqlx::query_scalar("select epoch from log.cell")
         .fetch_one(&mut *transaction)
         .await
-        .map_err(|error| Error::not_migrated(&error))?;
+        .map_err(|error| match prepared::is_absent(&error) {
+            true => Error::not_migrated(&error),
+            false => failed(error),
+        })?;
     let now = sqlx::query_scalar("update log.cell set epoch = gen_random_uuid() returning epoch")
         .fetch_one(&mut *transaction)
         .await

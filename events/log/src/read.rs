@@ -17,6 +17,11 @@ use crate::{
 /// How many positions are looked at at once for the events of one partition: some more than a delivery of them needs.
 const PARTITION_WINDOW_POSITIONS: i64 = 100_000;
 
+/// Nothing in the log has such a name: no append takes a NUL, and PostgreSQL does not even read it.
+pub(crate) fn cannot_be(name: &str) -> bool {
+    name.contains('\0')
+}
+
 impl Log {
     /// The events of a stream after a version, oldest first: at most `limit`, and no more after those that reach
     /// [`crate::READ_BYTES_MAX`]. So only an empty page is the end of the stream. An unknown one has none.
@@ -27,7 +32,7 @@ impl Log {
         after: Version,
         limit: usize,
     ) -> Result<Vec<Recorded>, Error> {
-        let after = Some(after.max(0));
+        let after = Some(after.clamp(0, Version::MAX - 1));
         let page = self.stream(tenant, stream, (after, None), limit).await?;
         Ok(page.events)
     }
@@ -54,6 +59,12 @@ impl Log {
         (after, before): (Option<Version>, Option<Version>),
         limit: usize,
     ) -> Result<Fetched<Recorded>, Error> {
+        if cannot_be(stream) {
+            return Ok(Fetched {
+                events: vec![],
+                may_go_on: false,
+            });
+        }
         let asked = self.inner.pace.ask(limit);
         let query = sqlx::query(select_recorded!(
             "from log.read_stream($1, $2, $3, $4, $5, $6)

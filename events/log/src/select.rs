@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     Error, Log,
     page::{Room, fetch},
-    read::check_gapless,
+    read::{cannot_be, check_gapless},
     row::{recorded, select_recorded},
     store::Inner,
 };
@@ -62,6 +62,12 @@ impl Selection {
         *self == of_time
     }
 
+    /// Whether it asks for a name that nothing has.
+    fn selects_nothing(&self) -> bool {
+        let names = self.types.iter().chain(&self.tags);
+        names.chain(&self.stream_prefix).any(|name| cannot_be(name))
+    }
+
     /// Whether an event fulfils every condition.
     pub fn selects(&self, event: &Recorded) -> bool {
         let of_tenant = self.tenant.as_ref().is_none_or(|it| *it == event.tenant);
@@ -104,6 +110,13 @@ impl Log {
         let (after, limit) = (after.max(0), limit.clamp(1, PAGE_EVENTS_MAX));
         let head = self.head_position().await?;
         not_beyond(after, head)?;
+        if selection.selects_nothing() {
+            return Ok(Page {
+                events: vec![],
+                through: head,
+                head,
+            });
+        }
         let window = self.window(selection, after, head).await?;
         let (events, looked_to) = if window.is_empty() {
             (vec![], window.through)

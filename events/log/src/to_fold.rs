@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     AnyLog, Error, Log, Mark, MemoryLog,
     page::{Fetched, Room, Stored, fetch},
-    read::limit_as_i64,
+    read::{cannot_be, limit_as_i64},
 };
 
 /// In a log of no more segments than this, a stream is read from all of them, by one statement.
@@ -97,7 +97,14 @@ impl Log {
         after: Version,
         limit: usize,
     ) -> Result<StreamPage, Error> {
-        let (after, mut room) = (after.max(0), Room::default());
+        if cannot_be(stream) {
+            return Ok(StreamPage {
+                events: vec![],
+                may_go_on: false,
+            });
+        }
+        let after = after.clamp(0, Version::MAX - 1);
+        let mut room = Room::default();
         if self.has_few_segments() {
             let everywhere = (0, Position::MAX);
             let page = self.by_index(tenant, stream, (after, limit), everywhere, &mut room);

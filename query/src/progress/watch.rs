@@ -117,19 +117,26 @@ impl Watch {
 
 async fn read(views: &PgPool) -> Result<Seen, sqlx::Error> {
     let names: Vec<&str> = VIEWS.iter().map(|view| view.name()).collect();
-    let rows: Vec<(String, Partition, Uuid, Position)> = sqlx::query_as(
-        "select checkpoints.view, checkpoints.partition, checkpoints.epoch, checkpoints.position
+    let rows: Vec<(String, Partition, Uuid, Position, bool)> = sqlx::query_as(
+        "select
+             checkpoints.view,
+             checkpoints.partition,
+             checkpoints.epoch,
+             checkpoints.position,
+             heads.lost_at is not null
          from views.active
          join views.checkpoints
              on checkpoints.view = active.view
              and checkpoints.version = active.version
+         left join views.heads on heads.epoch = checkpoints.epoch
          where active.view = any($1)",
     )
     .bind(names)
     .fetch_all(views)
     .await?;
     let mut seen = Seen::default();
-    for (name, partition, epoch, position) in rows {
+    for (name, partition, epoch, position, log_lost) in rows {
+        seen.log_lost |= log_lost;
         if let Some(view) = VIEWS.into_iter().find(|view| view.name() == name) {
             seen.note(view, partition, epoch, position);
         }

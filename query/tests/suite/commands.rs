@@ -174,6 +174,8 @@ async fn every_command_has_its_mutation() {
         .iter()
         .map(|field| field["name"].as_str().unwrap())
         .collect();
+    // What is wished of parked streams is no command.
+    named.retain(|name| !name.contains("Parked"));
     named.sort_unstable();
     assert_eq!(named, sent);
     assert_eq!(named.len(), COMMAND_TYPES.len());

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use foldline_events::Cursor;
 use foldline_log::{Feed, Log, LogOptions, Service, feed::PostgresFeed};
 use foldline_projector::{Projector, ProjectorOptions};
+use foldline_query::Limits;
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 
-use crate::support::{Fixture, VIEWS, fixture};
+use crate::support::{Fixture, VIEWS, fixture, fixture_with};
 
 async fn project(fixture: &Fixture) {
     let log = Log::open(LogOptions {
@@ -76,6 +78,25 @@ async fn a_completed_task_is_counted() {
         fixture.data(read, json!({"p": project, "c": cursor})).await["projectDashboard"],
         json!({"total": 1, "completed": 1, "byStatus": {"completed": 1}, "estimatedHours": 2.0, "actualHours": 3.0, "averageEfficiency": 1.5})
     );
+}
+
+#[tokio::test]
+async fn a_cursor_of_what_the_log_does_not_hold_is_told_so() {
+    let limits = Limits {
+        at_least_wait_ms_max: 3_000,
+        ..Limits::default()
+    };
+    let fixture = fixture_with(limits).await;
+    project(&fixture).await;
+    let create = "mutation { createProject(input: {name: \"Garden\"}) { cursor } }";
+    let created = fixture.data(create, json!({})).await["createProject"]["cursor"].clone();
+    let mut made_up: Cursor = created.as_str().unwrap().parse().unwrap();
+    made_up.position = 99;
+    let read = "query($c: String) { projects(atLeast: $c) { totalCount } }";
+    let seen = fixture.data(read, json!({"c": created})).await;
+    assert_eq!(seen["projects"]["totalCount"], 1);
+    let code = fixture.code(read, json!({"c": made_up.to_string()})).await;
+    assert_eq!(code, "CURSOR_BEYOND_HEAD");
 }
 
 const PROJECTION: &str = "{ projection { epoch head completedPrefix views {

@@ -7,6 +7,7 @@ mod end_to_end;
 mod filters;
 mod history;
 mod live;
+mod parked;
 mod reads;
 mod schema;
 mod statements;

@@ -1,7 +1,8 @@
 //! What an append must be to be taken at all, whatever the log holds.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::RangeInclusive};
 
+use chrono::Datelike;
 use foldline_events::Encoded;
 use serde::de::IgnoredAny;
 
@@ -12,6 +13,9 @@ use crate::{
     PAYLOAD_BYTES_MAX, STREAM_BYTES_MAX, TAG_BYTES_MAX, TAGS_PER_EVENT_MAX,
     TRACE_CONTEXT_BYTES_MAX, WRITES_PER_APPEND_MAX,
 };
+
+/// In which years events may have occurred: PostgreSQL keeps them all.
+const YEARS: RangeInclusive<i32> = -4_700..=294_000;
 
 /// Refuses what could never be stored, before it costs a batch anything, and leaves away what guards say twice, which the
 /// database would look for twice.
@@ -92,7 +96,18 @@ fn check(append: &Append) -> Result<(), Error> {
         }
     }
     append.guards.iter().try_for_each(check_guard)?;
-    events.map(|event| &event.encoded).try_for_each(check_event)
+    for event in events {
+        if !YEARS.contains(&event.occurred_at.year()) {
+            return malformed(format!(
+                "an event occurred in the year {}; the log keeps {} to {}",
+                event.occurred_at.year(),
+                YEARS.start(),
+                YEARS.end()
+            ));
+        }
+        check_event(&event.encoded)?;
+    }
+    Ok(())
 }
 
 fn check_event(event: &Encoded) -> Result<(), Error> {

@@ -31,16 +31,23 @@ pub(super) struct Written {
 
 /// Writes one batch and answers each of its appends.
 ///
-/// Where the database refuses some, it stores none: those are answered, and the others sent again. Each turn answers at
-/// least one append.
-pub(super) async fn write(writer: &mut Writer, mut batch: Vec<Request>) -> Written {
+/// One bad append must not spoil the batch it came in, nor make it cost what its appends cost one by one: where the database
+/// refuses a batch, its halves are written, and halves of the half that holds it.
+pub(super) async fn write(writer: &mut Writer, batch: Vec<Request>) -> Written {
     let mut written = Written::default();
-    while !batch.is_empty() {
-        let appends: Vec<&Append> = batch.iter().map(|request| &*request.append).collect();
+    let mut is_away = false;
+    let mut waiting = vec![batch];
+    while let Some(part) = waiting.pop() {
+        let part = if is_away { give_up_late(part) } else { part };
+        if part.is_empty() {
+            continue;
+        }
+        let appends: Vec<&Append> = part.iter().map(|request| &*request.append).collect();
         match persist(writer, &appends).await {
             Ok(verdicts) => {
+                is_away = false;
                 let mut others = Vec::new();
-                for (request, verdict) in batch.into_iter().zip(verdicts) {
+                for (request, verdict) in part.into_iter().zip(verdicts) {
                     match verdict {
                         Some(verdict) => {
                             written.stored |= is_stored(&verdict);
@@ -49,22 +56,36 @@ pub(super) async fn write(writer: &mut Writer, mut batch: Vec<Request>) -> Writt
                         None => others.push(request),
                     }
                 }
-                batch = others;
+                // Where some are in the way of themselves, none is stored: those were answered. Each turn answers at least one.
+                waiting.push(others);
             }
-            Err(Error::Refused(_) | Error::BeyondHead { .. }) if batch.len() > 1 => {
-                return write_one_by_one(writer, batch, written).await;
+            Err(Error::Refused(_) | Error::BeyondHead { .. }) if part.len() > 1 => {
+                let (first, second) = in_halves(part);
+                waiting.extend([second, first]);
             }
-            Err(Error::Unavailable { source, .. }) if batch.len() > 1 && took_too_long(&source) => {
-                return write_each_briefly(writer, batch, written).await;
+            Err(Error::Unavailable { source, .. }) if part.len() > 1 && took_too_long(&source) => {
+                written = write_each_briefly(writer, part, written).await;
             }
             Err(error) => {
-                written.is_away = is_unavailable(&error);
-                answer_all(batch, error);
-                return written;
+                is_away = is_unavailable(&error);
+                written.is_away |= is_away;
+                answer_all(part, error);
             }
         }
     }
     written
+}
+
+fn in_halves(mut batch: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
+    let second = batch.split_off(batch.len() / 2);
+    (batch, second)
+}
+
+/// While the database is away, those who waited long enough are not tried again.
+fn give_up_late(batch: Vec<Request>) -> Vec<Request> {
+    let (late, in_time): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_late);
+    give_up(late);
+    in_time
 }
 
 fn is_unavailable(error: &Error) -> bool {
@@ -74,27 +95,6 @@ fn is_unavailable(error: &Error) -> bool {
 /// Known counts, too: it may have been stored by a try of ours that got no answer.
 fn is_stored(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Appended(_) | Verdict::Known(_))
-}
-
-/// One bad append must not spoil the batch it came in.
-async fn write_one_by_one(
-    writer: &mut Writer,
-    batch: Vec<Request>,
-    mut written: Written,
-) -> Written {
-    let mut is_away = false;
-    for request in batch {
-        if is_away && is_late(&request) {
-            give_up([request]);
-            continue;
-        }
-        let verdict = persist(writer, &[&request.append]).await.map(only);
-        is_away = verdict.as_ref().is_err_and(is_unavailable);
-        written.stored |= verdict.as_ref().is_ok_and(is_stored);
-        written.is_away |= is_away;
-        request.answer(verdict);
-    }
-    written
 }
 
 /// A batch took longer than the database gives a statement. So that one costly append does not take the others' answers

@@ -11,7 +11,8 @@ use foldline_schema::testing::TestDatabase;
 use futures_util::future::join_all;
 
 use crate::store::{
-    append, appended, both, database_with_large_segments, event, log, one, open, owner,
+    SEGMENT_POSITIONS, append, appended, both, database_with_large_segments, event, log, one, open,
+    owner,
 };
 
 fn by_tags(stream: &str, tags: &[&str], event_types: &[&str], after: Position) -> Append {
@@ -390,9 +391,10 @@ pub async fn ended(database: &TestDatabase) {
 #[tokio::test]
 async fn a_guard_beyond_the_head_is_refused_as_one_whatever_shares_its_batch() {
     for log in both().await {
-        let tagged = vec![event("test.Happened", &["project:7"])];
+        // Over many segments, which decides how guards are looked for.
+        let tagged = (0..10 * SEGMENT_POSITIONS).map(|_| event("test.Happened", &["project:7"]));
         appended(
-            log.append(append("task-1", Expected::NoStream, tagged))
+            log.append(append("task-1", Expected::NoStream, tagged.collect()))
                 .await
                 .unwrap(),
         );
@@ -418,4 +420,23 @@ async fn a_guard_beyond_the_head_is_refused_as_one_whatever_shares_its_batch() {
             assert!(matches!(found, Err(Error::BeyondHead { .. })), "{found:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_append_that_the_database_refuses_costs_those_of_its_batch_a_few_statements_and_not_one_each()
+ {
+    let database = database_with_large_segments().await;
+    let log = open(&database, Service::Command).await;
+    appended(log.append(one("task-0")).await.unwrap());
+    let good = 200;
+    let mut appends: Vec<Append> = (1..=good).map(|n| one(&format!("task-{n}"))).collect();
+    appends.insert(70, guarded("task-bad", Position::MAX));
+    let answers = join_all(appends.into_iter().map(|append| log.append(append))).await;
+    let stored = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(stored, good);
+    let batches: i64 = sqlx::query_scalar("select count(*) from log.batches")
+        .fetch_one(&mut owner(&database).await)
+        .await
+        .unwrap();
+    assert!(batches <= 24, "{batches} batches for {good} appends");
 }

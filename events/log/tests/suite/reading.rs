@@ -3,8 +3,8 @@
 use chrono::{DateTime, Duration, Utc};
 use foldline_events::{Cursor, Position, Recorded, Version};
 use foldline_log::{
-    AnyLog, Delivery, Error, Expected, Feed, Log, LogOptions, Mark, Service, Start, StreamEvent,
-    feed::PostgresFeed,
+    AnyLog, Delivery, Error, Expected, Feed, Log, LogOptions, Mark, Selection, Service, Start,
+    StreamEvent, Verdict, feed::PostgresFeed,
 };
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -414,4 +414,65 @@ async fn an_event_that_is_missing_at_the_end_of_a_page_is_noticed() {
         ),
         "{head:?}"
     );
+}
+
+#[tokio::test]
+async fn after_the_greatest_version_a_stream_has_no_event() {
+    for log in both().await {
+        appended(log.append(one("task-1")).await.unwrap());
+        let beyond = log.read_stream(&tenant(), "task-1", Version::MAX, 10).await;
+        assert_eq!(beyond.unwrap(), []);
+        if let AnyLog::Postgres(log) = &log {
+            let to_fold = log
+                .read_to_fold(&tenant(), "task-1", Version::MAX, 10)
+                .await;
+            assert_eq!(to_fold.unwrap().events, []);
+        }
+        let mut never = one("task-1");
+        never.writes[0].expected = Expected::Exactly(Version::MAX);
+        let verdict = log.append(never).await;
+        assert!(
+            matches!(verdict, Ok(Verdict::Conflict { .. })),
+            "{verdict:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_name_with_a_nul_is_that_of_nothing() {
+    for log in both().await {
+        let tagged = vec![event("test.Happened", &["a:1"])];
+        appended(
+            log.append(append("task-1", Expected::NoStream, tagged))
+                .await
+                .unwrap(),
+        );
+        let name = "task\0".to_owned();
+        let forward = log.read_stream(&tenant(), &name, 0, 10).await;
+        assert_eq!(forward.unwrap(), []);
+        let backward = log.read_stream_backward(&tenant(), &name, 10, 10).await;
+        assert_eq!(backward.unwrap(), []);
+        if let AnyLog::Postgres(log) = &log {
+            let to_fold = log.read_to_fold(&tenant(), &name, 0, 10).await.unwrap();
+            assert_eq!(to_fold.events, []);
+        }
+        for selection in [
+            Selection {
+                types: vec![name.clone()],
+                ..Selection::default()
+            },
+            Selection {
+                stream_prefix: Some(name.clone()),
+                ..Selection::default()
+            },
+            Selection {
+                tenant: Some(tenant()),
+                tags: vec!["a:1".to_owned(), name.clone()],
+                ..Selection::default()
+            },
+        ] {
+            let page = log.read_selected(&selection, 0, 10).await.unwrap();
+            assert_eq!((page.events.len(), page.through), (0, page.head));
+        }
+    }
 }
