@@ -56,7 +56,9 @@ relay() {
 
 project() {
     deploy/kafka/fetch.sh
-    "$target/release/foldline-servers" --postgres 18 --kafka -- "$target/release/foldline-bench" project
+    peers
+    "$target/release/foldline-servers" --postgres 18 --kafka -- \
+        "$target/release/foldline-bench" project --peers "$target/peers/release/foldline-peers"
 }
 
 case "${1:-}" in

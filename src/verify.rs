@@ -66,12 +66,18 @@ async fn checks(connection: PgConnection, config: &VerifyConfig) -> anyhow::Resu
     }
     let compared = checked.iter().map(|checked| checked.outcome.compared);
     must_be_known(config, compared.sum())?;
+    let parked = snapshot.parked(config.tenant()).await?;
     let standing = snapshot.standing.clone();
     snapshot
         .close()
         .await
         .context("cannot close the connection")?;
-    Ok(Report::of_checks(&standing, config.tenant(), checked))
+    Ok(Report::of_checks(
+        &standing,
+        parked,
+        config.tenant(),
+        checked,
+    ))
 }
 
 async fn digests(
@@ -91,12 +97,18 @@ async fn digests(
         });
     }
     must_be_known(config, digested.iter().map(|of| of.digest.rows).sum())?;
+    let parked = snapshot.parked(config.tenant()).await?;
     let standing = snapshot.standing.clone();
     snapshot
         .close()
         .await
         .context("cannot close the connection")?;
-    Ok(Report::of_digests(&standing, config.tenant(), digested))
+    Ok(Report::of_digests(
+        &standing,
+        parked,
+        config.tenant(),
+        digested,
+    ))
 }
 
 /// A tenant of whom nothing is there is a slip of the finger: that all of nothing is equal proves nothing.

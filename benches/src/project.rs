@@ -12,6 +12,7 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use foldline_events::{Cursor, Partition, Position};
+use serde::Deserialize;
 use sqlx::{Connection, PgConnection, postgres::PgListener};
 use tokio::process::{Child, Command};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -19,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     database::Database,
     memory,
+    peers::{self, Peers},
     report::{self, Figure},
     service::{self, Service},
 };
@@ -36,12 +38,14 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Long enough for the clients, for every process to be connected and, with Kafka, for the group to have assigned partitions.
 const SETTLE: Duration = Duration::from_secs(8);
+/// How many events another store's listener is given: it takes one at a time.
+const LISTENED_EVENTS: usize = 10_000;
 const SECRET: &str = "the secret of a log that lives for some minutes";
 
 #[derive(Args)]
 pub struct ProjectArgs {
-    /// How many tasks the log tells of, with some eight events each
-    #[arg(long, default_value_t = 125_000)]
+    /// How many tasks the log tells of, with some seven events each
+    #[arg(long, default_value_t = 137_000)]
     tasks: u32,
     /// How often the log is replayed by each feed
     #[arg(long, default_value_t = 3)]
@@ -52,6 +56,8 @@ pub struct ProjectArgs {
     /// Which feed is measured; both, when none is named
     #[arg(long)]
     feed: Option<String>,
+    #[command(flatten)]
+    peers: Peers,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +90,17 @@ pub async fn run(args: ProjectArgs) -> anyhow::Result<()> {
             }
         }
         log.drop().await?;
+        if args.peers.names().any(|name| name == LISTENER) {
+            let mut rates = Vec::new();
+            for _ in 0..args.runs {
+                rates.push(listened(&args.peers).await?);
+            }
+            figures.push(Figure::new(
+                &format!("{LISTENER}'s listener"),
+                "events/s",
+                rates,
+            ));
+        }
         for (feed, came) in came {
             let of = |of: fn(&Replayed) -> f64| came.iter().map(of).collect();
             let name = format!("replay, {feed} feed");
@@ -105,6 +122,32 @@ pub async fn run(args: ProjectArgs) -> anyhow::Result<()> {
         }
     }
     report::publish("project", &figures)
+}
+
+const LISTENER: &str = "disintegrate";
+
+/// What a program that measures says.
+#[derive(Deserialize)]
+struct Came {
+    events: f64,
+    seconds: f64,
+}
+
+/// Another store's listener, which writes three rows of each event: about a third of what our views write.
+async fn listened(peers: &Peers) -> anyhow::Result<f64> {
+    let database = Database::create().await?;
+    let events = LISTENED_EVENTS.to_string();
+    let mut fill = peers.doing("fill", LISTENER)?;
+    fill.args(["--events", &events]);
+    let _filled: Came = peers::answer(fill, &database).await?;
+    database.tidy().await?;
+    let mut listen = peers.doing("listen", LISTENER)?;
+    listen.args(["--events", &events]);
+    let came: Came = peers::answer(listen, &database).await?;
+    database.drop().await?;
+    let rate = came.events / came.seconds;
+    eprintln!("{LISTENER}: {rate:.0} events a second");
+    Ok(rate)
 }
 
 /// Runs the program to its end.

@@ -33,6 +33,8 @@ pub enum Error {
     NoView { view: View },
     #[error("cannot read the views' checkpoints")]
     Checkpoints(#[source] sqlx::Error),
+    #[error("cannot read which streams are parked")]
+    Parked(#[source] sqlx::Error),
     #[error("cannot carry out the check {check}")]
     Check {
         check: Check,

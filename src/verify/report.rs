@@ -13,6 +13,7 @@ use uuid::Uuid;
 pub(super) struct Report {
     completed: Position,
     epoch: Option<Uuid>,
+    parked: i64,
     tenant: Option<String>,
     found: Found,
 }
@@ -37,24 +38,27 @@ pub(super) struct Digested {
 impl Report {
     pub(super) fn of_checks(
         standing: &Standing,
+        parked: i64,
         tenant: Option<&str>,
         checks: Vec<Checked>,
     ) -> Self {
-        Self::of(standing, tenant, Found::Checks(checks))
+        Self::of(standing, parked, tenant, Found::Checks(checks))
     }
 
     pub(super) fn of_digests(
         standing: &Standing,
+        parked: i64,
         tenant: Option<&str>,
         digests: Vec<Digested>,
     ) -> Self {
-        Self::of(standing, tenant, Found::Digests(digests))
+        Self::of(standing, parked, tenant, Found::Digests(digests))
     }
 
-    fn of(standing: &Standing, tenant: Option<&str>, found: Found) -> Self {
+    fn of(standing: &Standing, parked: i64, tenant: Option<&str>, found: Found) -> Self {
         Self {
             completed: standing.completed,
             epoch: standing.epoch,
+            parked,
             tenant: tenant.map(str::to_owned),
             found,
         }
@@ -72,6 +76,7 @@ impl Report {
         let mut report = json!({
             "completedPrefix": self.completed.to_string(),
             "epoch": self.epoch,
+            "parked": self.parked.to_string(),
             "tenant": self.tenant,
         });
         match &self.found {
@@ -131,6 +136,13 @@ impl fmt::Display for Report {
         match &self.tenant {
             Some(tenant) => writeln!(f, ", tenant {tenant}")?,
             None => writeln!(f, ", all tenants")?,
+        }
+        if self.parked > 0 {
+            writeln!(
+                f,
+                "{} streams are parked, counted in each view: what differs may be theirs; `foldline parked list` says which",
+                self.parked
+            )?;
         }
         match &self.found {
             Found::Checks(checks) => {
@@ -208,6 +220,7 @@ mod tests {
         Report {
             completed: 7,
             epoch: None,
+            parked: 0,
             tenant: None,
             found: Found::Checks(vec![Checked { check, outcome }]),
         }

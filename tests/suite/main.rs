@@ -3,10 +3,12 @@
 //! [`processes`] starts and ends them, [`client`] talks to them, [`stored`] reads what they left behind, [`checks`]
 //! judges it. The other modules are the tests.
 
+mod broker;
 mod checks;
 mod client;
 mod demo;
 mod faults;
+mod flapping;
 mod import;
 mod import_faults;
 mod import_ways;
@@ -22,6 +24,7 @@ mod relays;
 mod replaced;
 mod restore;
 mod schema;
+mod stale;
 mod status;
 mod stored;
 mod verify;

@@ -1,9 +1,13 @@
 //! `foldline parked`: one stream waits and everything else goes on, until somebody lets it go on, or leaves an event out.
 
+use foldline_schema::testing::TestDatabase;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
-    processes::{Role, Stack, finished, foldline, until},
+    checks,
+    client::new_id,
+    processes::{Role, Stack, TENANT, finished, foldline, is_soak, until},
     stored,
 };
 
@@ -61,6 +65,11 @@ async fn a_stream_with_an_event_of_the_future_waits_alone_and_goes_on_when_it_is
         )
     );
     assert_eq!(entry["needsNewerBuild"], true);
+    let mut verify = foldline();
+    verify.args(["verify", "--json"]).env("DATABASE_URL", &url);
+    let (_, said) = finished(verify).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["parked"], "1", "{said}");
     let (tenant, stream) = (
         entry["tenant"].as_str().unwrap(),
         entry["stream"].as_str().unwrap(),
@@ -108,4 +117,69 @@ async fn a_stream_with_an_event_of_the_future_waits_alone_and_goes_on_when_it_is
         (said == all(&["Garden", "House", "Boat"])).then_some(())
     })
     .await;
+}
+
+/// How many streams are parked at a time.
+fn many() -> usize {
+    if is_soak() { 10_000 } else { 300 }
+}
+
+/// Of a projector that has that many parked.
+const MEMORY_MIB_MAX: u64 = 300;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_parked_streams_are_listed_and_go_on_and_take_little_memory() {
+    let mut stack = Stack::new().await;
+    stack.start(Role::Command).await;
+    let url = stack.database.url.clone();
+    let client = stack.client().await;
+    let project = new_id();
+    let command = |kind: &str, aggregate: Uuid, data: Value| json!({"id": new_id(), "type": format!("tasks.{kind}"), "aggregate": aggregate, "data": data});
+    let mut commands = vec![command("create_project", project, json!({"name": "Load"}))];
+    for number in 0..many() {
+        let task = new_id();
+        let title =
+            json!({"projectId": project, "title": format!("No. {number}"), "priority": "low"});
+        commands.push(command("create_task", task, title));
+        commands.push(command("add_label", task, json!({"label": "late"})));
+        commands.push(command("start_task", task, json!({})));
+    }
+    for some in commands.chunks(1_000) {
+        let answer = client.accepted("/commands", &json!(some)).await;
+        assert_eq!(answer["accepted"], json!(some.len()), "{answer}");
+    }
+    let head = stored::head(&url).await;
+    // The second event of each task, of a type that nobody knows yet.
+    let change = "update log.events set type = $1 where version = 2 and stream like 'task-%'";
+    let of_type = async |event_type: &str| {
+        let mut owner = stored::connect(&url).await;
+        let changed = sqlx::query(change).bind(event_type).execute(&mut owner);
+        assert_eq!(changed.await.unwrap().rows_affected(), many() as u64);
+    };
+    of_type("tasks.TaskPainted").await;
+    for role in [Role::Relay, Role::Projector] {
+        stack.start(role).await;
+    }
+    stored::folded(&url, head).await;
+
+    let (code, list) = parked(&url, &["list"]).await;
+    let of_each = ["task_view", "task_history", "task_dashboard"].len();
+    assert_eq!((code, list.len()), (1, of_each * many()));
+    of_type("tasks.TaskLabelAdded").await;
+    let (code, said) = parked(&url, &["retry", "--all"]).await;
+    assert_eq!((code, &said[0]["waiting"]), (0, &json!(0)), "{said:?}");
+    assert_eq!(parked(&url, &["list"]).await, (0, vec![]));
+    let mib = stack.peak_mib(Role::Projector);
+    eprintln!(
+        "{} streams parked in each of {of_each} views: {mib} MiB at most",
+        many()
+    );
+    assert!(mib < MEMORY_MIB_MAX, "{mib} MiB");
+
+    let replayed = TestDatabase::empty().await;
+    let _replay = stack.replay_into(&replayed).await;
+    stored::folded(&replayed.url, head).await;
+    let live = stored::rows(&url, TENANT, &[]).await;
+    let fresh = stored::rows(&replayed.url, TENANT, &[]).await;
+    assert_eq!(checks::same_rows(&live, &fresh), [""; 0]);
 }

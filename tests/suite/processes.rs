@@ -157,6 +157,14 @@ impl Process {
             .collect()
     }
 
+    /// The most memory that it ever had, in MiB.
+    pub fn peak_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.split_whitespace().next());
+        kib.unwrap().parse::<u64>().unwrap() / 1024
+    }
+
     /// Whether it has ended by now.
     pub fn try_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
@@ -279,14 +287,21 @@ impl Role {
 pub struct Stack {
     pub database: TestDatabase,
     pub topic: String,
-    folder: TempDir,
+    brokers: String,
     ports: BTreeMap<Role, u16>,
     running: BTreeMap<Role, Process>,
+    /// Outlives the processes, which show their logs when a test fails.
+    folder: TempDir,
 }
 
 impl Stack {
     /// Nothing runs yet.
     pub async fn new() -> Self {
+        Self::over(setting("KAFKA_BROKERS")).await
+    }
+
+    /// The same over a Kafka of the test's own.
+    pub async fn over(brokers: String) -> Self {
         let database = TestDatabase::empty().await;
         let cell = format!("t-{}", &client::new_id().simple().to_string()[16..]);
         let mut migrate = foldline();
@@ -300,6 +315,7 @@ impl Stack {
         Self {
             database,
             topic: format!("foldline.{cell}.events"),
+            brokers,
             folder: foldline_local::temporary_folder().unwrap(),
             ports: held
                 .iter()
@@ -345,7 +361,7 @@ impl Stack {
             .env("FAILPOINTS", failpoints);
         match role {
             Role::Command => command.env("FOLDLINE_SECRET", SECRET),
-            Role::Relay | Role::Projector => command.env("KAFKA_BROKERS", setting("KAFKA_BROKERS")),
+            Role::Relay | Role::Projector => command.env("KAFKA_BROKERS", &self.brokers),
             Role::Query => command
                 .env("FOLDLINE_SECRET", SECRET)
                 .env("COMMAND_URL", self.origin(Role::Command)),
@@ -357,8 +373,13 @@ impl Stack {
 
     /// A projector that folds the whole log from Postgres into the views of another, empty database.
     pub async fn replay_into(&self, views: &TestDatabase) -> Process {
+        self.replay_over(&self.database.url, &views.url).await
+    }
+
+    /// The same by URLs that may lead over a network of the test's own.
+    pub async fn replay_over(&self, log_url: &str, views_url: &str) -> Process {
         let mut migrate = foldline();
-        migrate.arg("migrate").env("VIEW_URL", &views.url);
+        migrate.arg("migrate").env("VIEW_URL", views_url);
         assert!(finished(migrate).await.0.success());
         let mut command = foldline();
         command
@@ -370,8 +391,8 @@ impl Stack {
                 "--feed",
                 "postgres",
             ])
-            .env("LOG_URL", &self.database.url)
-            .env("VIEW_URL", &views.url);
+            .env("LOG_URL", log_url)
+            .env("VIEW_URL", views_url);
         let mut process = Process::start(command, self.folder.path());
         process.ready_line().await;
         process
@@ -406,6 +427,11 @@ impl Stack {
 
     pub fn signal(&self, role: Role, signal: Signal) {
         self.running[&role].signal(signal);
+    }
+
+    /// The most memory that it ever had, in MiB.
+    pub fn peak_mib(&self, role: Role) -> u64 {
+        self.running[&role].peak_mib()
     }
 
     /// How it ends by itself.

@@ -53,15 +53,49 @@ async fn a_projector_that_stands_still_loses_its_partitions_and_writes_nothing_s
     second.ended().await;
     shared_by(&views, 1).await;
 
-    let acknowledged = load.finish().await;
-    assert!(!acknowledged.is_empty());
+    assert!(!load.finish().await.is_empty());
+    are_those_of_a_replay(&stack, &views.url).await;
+}
+
+/// Once everything is folded, the rows are what a projector makes that begins anew.
+async fn are_those_of_a_replay(stack: &Stack, views_url: &str) {
     let head = stored::head(&stack.database.url).await;
-    stored::folded(&views.url, head).await;
+    stored::folded(views_url, head).await;
     let replayed = TestDatabase::empty().await;
     let _replay = stack.replay_into(&replayed).await;
     stored::folded(&replayed.url, head).await;
-    let shared = stored::rows(&views.url, TENANT, &[]).await;
+    let shared = stored::rows(views_url, TENANT, &[]).await;
     let fresh = stored::rows(&replayed.url, TENANT, &[]).await;
     assert!(!shared.is_empty());
     assert_eq!(checks::same_rows(&shared, &fresh), [""; 0]);
+}
+
+/// Every two seconds another process comes and one goes, by the feed that is given.
+#[tokio::test]
+async fn while_projectors_come_and_go_every_two_seconds_the_rows_stay_those_of_a_replay() {
+    let mut stack = Stack::new().await;
+    for role in [Role::Command, Role::Relay, Role::Projector] {
+        stack.start(role).await;
+    }
+    let load = Load::start(&stack.client().await, CLIENTS, 2);
+    let views = TestDatabase::empty().await;
+    let _steady = stack.replay_into(&views).await;
+    let rounds = if is_soak() { 30 } else { 3 };
+    for round in 0..rounds {
+        let mut of_group = stack.start_another(Role::Projector).await;
+        let mut of_leases = stack.replay_into(&views).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        // In turns by force and in good order.
+        let signal = match round % 2 {
+            0 => Signal::SIGKILL,
+            _ => Signal::SIGTERM,
+        };
+        for process in [&mut of_group, &mut of_leases] {
+            process.signal(signal);
+            process.ended().await;
+        }
+    }
+    assert!(!load.finish().await.is_empty());
+    are_those_of_a_replay(&stack, &stack.database.url).await;
+    are_those_of_a_replay(&stack, &views.url).await;
 }

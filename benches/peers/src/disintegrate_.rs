@@ -1,8 +1,14 @@
 //! `disintegrate` with `disintegrate-postgres`: an append that is checked against the stream's query, as everybody's sees to
 //! it that a new stream is new. It has a cheaper one that checks nothing.
 
-use disintegrate::{Event, EventStore, StreamItem, StreamQuery, query, serde::json::Json};
-use disintegrate_postgres::{PgEventId, PgEventStore};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use disintegrate::{
+    Event, EventListener, EventStore, PersistedEvent, StreamItem, StreamQuery, query,
+    serde::json::Json,
+};
+use disintegrate_postgres::{PgEventId, PgEventListener, PgEventListenerConfig, PgEventStore};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -54,6 +60,63 @@ impl Store {
     }
 }
 
+/// Writes a present row, one of its history, and a sum, in one transaction for each event.
+struct Rows {
+    query: StreamQuery<PgEventId, ThingEvent>,
+    pool: PgPool,
+}
+
+/// How many events the listener reads at a time; and how often it looks for more.
+const FETCHED: usize = 1_000;
+const POLL: Duration = Duration::from_millis(50);
+/// How many owners the things have.
+const OWNERS: i64 = 1_000;
+
+#[async_trait]
+impl EventListener<PgEventId, ThingEvent> for Rows {
+    type Error = sqlx::Error;
+
+    fn id(&self) -> &'static str {
+        "rows"
+    }
+
+    fn query(&self) -> &StreamQuery<PgEventId, ThingEvent> {
+        &self.query
+    }
+
+    async fn handle(
+        &self,
+        event: PersistedEvent<PgEventId, ThingEvent>,
+    ) -> Result<(), Self::Error> {
+        let version = event.id();
+        let ThingEvent::Happened { thing_id, text } = event.into_inner();
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(
+            "insert into present values ($1, $2, $3)
+             on conflict (id) do update set text = excluded.text, version = excluded.version",
+        )
+        .bind(&thing_id)
+        .bind(&text)
+        .bind(version)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query("insert into history values ($1, $2, $3) on conflict do nothing")
+            .bind(&thing_id)
+            .bind(version)
+            .bind(&text)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(
+            "insert into sums values ($1, 1)
+             on conflict (owner) do update set total = sums.total + 1",
+        )
+        .bind(i32::try_from(version % OWNERS).unwrap_or(0))
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await
+    }
+}
+
 impl crate::Store for Store {
     async fn open(pool: PgPool) -> anyhow::Result<Self> {
         Ok(Self(PgEventStore::try_new(pool, Json::default()).await?))
@@ -81,5 +144,13 @@ impl crate::Store for Store {
 
     async fn replay(&self) -> anyhow::Result<Folded> {
         self.fold(query!(ThingEvent)).await
+    }
+
+    async fn listen(&self, pool: PgPool) -> anyhow::Result<()> {
+        let query = query!(ThingEvent);
+        let config = PgEventListenerConfig::poller(POLL).fetch_size(FETCHED);
+        let listener = PgEventListener::builder(self.0.clone());
+        let listener = listener.register_listener(Rows { query, pool }, config);
+        Ok(listener.start().await?)
     }
 }

@@ -26,6 +26,8 @@ pub const PAYLOAD_BYTES: usize = 200;
 const CONNECT_SECONDS_MAX: u64 = 60;
 /// Reading is one client's.
 const CONNECTIONS_TO_READ: u32 = 1;
+/// A listener has a transaction of its own around what its rows are written by.
+const CONNECTIONS_TO_LISTEN: u32 = 4;
 
 #[derive(Parser)]
 struct Cli {
@@ -67,6 +69,14 @@ enum Task {
         #[command(flatten)]
         store: StoreArgs,
     },
+    /// Let a listener write rows of every event of a filled database
+    Listen {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// How many events it was filled with
+        #[arg(long)]
+        events: usize,
+    },
 }
 
 #[derive(Args)]
@@ -103,6 +113,11 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// All events, in the order in which the store hands them out.
     fn replay(&self) -> impl Future<Output = anyhow::Result<Folded>> + Send;
+
+    /// Writes rows of every event, by the store's own listener, for as long as it is polled.
+    fn listen(&self, _pool: PgPool) -> impl Future<Output = anyhow::Result<()>> + Send {
+        async { anyhow::bail!("this store has no listener that is measured") }
+    }
 }
 
 /// What a fold comes to: the payload is looked at, and kept in nothing.
@@ -141,7 +156,8 @@ impl Task {
             Self::Append { store, .. }
             | Self::Stream { store, .. }
             | Self::Fill { store, .. }
-            | Self::Replay { store } => store,
+            | Self::Replay { store }
+            | Self::Listen { store, .. } => store,
         }
     }
 
@@ -149,6 +165,7 @@ impl Task {
         match self {
             Self::Append { clients, .. } => *clients,
             Self::Stream { .. } | Self::Fill { .. } | Self::Replay { .. } => CONNECTIONS_TO_READ,
+            Self::Listen { .. } => CONNECTIONS_TO_LISTEN,
         }
     }
 }
@@ -170,6 +187,7 @@ async fn run<S: Store>(task: Task) -> anyhow::Result<()> {
         } => read::load(store, events, seconds).await?,
         Task::Fill { events, .. } => read::fill(store, &pool, events).await?,
         Task::Replay { .. } => read::replay(store).await?,
+        Task::Listen { events, .. } => read::listen(store, &pool, events).await?,
     };
     println!("{came}");
     Ok(())

@@ -40,3 +40,39 @@ pub async fn replay(store: impl Store) -> anyhow::Result<Value> {
     anyhow::ensure!(folded.bytes > 0, "nothing was folded");
     Ok(json!({"events": folded.events, "seconds": seconds}))
 }
+
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// What a projection of tasks writes at least: the present row, a row of its history, and what its owner's tasks add up to.
+const ROWS: &str = "
+    create table present (id text primary key, text text not null, version bigint not null);
+    create table history (id text not null, version bigint not null, text text not null, primary key (id, version));
+    create table sums (owner integer primary key, total bigint not null)";
+
+/// Until as many events became rows; only what lies between the first and the last of them is measured.
+pub async fn listen<S: Store>(store: S, pool: &PgPool, events: usize) -> anyhow::Result<Value> {
+    sqlx::raw_sql(ROWS).execute(pool).await?;
+    let rows = || sqlx::query_scalar::<_, i64>("select count(*) from history").fetch_one(pool);
+    let all = i64::try_from(events)?;
+    let watching = async {
+        let mut first = None;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let there = rows().await?;
+            if there > 0 {
+                first.get_or_insert((Instant::now(), there));
+            }
+            if let Some((since, from)) = first.filter(|_| there >= all) {
+                return anyhow::Ok((there - from, since.elapsed().as_secs_f64()));
+            }
+        }
+    };
+    let (handled, seconds) = tokio::select! {
+        watched = watching => watched?,
+        ended = store.listen(pool.clone()) => {
+            ended?;
+            anyhow::bail!("the listener ended");
+        }
+    };
+    Ok(json!({"events": handled, "seconds": seconds}))
+}

@@ -107,6 +107,23 @@ impl Snapshot {
         version.copied().unwrap_or_else(|| view.version())
     }
 
+    /// How many streams wait in the views that readers see, each counted in each view, and are to be missed there.
+    pub async fn parked(&mut self, tenant: Option<&str>) -> Result<i64, Error> {
+        sqlx::query_scalar(
+            "select count(*)
+             from views.parked
+             join views.active
+                 on active.view = parked.view
+                 and active.version = parked.view_version
+             where $1::text is null
+                 or parked.tenant = $1",
+        )
+        .bind(tenant)
+        .fetch_one(&mut self.connection)
+        .await
+        .map_err(Error::Parked)
+    }
+
     /// Ends the transaction, and with it the connection.
     pub async fn close(self) -> Result<(), sqlx::Error> {
         self.connection.close().await
