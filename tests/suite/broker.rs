@@ -1,6 +1,7 @@
-//! Kafka is away for a while, or loses the topic: views catch up by themselves.
+//! Kafka is away for a while, loses everything, loses the topic: views catch up by themselves.
 
 use std::{
+    fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -60,7 +61,8 @@ async fn catches_up(stack: &Stack, after: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn views_catch_up_after_kafka_was_away_and_after_the_topic_was_deleted() {
+async fn views_catch_up_after_kafka_was_away_after_it_lost_everything_and_after_the_topic_was_deleted()
+ {
     let folder = foldline_local::temporary_folder().unwrap();
     let data = folder.path().join("kafka");
     let mut server = kafka(&data, None).await;
@@ -72,10 +74,15 @@ async fn views_catch_up_after_kafka_was_away_and_after_the_topic_was_deleted() {
     let load = Load::start(&stack.client().await, CLIENTS, 7);
     catches_up(&stack, "at the start").await;
     let away = Duration::from_secs(if is_soak() { 60 } else { 2 });
-    server.stop().await.unwrap();
-    tokio::time::sleep(away).await;
-    server = kafka(&data, Some(port)).await;
-    catches_up(&stack, "away").await;
+    for after in ["away", "wiped"] {
+        server.stop().await.unwrap();
+        if after == "wiped" {
+            fs::remove_dir_all(&data).unwrap();
+        }
+        tokio::time::sleep(away).await;
+        server = kafka(&data, Some(port)).await;
+        catches_up(&stack, after).await;
+    }
     delete_topic(&brokers, &stack.topic).await;
     catches_up(&stack, "topic deleted").await;
 

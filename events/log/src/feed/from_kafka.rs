@@ -6,7 +6,9 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    mem,
     sync::{Arc, Mutex},
+    thread,
     time::Duration,
 };
 
@@ -36,6 +38,9 @@ const SEEK_TRIES_MAX: u32 = 20;
 const SEEK_PAUSE_MS: u64 = 50;
 /// After how long without a record the last one of every partition is read again; see [`KafkaFeed::look_again`].
 const LOOK_AGAIN_MS: u64 = 20_000;
+/// After how much longer without one the consumer is made anew, where the log holds more than it has brought; see
+/// [`KafkaFeed::begin_anew`].
+const BEGIN_ANEW_MS: u64 = 10_000;
 /// How much librdkafka fetches ahead of us, in KiB for all partitions, and how much more it may have asked for then, in bytes.
 const FETCHED_KIB_MAX: &str = "8192";
 const FETCHED_BYTES_MAX: &str = "8388608";
@@ -55,6 +60,7 @@ pub struct KafkaFeedOptions {
 pub struct KafkaFeed {
     log: Log,
     topic: String,
+    options: KafkaFeedOptions,
     consumer: StreamConsumer<Assignments>,
     /// The generation in which each partition was last reported to our caller.
     reported: BTreeMap<Partition, u64>,
@@ -64,6 +70,8 @@ pub struct KafkaFeed {
     next: BTreeMap<Partition, i64>,
     /// When a record came last, or the last ones were looked at again.
     heard_at: Instant,
+    /// No record has come since the last ones were looked at again.
+    looked_again: bool,
     /// Records taken from Kafka and not delivered yet; at most one delivery's worth.
     taken: VecDeque<Incoming>,
     /// What Kafka complained of last, until a record comes.
@@ -78,39 +86,17 @@ impl KafkaFeed {
     /// [`Error::Kafka`] for properties that librdkafka does not know or take.
     pub fn new(log: Log, options: &KafkaFeedOptions) -> Result<Self, Error> {
         let topic = topic_of(log.cell());
-        let kafka_error = |doing: &str| {
-            let doing = doing.to_owned();
-            move |source| Error::Kafka { doing, source }
-        };
-        let consumer: StreamConsumer<Assignments> = options
-            .kafka
-            .client()
-            .set("group.id", &options.group)
-            // Offsets are kept with the rows; the group only spreads partitions.
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "earliest")
-            // Only the relay makes the topic: it knows how many partitions it must have.
-            .set("allow.auto.create.topics", "false")
-            .set("session.timeout.ms", "10000")
-            .set("topic.metadata.refresh.interval.ms", "2000")
-            .set("topic.metadata.propagation.max.ms", TOPIC_UNKNOWN_MS_MAX)
-            .set("fetch.wait.max.ms", "100")
-            .set("fetch.error.backoff.ms", "100")
-            .set("queued.max.messages.kbytes", FETCHED_KIB_MAX)
-            .set("fetch.max.bytes", FETCHED_BYTES_MAX)
-            .create_with_context(Assignments::default())
-            .map_err(kafka_error("creating the consumer"))?;
-        consumer
-            .subscribe(&[&topic])
-            .map_err(kafka_error("subscribing"))?;
+        let consumer = consumer(options, &topic)?;
         Ok(Self {
             log,
             topic,
+            options: options.clone(),
             consumer,
             reported: BTreeMap::new(),
             reached: BTreeMap::new(),
             next: BTreeMap::new(),
             heard_at: Instant::now(),
+            looked_again: false,
             taken: VecDeque::new(),
             trouble: None,
         })
@@ -140,7 +126,12 @@ impl KafkaFeed {
                 .insert(start.partition, start.offset.unwrap_or_default());
             self.taken
                 .retain(|record| record.partition != start.partition);
-            self.seek(start.partition, start.offset).await;
+        }
+        for start in starts {
+            if !self.seek(start.partition, start.offset).await {
+                self.hangs();
+                break;
+            }
         }
         Ok(())
     }
@@ -176,22 +167,31 @@ impl KafkaFeed {
     /// Waits for one record or a change of assignment, then takes whatever else is there.
     async fn take(&mut self) -> Result<(), Error> {
         let changed = self.consumer.context().changed();
-        let silent_at = self.heard_at + Duration::from_millis(LOOK_AGAIN_MS);
+        let silent_ms = match self.looked_again {
+            false => LOOK_AGAIN_MS,
+            true => BEGIN_ANEW_MS,
+        };
+        let silent_at = self.heard_at + Duration::from_millis(silent_ms);
         let first = tokio::select! {
             () = changed.notified() => return Ok(()),
             first = self.consumer.recv() => first,
             () = tokio::time::sleep_until(silent_at) => {
-                self.look_again().await;
+                if self.looked_again {
+                    self.begin_anew().await?;
+                } else {
+                    self.look_again().await;
+                }
                 return Ok(());
             }
         };
-        self.heard_at = Instant::now();
         let mut room = Room::default();
         let mut next = Some(first);
         while let Some(message) = next.take() {
             match message {
                 Ok(message) => {
                     self.trouble = None;
+                    self.heard_at = Instant::now();
+                    self.looked_again = false;
                     if let Ok(partition) = Partition::try_from(message.partition()) {
                         let next = self.next.entry(partition);
                         next.and_modify(|next| *next = message.offset() + 1);
@@ -217,10 +217,45 @@ impl KafkaFeed {
     /// In a topic that was deleted and made again under us, the offset that we wait for may be just the end of the new
     /// one: nothing would come, while the records before it say what we lack. So the last one is read again.
     async fn look_again(&mut self) {
-        for (partition, next) in self.next.clone() {
-            self.seek(partition, Some(next)).await;
-        }
         self.heard_at = Instant::now();
+        self.looked_again = true;
+        for (partition, next) in self.next.clone() {
+            if !self.seek(partition, Some(next)).await {
+                return self.hangs();
+            }
+        }
+    }
+
+    /// A consumer that cannot be told where to read on is not waited for.
+    fn hangs(&mut self) {
+        self.looked_again = true;
+        let long_ago = Instant::now().checked_sub(Duration::from_millis(BEGIN_ANEW_MS));
+        self.heard_at = long_ago.unwrap_or(self.heard_at);
+    }
+
+    /// Not even the last records came again. Where the log holds more than was delivered, the consumer hangs, as librdkafka's
+    /// sometimes does when the broker has lost topic and group; so another takes its place.
+    async fn begin_anew(&mut self) -> Result<(), Error> {
+        self.heard_at = Instant::now();
+        self.looked_again = false;
+        let head = self.log.head().await?.position;
+        let lowest = self.reached.values().copied().min().unwrap_or(0);
+        if lowest >= head {
+            return Ok(());
+        }
+        tracing::warn!(
+            head,
+            lowest,
+            "Kafka brings nothing of what the log holds; beginning anew with another consumer"
+        );
+        metrics::counter!("foldline_feed_consumers_replaced_total").increment(1);
+        let another = consumer(&self.options, &self.topic)?;
+        let hanging = mem::replace(&mut self.consumer, another);
+        // Closing it may take as long as it likes.
+        thread::spawn(move || drop(hanging));
+        self.taken.clear();
+        self.trouble = None;
+        Ok(())
     }
 
     /// librdkafka goes on by itself; what it says here is a broker away or a topic not made yet. Once is enough.
@@ -326,8 +361,8 @@ impl KafkaFeed {
         }
     }
 
-    /// Reads on where the consumer's checkpoint says. Failing costs repetitions, which are dropped.
-    async fn seek(&self, partition: Partition, next: Option<i64>) {
+    /// Reads on where the consumer's checkpoint says, and says whether it does. Failing costs repetitions, which are dropped.
+    async fn seek(&self, partition: Partition, next: Option<i64>) -> bool {
         let offset = self.offset(partition, next);
         let timeout = Duration::from_millis(SEEK_TIMEOUT_MS);
         for tried in 1..=SEEK_TRIES_MAX {
@@ -337,14 +372,44 @@ impl KafkaFeed {
             };
             // librdkafka answers from a thread of its own; until then this one is not free for other tasks.
             match tokio::task::block_in_place(seek) {
-                Ok(()) => return,
+                Ok(()) => return true,
                 Err(error) if tried == SEEK_TRIES_MAX => {
                     tracing::warn!(%error, partition, "reading on from elsewhere than the checkpoint");
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(SEEK_PAUSE_MS)).await,
             }
         }
+        false
     }
+}
+
+fn consumer(options: &KafkaFeedOptions, topic: &str) -> Result<StreamConsumer<Assignments>, Error> {
+    let kafka_error = |doing: &str| {
+        let doing = doing.to_owned();
+        move |source| Error::Kafka { doing, source }
+    };
+    let consumer: StreamConsumer<Assignments> = options
+        .kafka
+        .client()
+        .set("group.id", &options.group)
+        // Offsets are kept with the rows; the group only spreads partitions.
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        // Only the relay makes the topic: it knows how many partitions it must have.
+        .set("allow.auto.create.topics", "false")
+        .set("session.timeout.ms", "10000")
+        .set("topic.metadata.refresh.interval.ms", "2000")
+        .set("topic.metadata.propagation.max.ms", TOPIC_UNKNOWN_MS_MAX)
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.error.backoff.ms", "100")
+        .set("queued.max.messages.kbytes", FETCHED_KIB_MAX)
+        .set("fetch.max.bytes", FETCHED_BYTES_MAX)
+        .create_with_context(Assignments::default())
+        .map_err(kafka_error("creating the consumer"))?;
+    consumer
+        .subscribe(&[topic])
+        .map_err(kafka_error("subscribing"))?;
+    Ok(consumer)
 }
 
 /// A record that is not ours in form is passed over: were it one of ours, the next would show the hole.
