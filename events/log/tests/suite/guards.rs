@@ -413,6 +413,11 @@ async fn a_guard_beyond_the_head_is_refused_as_one_whatever_shares_its_batch() {
             Expected::Exactly(5),
             vec![event("test.Happened", &[])],
         );
+        // Whatever else is in its way is said first, however far beyond it is.
+        let mut stale = by_tags("task-1", &["project:7"], &["test.Happened"], Position::MAX);
+        stale.writes[0].expected = Expected::Exactly(7);
+        let stale = log.append(stale).await;
+        assert!(matches!(stale, Ok(Verdict::Conflict { .. })), "{stale:?}");
         let alone = log.append(again).await;
         let (beside, shared) = tokio::join!(log.append(conflicting), log.append(request));
         assert!(matches!(beside, Ok(Verdict::Conflict { .. })), "{beside:?}");

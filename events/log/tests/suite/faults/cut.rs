@@ -5,7 +5,7 @@ use std::{cell::Cell, time::Duration};
 use foldline_events::Tenant;
 use foldline_log::{Append, Error, Log, Service, Verdict};
 use foldline_schema::testing::TestDatabase;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use tokio::{sync::Mutex, time::Instant};
 use uuid::Uuid;
 
@@ -167,6 +167,37 @@ async fn a_read_that_the_network_swallows_is_given_up_within_a_bound() {
     proxy.set(Network::Well);
     let again = async { while log.read(0, 10).await.is_err() {} };
     tokio::time::timeout(READ_BOUND, again).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_whose_answer_the_network_swallows_is_given_up_within_a_bound() {
+    let (database, proxy, log) = through_a_proxy().await;
+    appended(log.append(one("task-1")).await.unwrap());
+    log.read(0, 10).await.unwrap();
+    // It is under way when the network fails: the server answers, and nobody hears it.
+    let mut owner = owner(&database).await;
+    let mut locking = owner.begin().await.unwrap();
+    sqlx::query("lock table log.events")
+        .execute(&mut *locking)
+        .await
+        .unwrap();
+    let reading = tokio::spawn(async move { log.read(0, 10).await });
+    let waits = "select exists (select from pg_locks where relation = 'log.events'::regclass and not granted)";
+    let is_under_way = async {
+        while !sqlx::query_scalar::<_, bool>(waits)
+            .fetch_one(&mut *locking)
+            .await
+            .unwrap()
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_under_way).await.unwrap();
+    proxy.set(Network::Swallows);
+    locking.rollback().await.unwrap();
+    let read = tokio::time::timeout(READ_BOUND, reading).await;
+    let read = read.expect("it is given up within the bound").unwrap();
+    assert!(matches!(read, Err(Error::Read(_))), "{read:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
