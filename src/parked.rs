@@ -185,13 +185,12 @@ async fn tried(
     }
 }
 
-fn told(asked: u64, outcome: Outcome, as_json: bool) -> anyhow::Result<u8> {
+fn told(asked: i64, outcome: Outcome, as_json: bool) -> anyhow::Result<u8> {
     let Outcome {
         asked: untried,
         waiting,
     } = outcome;
-    let left = u64::try_from(untried + waiting).unwrap_or(0);
-    let released = asked.saturating_sub(left);
+    let released = (asked - untried - waiting).max(0);
     say(&if as_json {
         json!({"asked": asked, "released": released, "waiting": waiting, "untried": untried})
             .to_string()

@@ -67,41 +67,33 @@ pub async fn open_log(database: &Database, service: Service) -> anyhow::Result<L
 
 /// Tries again for a while: at a start of everything at once, a database may come last. One that is there and does not let us
 /// in will not do so later.
-async fn patiently<T, E>(what: &str, open: impl AsyncFn() -> Result<T, E>) -> Result<T, E>
+async fn patiently<T, E>(what: &str, open: impl AsyncFn() -> Result<T, E>) -> anyhow::Result<T>
 where
-    E: std::error::Error + 'static,
+    anyhow::Error: From<E>,
 {
     let until = Instant::now() + Duration::from_secs(CONNECT_SECONDS_MAX);
     loop {
-        match open().await {
+        let error = match open().await {
             Ok(opened) => return Ok(opened),
-            Err(error) if Instant::now() > until || is_refusal(&error) => return Err(error),
-            Err(error) => {
-                tracing::warn!(error = in_full(&error), "waiting for {what}");
-                tokio::time::sleep(Duration::from_millis(CONNECT_PAUSE_MS)).await;
-            }
+            Err(error) => anyhow::Error::from(error),
+        };
+        if Instant::now() > until || error.chain().any(is_refusal) {
+            return Err(error);
         }
+        tracing::warn!(error = format!("{error:#}"), "waiting for {what}");
+        tokio::time::sleep(Duration::from_millis(CONNECT_PAUSE_MS)).await;
     }
 }
 
 /// A wrong password, a user or role that is not there, and one that the user may not act as.
 const REFUSALS: [&str; 4] = ["28P01", "28000", "22023", "42501"];
 
-fn is_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    causes.any(|cause| {
-        let said = cause.downcast_ref::<sqlx::Error>();
-        let code = said
-            .and_then(sqlx::Error::as_database_error)
-            .and_then(sqlx::error::DatabaseError::code);
-        code.is_some_and(|code| REFUSALS.contains(&code.as_ref()))
-    })
-}
-
-fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let said: Vec<String> = causes.map(ToString::to_string).collect();
-    said.join(": ")
+fn is_refusal(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let said = cause.downcast_ref::<sqlx::Error>();
+    let code = said
+        .and_then(sqlx::Error::as_database_error)
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| REFUSALS.contains(&code.as_ref()))
 }
 
 /// What is opened at the start of a role; `None` when it is ended before.

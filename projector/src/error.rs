@@ -128,8 +128,8 @@ impl Error {
     }
 }
 
-/// No such column, table or schema, and no right to it: what the migration makes is not there.
-const UNPREPARED: [&str; 4] = ["42703", "42P01", "3F000", "42501"];
+/// No such column, table, function or schema, and no right to it: what the migration makes is not there.
+const UNPREPARED: [&str; 5] = ["42703", "42P01", "42883", "3F000", "42501"];
 
 /// What to call an error of the database: `otherwise`, unless the tables are not there at all.
 pub(crate) fn unless_unprepared(

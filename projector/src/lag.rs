@@ -2,7 +2,7 @@
 //! and in `views.lag`, where those read it who know this database alone.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -60,10 +60,32 @@ async fn look(log: &Log, views: &PgPool, health: &Health, told: &mut Told) -> Re
         lags.push((view, of_view));
     }
     health.behind(&lags);
-    told.measure(&lags);
-    told.write(views, (log.epoch(), began), &lags, &health.status().stalled)
-        .await
+    let rows = rows(&lags, &health.status().stalled);
+    told.measure(&rows);
+    let head = lags.iter().map(|(_, lags)| lags.head).max();
+    told.write(views, (log.epoch(), head, began), rows).await
 }
+
+/// What is to be told of each partition of each view.
+fn rows(lags: &[(View, Lags)], stalls: &[Stall]) -> Rows {
+    let mut rows = Rows::new();
+    for (view, lags) in lags {
+        for (partition, lag) in &lags.of {
+            let stall = stalls.iter().find(|stall| stall.partition == *partition);
+            let row = Row {
+                lag: *lag,
+                stalled: stall.map(|stall| Stalled {
+                    at: stall.position,
+                    since: stall.since,
+                }),
+            };
+            rows.insert((*view, *partition), row);
+        }
+    }
+    rows
+}
+
+type Rows = BTreeMap<(View, Partition), Row>;
 
 /// A row of `views.lag`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,52 +103,29 @@ struct Stalled {
 /// What was told last, so that only what changed is told again.
 #[derive(Debug, Default)]
 struct Told {
-    measured: BTreeSet<(View, Partition)>,
-    rows: BTreeMap<(View, Partition), Row>,
+    rows: Rows,
     all_at: Option<Instant>,
 }
 
 impl Told {
-    fn measure(&mut self, lags: &[(View, Lags)]) {
-        let mut measured = BTreeSet::new();
-        for (view, lags) in lags {
-            for (partition, lag) in &lags.of {
-                gauge(*view, *partition, *lag);
-                measured.insert((*view, *partition));
-            }
+    fn measure(&self, rows: &Rows) {
+        for ((view, partition), row) in rows {
+            gauge(*view, *partition, row.lag);
         }
         // Whoever folds a partition now says how far behind it is.
-        for (view, partition) in self.measured.difference(&measured) {
+        for (view, partition) in self.rows.keys().filter(|key| !rows.contains_key(key)) {
             gauge(*view, *partition, Lag::default());
         }
-        self.measured = measured;
     }
 
     async fn write(
         &mut self,
         views: &PgPool,
-        (epoch, began): (Uuid, Instant),
-        lags: &[(View, Lags)],
-        stalls: &[Stall],
+        (epoch, head, began): (Uuid, Option<Position>, Instant),
+        rows: Rows,
     ) -> Result<(), Error> {
-        let stalled: BTreeMap<Partition, Stalled> = stalls
-            .iter()
-            .map(|stall| {
-                let (at, since) = (stall.position, stall.since);
-                (stall.partition, Stalled { at, since })
-            })
-            .collect();
-        let mut rows = BTreeMap::new();
-        for (view, lags) in lags {
-            for (partition, lag) in &lags.of {
-                let row = Row {
-                    lag: *lag,
-                    stalled: stalled.get(partition).copied(),
-                };
-                rows.insert((*view, *partition), row);
-            }
-        }
-        let Some(head) = lags.iter().map(|(_, lags)| lags.head).max() else {
+        let Some(head) = head else {
+            self.rows = rows;
             return Ok(());
         };
         let again = Duration::from_millis(TELL_AGAIN_MS);

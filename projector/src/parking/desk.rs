@@ -169,36 +169,6 @@ pub async fn skipped(
     Ok(rows.iter().map(skipped).collect())
 }
 
-const ASK: &str = "
-    with page as (
-        select
-            tenant,
-            view,
-            view_version,
-            stream
-        from views.parked
-        where ($1::text is null or tenant = $1)
-            and ($2::text is null or stream = $2)
-            and ($3::text is null or view = $3)
-            and (retry_asked_at is null or retry_asked_at < $4)
-            and tried_at < $4
-        order by
-            tenant,
-            view,
-            view_version,
-            stream
-        limit $5
-        for update
-    )
-    update views.parked p
-    set retry_asked_at = $4
-    from page
-    where p.tenant = page.tenant
-        and p.view = page.view
-        and p.view_version = page.view_version
-        and p.stream = page.stream
-";
-
 /// The database's time.
 pub async fn now(connection: &mut PgConnection) -> Result<DateTime<Utc>, Error> {
     let now = sqlx::query_scalar("select clock_timestamp()");
@@ -210,17 +180,16 @@ pub async fn ask(
     connection: &mut PgConnection,
     which: &Which,
     at: DateTime<Utc>,
-) -> Result<u64, Error> {
-    let asked = sqlx::query(ASK)
+) -> Result<i64, Error> {
+    sqlx::query_scalar("select views.ask_parked_of($1, $2, $3, $4, $5)")
         .bind(which.tenant.as_ref().map(Tenant::as_str))
-        .bind(which.stream.as_deref())
         .bind(which.view.map(View::name))
+        .bind(which.stream.as_deref())
         .bind(at)
         .bind(PAGE)
-        .execute(connection)
+        .fetch_one(connection)
         .await
-        .map_err(error::unless_unprepared(Error::Parked))?;
-    Ok(asked.rows_affected())
+        .map_err(error::unless_unprepared(Error::Parked))
 }
 
 /// What has become, since an instant, of what was asked for then.
@@ -248,38 +217,6 @@ pub async fn outcome(
     Ok(Outcome { asked, waiting })
 }
 
-const SKIP: &str = "
-    with parked as (
-        update views.parked
-        set retry_asked_at = clock_timestamp()
-        where tenant = $1
-            and stream = $2
-            and view = $3
-            and version = $4
-        returning *
-    )
-    insert into views.skipped (
-        view, tenant, stream, version, partition, position, event_id, event_type, why, reason, skipped_by
-    )
-    select distinct on (view)
-        view,
-        tenant,
-        stream,
-        version,
-        partition,
-        position,
-        event_id,
-        event_type,
-        why,
-        $5,
-        $6
-    from parked
-    order by
-        view,
-        view_version desc
-    on conflict on constraint skipped_pkey do nothing
-";
-
 /// Leaves the event out at which a stream waits in a view, and asks for the stream to go on after it. Says whether it waits
 /// there.
 pub async fn skip(
@@ -289,15 +226,14 @@ pub async fn skip(
     version: Version,
     (reason, by): (&str, &str),
 ) -> Result<bool, Error> {
-    let skipped = sqlx::query(SKIP)
+    sqlx::query_scalar("select views.skip_parked_of($1, $2, $3, $4, $5, $6)")
         .bind(tenant.as_str())
-        .bind(stream)
         .bind(view.name())
+        .bind(stream)
         .bind(version)
         .bind(reason)
         .bind(by)
-        .execute(connection)
+        .fetch_one(connection)
         .await
-        .map_err(error::unless_unprepared(Error::Parked))?;
-    Ok(skipped.rows_affected() > 0)
+        .map_err(error::unless_unprepared(Error::Parked))
 }

@@ -291,9 +291,11 @@ impl KafkaFeed {
             let record = self.taken.pop_front().expect("looked at just above");
             events += 1;
             self.reached.insert(partition, record.through.position);
-            // What the relay carried was in the log; where it is no more, the log has lost its end.
-            self.log.inner.seen.note(record.through);
             extend(&mut slices, record);
+        }
+        // What the relay carried was in the log; where it is no more, the log has lost its end.
+        for slice in slices.values() {
+            self.log.inner.seen.note(slice.through);
         }
         Ok(slices.into_values().collect())
     }
