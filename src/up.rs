@@ -22,6 +22,7 @@ use crate::{
 };
 pub use ready::{Ready, TOKEN_DAYS};
 pub use running::{Announced, Running};
+use sample::Start;
 
 /// The tenant of the development token, of the sample project, and of what is imported when nobody says otherwise.
 pub const TENANT: &str = "dev";
@@ -70,6 +71,9 @@ async fn run_on(
     let routes = command_routes.merge(foldline_query::router(query.clone()));
 
     let start = sample::create_when_empty(&log, &handler).await?;
+    if let Start::First(whole) = start {
+        sample::say_unless_seen(query.has_folded(&whole).await);
+    }
     let token = crate::token::issue(
         secret,
         TENANT,

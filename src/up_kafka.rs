@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
+use foldline_events::Cursor;
 use foldline_local::{
     Lifetime,
     kafka::{KafkaOptions, KafkaServer},
@@ -184,11 +185,33 @@ async fn announce(
     let role = foldline_gate::Role::Admin;
     let token = crate::token::issue(&secret, up::TENANT, "developer", role, up::TOKEN_DAYS)?;
     let (api, query) = (origin(ports.command), origin(ports.query));
+    if let sample::Start::First(whole) = saying.start {
+        sample::say_unless_seen(has_folded(&client, &query, &token, &whole).await);
+    }
     let announced = Running::announce(folder.path(), &api, &query)?;
     Ready::of(&api, &query, token, folder.path())
         .offering(saying.start)
         .announce(saying.as_json)?;
     Ok(Some(announced))
+}
+
+/// Waits until the query role shows what a cursor stands for, as long as it lets a read wait.
+async fn has_folded(
+    client: &reqwest::Client,
+    query: &str,
+    token: &str,
+    whole: &Cursor,
+) -> anyhow::Result<()> {
+    let asked = format!("{{ projects(atLeast: \"{whole}\") {{ totalCount }} }}");
+    let request = client
+        .post(format!("{query}/graphql"))
+        .bearer_auth(token)
+        .json(&serde_json::json!({ "query": asked }));
+    let answer: serde_json::Value = request.send().await?.error_for_status()?.json().await?;
+    match answer.get("errors") {
+        Some(errors) => anyhow::bail!("the query role answered {errors}"),
+        None => Ok(()),
+    }
 }
 
 async fn becomes_ready(client: &reqwest::Client, port: u16) -> anyhow::Result<()> {

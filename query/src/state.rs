@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use foldline_events::Cursor;
 use foldline_gate::Gate;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::sync::Semaphore;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     commands::Commands,
     error::Error,
-    progress::{Progress, Wakes},
+    progress::{Progress, VIEWS, Wakes},
     schema::{self, Schema},
 };
 
@@ -96,6 +97,12 @@ impl QueryState {
     /// Whether the views' checkpoints were read lately: for the readiness probe.
     pub fn is_ready(&self) -> bool {
         self.progress.is_known()
+    }
+
+    /// Waits until answers show what a cursor stands for, as long as a read with `atLeast` does.
+    pub async fn has_folded(&self, cursor: &Cursor) -> Result<(), Error> {
+        let wait_ms_max = self.limits.at_least_wait_ms_max;
+        self.progress.at_least(cursor, &VIEWS, wait_ms_max).await
     }
 }
 

@@ -51,7 +51,7 @@ impl Ready {
     /// A newcomer is told what else there is to look at.
     pub fn offering(mut self, start: Start) -> Self {
         match start {
-            Start::First => self.offers = offers(Path::new(&self.data)),
+            Start::First(_) => self.offers = offers(Path::new(&self.data)),
             Start::Later => {}
         }
         self

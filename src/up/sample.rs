@@ -1,10 +1,12 @@
 //! The sample project that the first start of an empty folder creates, so that the first query returns something.
 
+use std::fmt::Display;
+
 use anyhow::Context;
 use chrono::TimeDelta;
 use foldline_command::{Handler, Request};
 use foldline_domain::Command;
-use foldline_events::Tenant;
+use foldline_events::{Cursor, Tenant};
 use foldline_gate::{Caller, Role};
 use foldline_log::Log;
 use serde_json::{Value, json};
@@ -21,8 +23,8 @@ const EVENTS: u8 = 6;
 /// What a start found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// Nothing, or a sample that was begun: it is whole now.
-    First,
+    /// Nothing, or a sample that was begun: it is whole now, and this waits for all of it.
+    First(Cursor),
     /// A log that somebody uses.
     Later,
 }
@@ -56,7 +58,7 @@ pub async fn create_when_empty(log: &Log, handler: &Handler) -> anyhow::Result<S
     }
     let done = id(tasks[0].0);
     send(handler, &caller, "tasks.start_task", done, json!({})).await?;
-    send(
+    let last = send(
         handler,
         &caller,
         "tasks.complete_task",
@@ -64,7 +66,17 @@ pub async fn create_when_empty(log: &Log, handler: &Handler) -> anyhow::Result<S
         json!({"actualHours": 0.5}),
     )
     .await?;
-    Ok(Start::First)
+    Ok(Start::First(Cursor {
+        partition: None,
+        ..last
+    }))
+}
+
+/// A first query that returns nothing would puzzle a newcomer; it is no reason not to start.
+pub fn say_unless_seen<E: Display>(seen: Result<(), E>) {
+    if let Err(error) = seen {
+        tracing::warn!(%error, "the views do not show the sample project yet");
+    }
 }
 
 fn command_id(command_type: &str, aggregate: Uuid) -> Uuid {
@@ -94,7 +106,7 @@ async fn send(
     command_type: &str,
     aggregate: Uuid,
     data: Value,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Cursor> {
     let command = Command::parse(command_type, &data.to_string())
         .with_context(|| format!("the sample's {command_type} is malformed"))?;
     let request = Request {
@@ -110,6 +122,6 @@ async fn send(
     handler
         .handle(caller, request)
         .await
-        .map(|_accepted| ())
+        .map(|accepted| accepted.cursor)
         .context("the sample project was refused")
 }
