@@ -18,10 +18,8 @@ use tokio::{
 };
 
 use crate::{
-    checks,
     load::Load,
-    processes::{Role, Stack, TENANT, is_soak},
-    stored,
+    processes::{Role, Stack, is_soak},
 };
 
 const CLIENTS: u64 = 4;
@@ -113,13 +111,5 @@ async fn a_projector_whose_network_is_cut_again_and_again_makes_the_rows_of_a_re
         network.fail_for(down).await;
     }
     assert!(!load.finish().await.is_empty());
-    let head = stored::head(&stack.database.url).await;
-    stored::folded(&views.url, head).await;
-    let replayed = TestDatabase::empty().await;
-    let _replay = stack.replay_into(&replayed).await;
-    stored::folded(&replayed.url, head).await;
-    let live = stored::rows(&views.url, TENANT, &[]).await;
-    let fresh = stored::rows(&replayed.url, TENANT, &[]).await;
-    assert!(!live.is_empty());
-    assert_eq!(checks::same_rows(&live, &fresh), [""; 0]);
+    stack.has_the_rows_of_a_replay(&views.url).await;
 }

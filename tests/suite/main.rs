@@ -22,6 +22,7 @@ mod projectors;
 mod recount;
 mod relays;
 mod replaced;
+mod restarted;
 mod restore;
 mod schema;
 mod stale;

@@ -1,13 +1,11 @@
 //! `foldline parked`: one stream waits and everything else goes on, until somebody lets it go on, or leaves an event out.
 
-use foldline_schema::testing::TestDatabase;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    checks,
     client::new_id,
-    processes::{Role, Stack, TENANT, finished, foldline, is_soak, until},
+    processes::{Role, Stack, finished, foldline, is_soak, until},
     stored,
 };
 
@@ -176,10 +174,5 @@ async fn thousands_of_parked_streams_are_listed_and_go_on_and_take_little_memory
     );
     assert!(mib < MEMORY_MIB_MAX, "{mib} MiB");
 
-    let replayed = TestDatabase::empty().await;
-    let _replay = stack.replay_into(&replayed).await;
-    stored::folded(&replayed.url, head).await;
-    let live = stored::rows(&url, TENANT, &[]).await;
-    let fresh = stored::rows(&replayed.url, TENANT, &[]).await;
-    assert_eq!(checks::same_rows(&live, &fresh), [""; 0]);
+    stack.has_the_rows_of_a_replay(&url).await;
 }

@@ -23,7 +23,11 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::client::{self, Client};
+use crate::{
+    checks,
+    client::{self, Client},
+    stored,
+};
 
 /// For whatever a process has to get done: recovery on a loaded machine, not speed.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -396,6 +400,19 @@ impl Stack {
         let mut process = Process::start(command, self.folder.path());
         process.ready_line().await;
         process
+    }
+
+    /// Once everything is folded, the rows are what a projector makes that begins anew.
+    pub async fn has_the_rows_of_a_replay(&self, views_url: &str) {
+        let head = stored::head(&self.database.url).await;
+        stored::folded(views_url, head).await;
+        let replayed = TestDatabase::empty().await;
+        let _replay = self.replay_into(&replayed).await;
+        stored::folded(&replayed.url, head).await;
+        let live = stored::rows(views_url, TENANT, &[]).await;
+        let fresh = stored::rows(&replayed.url, TENANT, &[]).await;
+        assert!(!live.is_empty());
+        assert_eq!(checks::same_rows(&live, &fresh), [""; 0]);
     }
 
     fn origin(&self, role: Role) -> String {

@@ -6,9 +6,8 @@ use foldline_schema::testing::TestDatabase;
 use nix::sys::signal::Signal;
 
 use crate::{
-    checks,
     load::Load,
-    processes::{Process, Role, Stack, TENANT, is_soak, until},
+    processes::{Process, Role, Stack, is_soak, until},
     stored,
 };
 
@@ -54,20 +53,7 @@ async fn a_projector_that_stands_still_loses_its_partitions_and_writes_nothing_s
     shared_by(&views, 1).await;
 
     assert!(!load.finish().await.is_empty());
-    are_those_of_a_replay(&stack, &views.url).await;
-}
-
-/// Once everything is folded, the rows are what a projector makes that begins anew.
-async fn are_those_of_a_replay(stack: &Stack, views_url: &str) {
-    let head = stored::head(&stack.database.url).await;
-    stored::folded(views_url, head).await;
-    let replayed = TestDatabase::empty().await;
-    let _replay = stack.replay_into(&replayed).await;
-    stored::folded(&replayed.url, head).await;
-    let shared = stored::rows(views_url, TENANT, &[]).await;
-    let fresh = stored::rows(&replayed.url, TENANT, &[]).await;
-    assert!(!shared.is_empty());
-    assert_eq!(checks::same_rows(&shared, &fresh), [""; 0]);
+    stack.has_the_rows_of_a_replay(&views.url).await;
 }
 
 /// Every two seconds another process comes and one goes, by the feed that is given.
@@ -96,6 +82,6 @@ async fn while_projectors_come_and_go_every_two_seconds_the_rows_stay_those_of_a
         }
     }
     assert!(!load.finish().await.is_empty());
-    are_those_of_a_replay(&stack, &stack.database.url).await;
-    are_those_of_a_replay(&stack, &views.url).await;
+    stack.has_the_rows_of_a_replay(&stack.database.url).await;
+    stack.has_the_rows_of_a_replay(&views.url).await;
 }
