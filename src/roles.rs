@@ -49,9 +49,14 @@ const CONNECT_PAUSE_MS: u64 = 500;
 
 /// Opens the log as a service. A database that is away, or not migrated yet, is waited for.
 pub async fn open_log(database: &Database, service: Service) -> anyhow::Result<Log> {
+    let role = match service {
+        Service::Command => "command",
+        Service::Relay => "relay",
+        Service::Projector => "projector",
+    };
     let options = LogOptions {
-        url: database.url.clone(),
-        direct: Some(database.direct.clone()),
+        url: called(&database.url, role),
+        direct: Some(called(&database.direct, role)),
         service,
         connections_max: match service {
             Service::Command => COMMAND_CONNECTIONS_MAX,
@@ -113,12 +118,22 @@ pub async fn open_views_to_write(database: &Database) -> anyhow::Result<PgPool> 
 }
 
 fn as_projector(options: &PgConnectOptions) -> PgConnectOptions {
-    options.clone().options([("role", "foldline_projector")])
+    called(options, "projector").options([("role", "foldline_projector")])
+}
+
+/// The same, which say in `pg_stat_activity` whose they are, unless the settings say something else.
+fn called(options: &PgConnectOptions, role: &str) -> PgConnectOptions {
+    match options.get_application_name() {
+        Some(_) => options.clone(),
+        None => options
+            .clone()
+            .application_name(&format!("foldline {role}")),
+    }
 }
 
 /// Connections to the views as a reader, for whom row-level security holds.
 pub async fn open_views_to_read(database: &Database) -> anyhow::Result<PgPool> {
-    let options = foldline_query::as_reader(database.url.clone());
+    let options = foldline_query::as_reader(called(&database.url, "query"));
     pool(QUERY_CONNECTIONS_MAX, options).await
 }
 
@@ -186,6 +201,7 @@ pub async fn open_projector(
         direct: as_projector(&database.direct),
         moved,
         stall_retry: ProjectorOptions::STALL_RETRY,
+        long_log_events: ProjectorOptions::LONG_LOG_EVENTS,
     };
     Ok((
         Projector::new(views, feed, log.clone(), options),
@@ -222,7 +238,7 @@ pub async fn run_query(args: QueryArgs) -> anyhow::Result<()> {
             .context("cannot make an HTTP client")?,
         server: config.command_url,
     };
-    let wakes = Wakes::Listen(config.view.direct.clone());
+    let wakes = Wakes::Listen(called(&config.view.direct, "query"));
     let opening = open_query(
         &config.view,
         &config.secret,

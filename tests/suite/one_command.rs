@@ -139,6 +139,24 @@ async fn four_processes_with_kafka_in_the_middle_do_the_same() {
 }
 
 #[tokio::test]
+async fn every_connection_says_whose_it_is() {
+    let stack = Stack::started().await;
+    let names: Vec<String> = sqlx::query_scalar(
+        "select distinct application_name
+         from pg_stat_activity
+         where datname = current_database()
+             and backend_type = 'client backend'
+             and pid <> pg_backend_pid()
+         order by application_name",
+    )
+    .fetch_all(&mut stored::connect(&stack.database.url).await)
+    .await
+    .unwrap();
+    let roles = ["command", "projector", "query", "relay"];
+    assert_eq!(names, roles.map(|role| format!("foldline {role}")));
+}
+
+#[tokio::test]
 async fn killing_whoever_started_the_roles_ends_them_too() {
     let database = TestDatabase::empty().await;
     let folder = foldline_local::temporary_folder().unwrap();
