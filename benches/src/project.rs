@@ -255,7 +255,11 @@ async fn replay(log: &Database, feed: &str, head: Position) -> anyhow::Result<Re
             since.get_or_insert_with(Instant::now);
         }
         anyhow::ensure!(projector.try_wait()?.is_none(), "the projector ended");
-        Ok(checkpoints == CHECKPOINTS && least >= Some(head))
+        // Whoever reads the views needs their indexes, too.
+        let late: i64 = sqlx::query_scalar("select count(*) from views.late_indexes")
+            .fetch_one(&mut watcher)
+            .await?;
+        Ok(checkpoints == CHECKPOINTS && least >= Some(head) && late == 0)
     })
     .await?;
     let seconds = since.context("it never began")?.elapsed().as_secs_f64();

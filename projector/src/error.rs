@@ -41,6 +41,8 @@ pub enum Error {
     Stuck { waited_ms: u64 },
     #[error("cannot tell how far behind the views are")]
     Lag(#[source] sqlx::Error),
+    #[error("cannot make indexes that were left for later")]
+    LateIndexes(#[source] sqlx::Error),
     #[error("the projector did not turn to anything for {seconds} s")]
     Stands { seconds: u64 },
     #[error("cannot read or write which streams are parked")]
@@ -113,6 +115,7 @@ impl Error {
             | Self::Rows { source, .. }
             | Self::Checkpoints(source)
             | Self::Lag(source)
+            | Self::LateIndexes(source)
             | Self::Parked(source)
             | Self::Commit(source) => of_database(source),
             Self::LeasesLost | Self::Stands { .. } | Self::Stuck { .. } | Self::Lost { .. } => {

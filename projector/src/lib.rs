@@ -15,6 +15,7 @@ pub mod health;
 mod install;
 mod keys;
 mod lag;
+mod late;
 mod leases;
 pub mod parking;
 pub mod runtime;

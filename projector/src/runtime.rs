@@ -15,7 +15,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use foldline_events::Partition;
+use foldline_events::{Partition, Position};
 use foldline_log::{Delivery, Feed, Log, Slice};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::sync::watch;
@@ -26,7 +26,7 @@ use crate::{
     Applied, Error, Health, Parked, Writer, announce,
     error::{Remedy, in_full},
     health::Phase,
-    lag,
+    lag, late,
     leases::Leases,
     writer::Retried,
 };
@@ -50,11 +50,15 @@ pub struct ProjectorOptions {
     pub moved: watch::Sender<u64>,
     /// How long a stalled partition waits before it is tried again; twice as long each time that does not help.
     pub stall_retry: Duration,
+    /// From how many events on a log is long: a view folded from its beginning gets its indexes when it has caught up.
+    pub long_log_events: Position,
 }
 
 impl ProjectorOptions {
     /// How long a stalled partition waits, unless said otherwise: a person or a newer build has to come first.
     pub const STALL_RETRY: Duration = Duration::from_secs(30);
+    /// What is a long log, unless said otherwise: a shorter one is folded in seconds, with its indexes.
+    pub const LONG_LOG_EVENTS: Position = 100_000;
 }
 
 /// Folds a feed into the views.
@@ -108,6 +112,7 @@ impl Projector {
         let _announcer = AbortOnDropHandle::new(tokio::spawn(announcer));
         let lag = lag::run(self.log.clone(), self.views.clone(), self.health());
         let telling = AbortOnDropHandle::new(tokio::spawn(lag));
+        let _building = AbortOnDropHandle::new(tokio::spawn(late::run(self.views.clone())));
         let ended = self.sessions(&shutdown).await;
         telling.abort();
         let _ = telling.await;
@@ -269,10 +274,23 @@ impl Projector {
             return Ok(());
         }
         self.writer.take(partitions).await?;
+        self.leave_indexes(partitions).await?;
         self.log.verify(&self.writer.marks(partitions)).await?;
         self.feed.start(&self.writer.starts(partitions)).await?;
         tracing::info!(?partitions, feed = self.feed.name(), "folding partitions");
         self.tell();
+        Ok(())
+    }
+
+    /// A view of which nothing is folded may do without its indexes until it has caught up with a long log.
+    async fn leave_indexes(&self, partitions: &[Partition]) -> Result<(), Error> {
+        let mut untouched = self.writer.untouched(partitions).peekable();
+        if untouched.peek().is_some() {
+            let head = self.log.head().await?.position;
+            if head >= self.options.long_log_events {
+                late::leave(&self.views, untouched).await;
+            }
+        }
         Ok(())
     }
 

@@ -31,6 +31,11 @@ const VIEW: &[(i64, &str, &str)] = &[
     (3, "leases", include_str!("../view/0003_leases.sql")),
     (4, "lag", include_str!("../view/0004_lag.sql")),
     (5, "wishes", include_str!("../view/0005_wishes.sql")),
+    (
+        6,
+        "late_indexes",
+        include_str!("../view/0006_late_indexes.sql"),
+    ),
 ];
 
 #[derive(Debug, thiserror::Error)]

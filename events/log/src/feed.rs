@@ -16,7 +16,7 @@ pub use from_kafka::{KafkaFeed, KafkaFeedOptions};
 pub use from_postgres::PostgresFeed;
 
 /// How many events one delivery holds at most, where they do not reach [`crate::READ_BYTES_MAX`] before.
-pub const DELIVERY_EVENTS_MAX: usize = 2_000;
+pub const DELIVERY_EVENTS_MAX: usize = 16_000;
 
 /// A source of recorded events.
 pub enum Feed {

@@ -34,6 +34,11 @@ pub struct Running {
 
 impl Running {
     pub async fn start(views: &Views) -> Self {
+        Self::start_taking_for_long(views, ProjectorOptions::LONG_LOG_EVENTS).await
+    }
+
+    /// One that takes a log of so many events for a long one.
+    pub async fn start_taking_for_long(views: &Views, events: Position) -> Self {
         let url = views.options().application_name(SESSIONS);
         let direct = url.clone().options([("role", "foldline_projector")]);
         let pool = PgPoolOptions::new()
@@ -46,6 +51,7 @@ impl Running {
             direct,
             moved: watch::Sender::new(0),
             stall_retry: Duration::from_millis(100),
+            long_log_events: events,
         };
         let feed = Feed::Postgres(PostgresFeed::unassigned(log.clone()));
         let projector = Projector::new(pool, feed, log, options);

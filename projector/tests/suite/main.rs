@@ -3,6 +3,7 @@
 mod dashboards;
 mod deliveries;
 mod history;
+mod late_indexes;
 mod leases;
 mod log;
 mod ownership;

@@ -31,7 +31,8 @@ async fn a_writer_with_a_lost_fence_writes_nothing() {
 
 #[tokio::test]
 async fn a_writer_that_lost_some_partitions_goes_on_with_the_others() {
-    let history = seeded(8, 300);
+    // Enough to be written in several transactions at once.
+    let history = seeded(8, 600);
     let whole = Views::new().await;
     apply(&mut whole.writer().await, history.whole()).await;
 

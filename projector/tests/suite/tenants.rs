@@ -79,6 +79,7 @@ async fn every_table_of_a_view_has_row_level_security() {
         "checkpoints",
         "heads",
         "lag",
+        "late_indexes",
         "leases",
         "projectors",
     ];

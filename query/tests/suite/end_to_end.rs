@@ -30,6 +30,7 @@ async fn project(fixture: &Fixture) {
         direct: fixture.database.clone(),
         moved: fixture.wake.clone(),
         stall_retry: Duration::from_secs(1),
+        long_log_events: ProjectorOptions::LONG_LOG_EVENTS,
     };
     tokio::spawn(Projector::new(views, feed, log, options).run(fixture.closed.clone()));
 }

@@ -44,6 +44,8 @@ const BEGIN_ANEW_MS: u64 = 10_000;
 /// How much librdkafka fetches ahead of us, in KiB for all partitions, and how much more it may have asked for then, in bytes.
 const FETCHED_KIB_MAX: &str = "8192";
 const FETCHED_BYTES_MAX: &str = "8388608";
+/// How long librdkafka lets a partition rest that has so much fetched; a second, unless said otherwise, in which nothing comes.
+const FETCH_PAUSE_MS: &str = "20";
 /// How long to wait after Kafka complained.
 const TROUBLE_PAUSE_MS: u64 = 200;
 
@@ -406,6 +408,7 @@ fn consumer(options: &KafkaFeedOptions, topic: &str) -> Result<StreamConsumer<As
         .set("fetch.error.backoff.ms", "100")
         .set("queued.max.messages.kbytes", FETCHED_KIB_MAX)
         .set("fetch.max.bytes", FETCHED_BYTES_MAX)
+        .set("fetch.queue.backoff.ms", FETCH_PAUSE_MS)
         .create_with_context(Assignments::default())
         .map_err(kafka_error("creating the consumer"))?;
     consumer

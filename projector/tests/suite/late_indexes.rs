@@ -1,0 +1,103 @@
+//! Indexes late: a view that begins with a long log has its indexes when it has caught up, and until then does without.
+
+use foldline_log::Service;
+use sqlx::PgPool;
+
+use crate::{
+    log::{PATIENCE, Running, append, open, replayed},
+    seeded::seeded,
+    support::{Views, apply},
+};
+
+/// Every index of the views' own tables.
+const INDEXES: &str = "
+    select indexdef
+    from pg_indexes
+    where schemaname = 'views'
+        and tablename ~ '_v[0-9]+$'
+    order by indexdef
+";
+const LATE: &str = "select count(*) from views.late_indexes";
+
+async fn leave(pool: &PgPool, view: &str, version: i32) -> i64 {
+    sqlx::query_scalar("select views.leave_indexes_for_later($1, $2)")
+        .bind(view)
+        .bind(version)
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+async fn until_late(views: &Views, is_it: impl Fn(i64) -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is_it(views.all::<i64>(LATE).await[0]) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.expect("the indexes never came to that");
+}
+
+#[tokio::test]
+async fn a_view_that_begins_with_a_long_log_gets_its_indexes_when_it_has_caught_up() {
+    let history = seeded(41, 300);
+    let views = Views::new().await;
+    let before: Vec<String> = views.all(INDEXES).await;
+    let log = open(views.options(), Service::Command).await;
+    append(&log, &history.events[..250]).await;
+
+    let running = Running::start_taking_for_long(&views, 250).await;
+    until_late(&views, |late| late > 10).await;
+    assert!(views.all::<String>(INDEXES).await.len() < before.len());
+    running.folded(250).await;
+    until_late(&views, |late| late == 0).await;
+    assert_eq!(views.all::<String>(INDEXES).await, before);
+
+    append(&log, &history.events[250..]).await;
+    running.folded(history.head()).await;
+    assert_eq!(views.rows().await, replayed(&history).await);
+    running.end().await;
+    // The next to come finds something folded, and leaves nothing out.
+    let running = Running::start_taking_for_long(&views, 250).await;
+    running.folded(history.head()).await;
+    assert_eq!(views.all::<String>(INDEXES).await, before);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_short_log_is_folded_with_its_indexes() {
+    let history = seeded(42, 100);
+    let views = Views::new().await;
+    let before: Vec<String> = views.all(INDEXES).await;
+    append(
+        &open(views.options(), Service::Command).await,
+        &history.events,
+    )
+    .await;
+    let running = Running::start_taking_for_long(&views, 101).await;
+    running.folded(100).await;
+    assert_eq!(views.all::<String>(INDEXES).await, before);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn what_was_left_out_by_somebody_who_died_is_made_by_whoever_comes_next() {
+    let history = seeded(43, 100);
+    let views = Views::new().await;
+    let before: Vec<String> = views.all(INDEXES).await;
+    assert!(leave(&views.pool, "task_view", 2).await > 10);
+    let log = open(views.options(), Service::Command).await;
+    append(&log, &history.events).await;
+    let running = Running::start(&views).await;
+    until_late(&views, |late| late == 0).await;
+    assert_eq!(views.all::<String>(INDEXES).await, before);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_view_that_holds_something_keeps_its_indexes() {
+    let views = Views::new().await;
+    apply(&mut views.writer().await, seeded(44, 50).whole()).await;
+    let before: Vec<String> = views.all(INDEXES).await;
+    assert_eq!(leave(&views.pool, "task_view", 2).await, 0);
+    assert_eq!(views.all::<String>(INDEXES).await, before);
+}
