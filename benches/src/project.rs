@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Long enough for the clients, for every process to be connected and, with Kafka, for the group to have assigned partitions.
 const SETTLE: Duration = Duration::from_secs(8);
+/// Long enough for the relay to tell every partition where the log ends, once it has carried all.
+const WATERMARKS: Duration = Duration::from_secs(2);
 /// How many events another store's listener is given: it takes one at a time.
 const LISTENED_EVENTS: usize = 10_000;
 const SECRET: &str = "the secret of a log that lives for some minutes";
@@ -215,6 +217,7 @@ async fn relay(log: &Database, head: Position) -> anyhow::Result<()> {
         Ok(mark == Some(head))
     })
     .await?;
+    tokio::time::sleep(WATERMARKS).await;
     Ok(relay.kill().await?)
 }
 
