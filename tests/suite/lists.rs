@@ -149,6 +149,14 @@ async fn no_list_of_demo_tasks_reads_a_table_from_end_to_end_whatever_its_filter
     let url = &database.url;
     let folding = Up::start(folder.path(), Some(url)).await;
     all_is_folded(url).await;
+    until("no index to be left for later", async || {
+        let late: i64 = sqlx::query_scalar("select count(*) from views.late_indexes")
+            .fetch_one(&mut stored::connect(url).await)
+            .await
+            .unwrap();
+        (late == 0).then_some(())
+    })
+    .await;
     drop(folding);
     execute(url, "analyze").await;
     if !is_soak() {

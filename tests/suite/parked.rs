@@ -164,7 +164,7 @@ async fn thousands_of_parked_streams_are_listed_and_go_on_and_take_little_memory
     let of_each = ["task_view", "task_history", "task_dashboard"].len();
     assert_eq!((code, list.len()), (1, of_each * many()));
     of_type("tasks.TaskLabelAdded").await;
-    let (code, said) = parked(&url, &["retry", "--all"]).await;
+    let (code, said) = parked(&url, &["retry", "--all", "--wait-max", "600"]).await;
     assert_eq!((code, &said[0]["waiting"]), (0, &json!(0)), "{said:?}");
     assert_eq!(parked(&url, &["list"]).await, (0, vec![]));
     let mib = stack.peak_mib(Role::Projector);
