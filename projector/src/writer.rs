@@ -1,4 +1,5 @@
-//! Applies deliveries: the rows of every view and the checkpoints, in one transaction.
+//! Applies deliveries: the rows of every view and the checkpoints move together, in one transaction or, of different
+//! partitions, in some at once.
 //!
 //! A [`Writer`] knows nothing of feeds or of time. It holds partitions that it took over, and for each how far every
 //! view has folded it; applied again, a delivery changes nothing. An event that a view cannot fold parks its own stream in
@@ -25,7 +26,6 @@ use crate::{
     parking::{self, Aside, Parked},
     view::VIEWS,
 };
-pub use lane::LANES_MAX;
 use lane::Lane;
 pub use retry::Retried;
 
@@ -143,7 +143,7 @@ impl Writer {
 
     /// Whether slices of the partition are written.
     pub fn folds(&self, partition: Partition) -> bool {
-        self.held.get(&partition).is_some_and(|held| !held.stopped)
+        folds(&self.held, partition)
     }
 
     /// How far every view has folded a partition that is held.
@@ -241,9 +241,17 @@ impl Writer {
     }
 
     pub(crate) fn stop(&mut self, partition: Partition) {
-        if let Some(held) = self.held.get_mut(&partition) {
-            held.stopped = true;
-        }
+        stop(&mut self.held, partition);
+    }
+}
+
+fn folds(held: &BTreeMap<Partition, Held>, partition: Partition) -> bool {
+    held.get(&partition).is_some_and(|held| !held.stopped)
+}
+
+fn stop(held: &mut BTreeMap<Partition, Held>, partition: Partition) {
+    if let Some(held) = held.get_mut(&partition) {
+        held.stopped = true;
     }
 }
 

@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use super::{
     Applied, BEGIN, Held,
     batch::{Batch, Decoded, Part},
-    bounded, index,
+    bounded, folds, index, stop,
 };
 use crate::{
     Error, Folded, View,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// In how many transactions at once a delivery is written, at most.
-pub const LANES_MAX: usize = 2;
+const LANES_MAX: usize = 2;
 /// How many events a lane is worth.
 const LANE_EVENTS_MIN: usize = 250;
 
@@ -84,7 +84,7 @@ impl Lane {
         };
         let mut waiting = VecDeque::from([Batch::decode(slices, folded_through)]);
         while let Some(mut batch) = waiting.pop_front() {
-            batch.parts.retain(|part| self.folds(part.partition));
+            batch.parts.retain(|part| folds(&self.held, part.partition));
             for part in &mut batch.parts {
                 self.park_unreadable(part);
                 self.bound_parked(part);
@@ -95,13 +95,13 @@ impl Lane {
                     applied.committed_at = written.committed_at.or(applied.committed_at);
                     applied.parked.extend(batch.parked().cloned());
                     for poison in batch.into_poisons() {
-                        self.stop(poison.partition);
+                        stop(&mut self.held, poison.partition);
                         applied.poisoned.push(poison);
                     }
                 }
                 Err(Error::Lost { partitions }) => {
                     for partition in partitions {
-                        self.stop(partition);
+                        stop(&mut self.held, partition);
                         applied.lost.push(partition);
                     }
                     waiting.push_front(batch);
@@ -114,16 +114,6 @@ impl Lane {
             }
         }
         Ok(applied)
-    }
-
-    fn folds(&self, partition: Partition) -> bool {
-        self.held.get(&partition).is_some_and(|held| !held.stopped)
-    }
-
-    fn stop(&mut self, partition: Partition) {
-        if let Some(held) = self.held.get_mut(&partition) {
-            held.stopped = true;
-        }
     }
 
     async fn write(&mut self, batch: &Batch) -> Result<Written, Error> {
