@@ -15,11 +15,11 @@ pub use project::{
 };
 pub use task::{
     ResumedStatus, ReviewStatus, TaskAiReviewRecorded, TaskAiReviewRequested, TaskAssigned,
-    TaskBlocked, TaskCancelled, TaskCommentAdded, TaskCompleted, TaskCreated, TaskDeleted,
-    TaskDescribed, TaskDueDateSet, TaskEstimated, TaskEvent, TaskKeySet, TaskLabelAdded,
-    TaskLabelRemoved, TaskMetadataRemoved, TaskMetadataSet, TaskMoved, TaskPrioritySet,
-    TaskRenamed, TaskReopened, TaskRestored, TaskStarted, TaskStepAdded, TaskStepCompleted,
-    TaskStepRemoved, TaskUnassigned, TaskUnblocked,
+    TaskBlocked, TaskCancelled, TaskCommentAdded, TaskCompleted, TaskCompletionSuggested,
+    TaskCreated, TaskDeleted, TaskDescribed, TaskDueDateSet, TaskDueDayPassed, TaskEstimated,
+    TaskEvent, TaskKeySet, TaskLabelAdded, TaskLabelRemoved, TaskMetadataRemoved, TaskMetadataSet,
+    TaskMoved, TaskPrioritySet, TaskRenamed, TaskReopened, TaskRestored, TaskStarted,
+    TaskStepAdded, TaskStepCompleted, TaskStepRemoved, TaskUnassigned, TaskUnblocked,
 };
 
 use std::collections::BTreeMap;

@@ -18,10 +18,10 @@ pub use task::{
     Facts, KeyFacts, ProjectFacts, Task,
     commands::{
         AddComment, AddLabel, AddStep, AssignTask, BlockTask, CancelTask, CompleteStep,
-        CompleteTask, CreateTask, DeleteTask, DescribeTask, EstimateTask, MoveTask, RecordAiReview,
-        RemoveLabel, RemoveMetadata, RemoveStep, RenameTask, ReopenTask, RequestAiReview,
-        RestoreTask, SetDueDate, SetKey, SetMetadata, SetPriority, StartTask, TaskCommand,
-        UnassignTask, UnblockTask,
+        CompleteTask, CreateTask, DeleteTask, DescribeTask, EstimateTask, MoveTask,
+        NoteDueDayPassed, RecordAiReview, RemoveLabel, RemoveMetadata, RemoveStep, RenameTask,
+        ReopenTask, RequestAiReview, RestoreTask, SetDueDate, SetKey, SetMetadata, SetPriority,
+        StartTask, SuggestCompletion, TaskCommand, UnassignTask, UnblockTask,
     },
 };
 
@@ -29,7 +29,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Command, InvalidCommand};
 
-/// Every command type of this context.
+/// Every command type of this context that may be sent to it. What reactions alone ask for is none of these, and is read from
+/// no request.
 pub const COMMAND_TYPES: [&str; 33] = [
     "tasks.create_project",
     "tasks.rename_project",

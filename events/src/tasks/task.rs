@@ -1,11 +1,14 @@
 //! What can have happened to a task.
 
+mod examples;
+
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Metadata, Priority, project_tag};
-use crate::{DecodeError, Encoded, Example, Hours, Payload, payload::Written};
+use crate::{DecodeError, Encoded, Hours, Payload, payload::Written};
+pub(super) use examples::examples;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskEvent {
@@ -37,6 +40,8 @@ pub enum TaskEvent {
     Moved(TaskMoved),
     AiReviewRequested(TaskAiReviewRequested),
     AiReviewRecorded(TaskAiReviewRecorded),
+    DueDayPassed(TaskDueDayPassed),
+    CompletionSuggested(TaskCompletionSuggested),
 }
 
 /// Where an unblocked task goes on.
@@ -309,6 +314,23 @@ pub struct TaskAiReviewRecorded {
     pub summary: Option<String>,
 }
 
+/// The day that a task was due on passed, and it was neither completed nor cancelled nor deleted. Said by a reaction, once for
+/// each due date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TaskDueDayPassed {
+    /// A UTC day.
+    pub due_date: NaiveDate,
+}
+
+/// The last of a task's steps was completed, and the task was not: perhaps it is done. Said by a reaction, once until a step
+/// is added or the task is reopened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TaskCompletionSuggested {}
+
 impl Payload for TaskCreated {
     const EVENT_TYPE: &'static str = "tasks.TaskCreated";
 }
@@ -421,6 +443,14 @@ impl Payload for TaskAiReviewRecorded {
     const EVENT_TYPE: &'static str = "tasks.TaskAiReviewRecorded";
 }
 
+impl Payload for TaskDueDayPassed {
+    const EVENT_TYPE: &'static str = "tasks.TaskDueDayPassed";
+}
+
+impl Payload for TaskCompletionSuggested {
+    const EVENT_TYPE: &'static str = "tasks.TaskCompletionSuggested";
+}
+
 impl TaskEvent {
     pub(crate) fn encode(&self) -> Encoded {
         match self {
@@ -455,6 +485,8 @@ impl TaskEvent {
             Self::Restored(event) => event.encoded(vec![]),
             Self::AiReviewRequested(event) => event.encoded(vec![]),
             Self::AiReviewRecorded(event) => event.encoded(vec![]),
+            Self::DueDayPassed(event) => event.encoded(vec![]),
+            Self::CompletionSuggested(event) => event.encoded(vec![]),
         }
     }
 
@@ -489,94 +521,9 @@ impl TaskEvent {
             TaskMoved::EVENT_TYPE => Self::Moved(from.read()?),
             TaskAiReviewRequested::EVENT_TYPE => Self::AiReviewRequested(from.read()?),
             TaskAiReviewRecorded::EVENT_TYPE => Self::AiReviewRecorded(from.read()?),
+            TaskDueDayPassed::EVENT_TYPE => Self::DueDayPassed(from.read()?),
+            TaskCompletionSuggested::EVENT_TYPE => Self::CompletionSuggested(from.read()?),
             _ => return Ok(None),
         }))
     }
-}
-
-pub(super) fn examples() -> Vec<Example> {
-    let id = |n: u128| Uuid::from_u128(0x0198_c0de_0000_7000_8000_0000_0000_0000 + n);
-    let text = |text: &str| text.to_owned();
-    let (hours, day) = (
-        Hours::from_hundredths(250),
-        NaiveDate::from_ymd_opt(2026, 3, 1),
-    );
-    vec![
-        Example::of(&TaskCreated {
-            project_id: id(1),
-            title: text("Build the lander"),
-            description: Some(text("It must carry two people")),
-            priority: Priority::High,
-            estimated_hours: Some(hours),
-            due_date: day,
-            key: Some(text("LM-5")),
-            metadata: Metadata::from([(text("crew"), 2.into())]),
-        }),
-        Example::of(&TaskRenamed {
-            title: text("Build and test the lander"),
-        }),
-        Example::of(&TaskDescribed {
-            description: Some(text("It must carry two people and 20 kg of stone")),
-        }),
-        Example::of(&TaskPrioritySet {
-            priority: Priority::Critical,
-        }),
-        Example::of(&TaskEstimated {
-            estimated_hours: Some(hours),
-        }),
-        Example::of(&TaskDueDateSet { due_date: day }),
-        Example::of(&TaskKeySet {
-            key: Some(text("LM-6")),
-        }),
-        Example::of(&TaskAssigned { assignee_id: id(2) }),
-        Example::of(&TaskUnassigned {}),
-        Example::of(&TaskLabelAdded {
-            label: text("hardware"),
-        }),
-        Example::of(&TaskLabelRemoved {
-            label: text("hardware"),
-        }),
-        Example::of(&TaskMetadataSet {
-            name: text("crew"),
-            value: 3.into(),
-        }),
-        Example::of(&TaskMetadataRemoved { name: text("crew") }),
-        Example::of(&TaskCommentAdded {
-            comment_id: id(3),
-            text: text("The legs must fold"),
-        }),
-        Example::of(&TaskStarted {}),
-        Example::of(&TaskBlocked {
-            reason: text("No titanium"),
-        }),
-        Example::of(&TaskUnblocked {
-            status: ResumedStatus::InProgress,
-        }),
-        Example::of(&TaskStepAdded {
-            step_id: id(4),
-            content: text("Draw the legs"),
-        }),
-        Example::of(&TaskStepCompleted { step_id: id(4) }),
-        Example::of(&TaskStepRemoved { step_id: id(4) }),
-        Example::of(&TaskCompleted {
-            actual_hours: Some(hours),
-        }),
-        Example::of(&TaskReopened {
-            reason: text("A leg broke"),
-        }),
-        Example::of(&TaskCancelled {
-            reason: text("Others were faster"),
-        }),
-        Example::of(&TaskDeleted {}),
-        Example::of(&TaskRestored {}),
-        Example::of(&TaskMoved {
-            from_project_id: id(1),
-            project_id: id(5),
-        }),
-        Example::of(&TaskAiReviewRequested {}),
-        Example::of(&TaskAiReviewRecorded {
-            status: ReviewStatus::ChangesWanted,
-            summary: Some(text("The legs do not fold")),
-        }),
-    ]
 }

@@ -139,7 +139,9 @@ fn changes(event: &TaskEvent) -> bool {
         | TaskEvent::StepCompleted(_)
         | TaskEvent::StepRemoved(_)
         | TaskEvent::AiReviewRequested(_)
-        | TaskEvent::AiReviewRecorded(_) => false,
+        | TaskEvent::AiReviewRecorded(_)
+        | TaskEvent::DueDayPassed(_)
+        | TaskEvent::CompletionSuggested(_) => false,
     }
 }
 
@@ -196,7 +198,9 @@ impl Contribution {
             | TaskEvent::StepCompleted(_)
             | TaskEvent::StepRemoved(_)
             | TaskEvent::AiReviewRequested(_)
-            | TaskEvent::AiReviewRecorded(_) => {}
+            | TaskEvent::AiReviewRecorded(_)
+            | TaskEvent::DueDayPassed(_)
+            | TaskEvent::CompletionSuggested(_) => {}
         }
         self.position = folded.recorded.position;
     }

@@ -105,6 +105,8 @@ fn evolve(row: &mut Row, folded: &Folded<'_>, event: &TaskEvent) -> Result<(), E
             let status = review_status(recorded.status);
             row.review(status, recorded.summary.clone(), at);
         }
+        // They say what is known: that it is overdue is computed for the instant asked, and the steps say that they are done.
+        TaskEvent::DueDayPassed(_) | TaskEvent::CompletionSuggested(_) => {}
     }
     row.review_needed = needs_review(row);
     row.updated_at = at;

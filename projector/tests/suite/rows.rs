@@ -3,10 +3,11 @@
 use foldline_events::tasks::{
     ProjectArchived, ProjectDescribed, ProjectEvent, ProjectRenamed, ProjectRestored,
     ResumedStatus, ReviewStatus, TaskAiReviewRecorded, TaskAiReviewRequested, TaskAssigned,
-    TaskBlocked, TaskCommentAdded, TaskDeleted, TaskDescribed, TaskDueDateSet, TaskEstimated,
-    TaskEvent, TaskKeySet, TaskLabelAdded, TaskLabelRemoved, TaskMetadataRemoved, TaskMetadataSet,
-    TaskMoved, TaskPrioritySet, TaskRenamed, TaskRestored, TaskStarted, TaskStepAdded,
-    TaskStepCompleted, TaskStepRemoved, TaskUnassigned, TaskUnblocked, label_mark, metadata_mark,
+    TaskBlocked, TaskCommentAdded, TaskCompletionSuggested, TaskDeleted, TaskDescribed,
+    TaskDueDateSet, TaskDueDayPassed, TaskEstimated, TaskEvent, TaskKeySet, TaskLabelAdded,
+    TaskLabelRemoved, TaskMetadataRemoved, TaskMetadataSet, TaskMoved, TaskPrioritySet,
+    TaskRenamed, TaskRestored, TaskStarted, TaskStepAdded, TaskStepCompleted, TaskStepRemoved,
+    TaskUnassigned, TaskUnblocked, label_mark, metadata_mark,
 };
 use foldline_events::{Hours, tasks::Priority};
 use serde_json::{Value, json};
@@ -277,6 +278,23 @@ async fn a_removed_step_is_gone() {
     assert_eq!(
         after([added(1), added(2), removed], &columns).await,
         json!([[{"id": Uuid::from_u128(2), "content": "a step", "completedAt": null}], 1])
+    );
+}
+
+#[tokio::test]
+async fn what_reactions_say_of_a_task_is_one_more_version_of_it_and_changes_nothing_else() {
+    let due_date = chrono::NaiveDate::from_ymd_opt(2026, 3, 1);
+    let said = [
+        TaskEvent::DueDateSet(TaskDueDateSet { due_date }),
+        TaskEvent::DueDayPassed(TaskDueDayPassed {
+            due_date: due_date.unwrap(),
+        }),
+        TaskEvent::CompletionSuggested(TaskCompletionSuggested {}),
+    ];
+    let columns = ["status", "completed_at", "due_date", "version"];
+    assert_eq!(
+        after(said, &columns).await,
+        json!(["open", null, "2026-03-01", 4])
     );
 }
 

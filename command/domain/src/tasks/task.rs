@@ -41,6 +41,10 @@ pub struct Task {
     steps: BTreeMap<Uuid, Step>,
     comments: BTreeSet<Uuid>,
     review: Review,
+    /// The due date of which it was said that its day has passed.
+    passed: Option<NaiveDate>,
+    /// Whether its completion was suggested, and nothing has been added to it since.
+    completion_suggested: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +143,7 @@ impl Decider for Task {
                     done: false,
                 };
                 task.steps.insert(event.step_id, step);
+                task.completion_suggested = false;
             }
             TaskEvent::StepCompleted(event) => {
                 if let Some(step) = task.steps.get_mut(&event.step_id) {
@@ -152,8 +157,11 @@ impl Decider for Task {
             | TaskEvent::Blocked(_)
             | TaskEvent::Unblocked(_)
             | TaskEvent::Completed(_)
-            | TaskEvent::Reopened(_)
             | TaskEvent::Cancelled(_) => task.status = task.status.after(event),
+            TaskEvent::Reopened(_) => {
+                task.status = task.status.after(event);
+                task.completion_suggested = false;
+            }
             TaskEvent::Deleted(TaskDeleted {}) => task.deleted = true,
             TaskEvent::Restored(TaskRestored {}) => task.deleted = false,
             TaskEvent::Moved(event) => task.project_id = event.project_id,
@@ -164,6 +172,8 @@ impl Decider for Task {
                     summary: event.summary.clone(),
                 }
             }
+            TaskEvent::DueDayPassed(event) => task.passed = Some(event.due_date),
+            TaskEvent::CompletionSuggested(_) => task.completion_suggested = true,
         }
         Some(task)
     }
@@ -182,6 +192,8 @@ impl Decider for Task {
             TaskCommand::Create(_) => None, // Seen above: the one command that needs no task.
             TaskCommand::Delete(_) => task.delete(),
             TaskCommand::Restore(_) => task.restore(),
+            TaskCommand::NoteDueDayPassed(command) => task.note_due_day_passed(&command),
+            TaskCommand::SuggestCompletion(_) => task.suggest_completion(),
             _ if task.deleted => return Err(Rejection::TaskDeleted),
             TaskCommand::Rename(command) => task.rename(command),
             TaskCommand::Describe(command) => task.describe(command),
@@ -280,6 +292,8 @@ impl Task {
             steps: BTreeMap::new(),
             comments: BTreeSet::new(),
             review: Review::None,
+            passed: None,
+            completion_suggested: false,
         }
     }
 

@@ -7,6 +7,7 @@ mod events;
 mod keys;
 mod limits;
 mod moving;
+mod reactions;
 mod review;
 mod standing;
 mod statuses;

@@ -65,6 +65,12 @@ pub fn of(event: &TaskEvent) -> String {
                 None => format!("review by an AI {status}"),
             }
         }
+        TaskEvent::DueDayPassed(event) => {
+            format!("not done by {}, when it was due", event.due_date)
+        }
+        TaskEvent::CompletionSuggested(_) => {
+            "suggested to be completed: its last step is done".to_owned()
+        }
     }
 }
 

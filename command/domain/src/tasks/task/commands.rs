@@ -42,6 +42,8 @@ pub enum TaskCommand {
     Move(MoveTask),
     RequestAiReview(RequestAiReview),
     RecordAiReview(RecordAiReview),
+    NoteDueDayPassed(NoteDueDayPassed),
+    SuggestCompletion(SuggestCompletion),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -302,6 +304,21 @@ enum ReviewStatusName {
     Failed,
 }
 
+/// Say that a task's due day has passed, unless the task is done, given up or deleted, or it was said before. Only reactions
+/// ask for it: nobody else may say what day it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NoteDueDayPassed {
+    /// A UTC day that has begun: a day before it has passed.
+    pub today: NaiveDate,
+}
+
+/// Suggest that a task be completed, if all its steps are done and it is not, unless that was said before. Only reactions ask
+/// for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuggestCompletion {}
+
 impl TaskCommand {
     pub fn context_type(&self) -> &'static str {
         match self {
@@ -333,6 +350,8 @@ impl TaskCommand {
             Self::Move(_) => "tasks.move_task",
             Self::RequestAiReview(_) => "tasks.request_ai_review",
             Self::RecordAiReview(_) => "tasks.record_ai_review",
+            Self::NoteDueDayPassed(_) => "tasks.note_due_day_passed",
+            Self::SuggestCompletion(_) => "tasks.suggest_completion",
         }
     }
 
@@ -366,6 +385,8 @@ impl TaskCommand {
             Self::Move(data) => canonical(data),
             Self::RequestAiReview(data) => canonical(data),
             Self::RecordAiReview(data) => canonical(data),
+            Self::NoteDueDayPassed(data) => canonical(data),
+            Self::SuggestCompletion(data) => canonical(data),
         }
     }
 }

@@ -2,20 +2,20 @@
 
 use foldline_events::tasks::{
     ReviewStatus, TaskAiReviewRecorded, TaskAiReviewRequested, TaskAssigned, TaskBlocked,
-    TaskCancelled, TaskCommentAdded, TaskCompleted, TaskCreated, TaskDeleted, TaskDescribed,
-    TaskDueDateSet, TaskEstimated, TaskEvent, TaskKeySet, TaskLabelAdded, TaskLabelRemoved,
-    TaskMetadataRemoved, TaskMetadataSet, TaskMoved, TaskPrioritySet, TaskRenamed, TaskReopened,
-    TaskRestored, TaskStarted, TaskStepAdded, TaskStepCompleted, TaskStepRemoved, TaskUnassigned,
-    TaskUnblocked,
+    TaskCancelled, TaskCommentAdded, TaskCompleted, TaskCompletionSuggested, TaskCreated,
+    TaskDeleted, TaskDescribed, TaskDueDateSet, TaskDueDayPassed, TaskEstimated, TaskEvent,
+    TaskKeySet, TaskLabelAdded, TaskLabelRemoved, TaskMetadataRemoved, TaskMetadataSet, TaskMoved,
+    TaskPrioritySet, TaskRenamed, TaskReopened, TaskRestored, TaskStarted, TaskStepAdded,
+    TaskStepCompleted, TaskStepRemoved, TaskUnassigned, TaskUnblocked,
 };
 
 use super::{
     Facts, KeyFacts, ProjectFacts, Rejection, Review, Status, Task,
     commands::{
         AddComment, AddLabel, AddStep, AssignTask, BlockTask, CancelTask, CompleteStep,
-        CompleteTask, CreateTask, DescribeTask, EstimateTask, MoveTask, RecordAiReview,
-        RemoveLabel, RemoveMetadata, RemoveStep, RenameTask, ReopenTask, SetDueDate, SetKey,
-        SetMetadata, SetPriority, TaskCommand,
+        CompleteTask, CreateTask, DescribeTask, EstimateTask, MoveTask, NoteDueDayPassed,
+        RecordAiReview, RemoveLabel, RemoveMetadata, RemoveStep, RenameTask, ReopenTask,
+        SetDueDate, SetKey, SetMetadata, SetPriority, TaskCommand,
     },
     limits::{
         COMMENT_CHARS_MAX, COMMENTS_PER_TASK_MAX, DESCRIPTION_CHARS_MAX, LABEL_CHARS_MAX,
@@ -78,7 +78,9 @@ pub(super) fn check(command: &TaskCommand) -> Result<(), Rejection> {
         | TaskCommand::Delete(_)
         | TaskCommand::Restore(_)
         | TaskCommand::Move(_)
-        | TaskCommand::RequestAiReview(_) => Ok(()),
+        | TaskCommand::RequestAiReview(_)
+        | TaskCommand::NoteDueDayPassed(_)
+        | TaskCommand::SuggestCompletion(_) => Ok(()),
     }
 }
 
@@ -434,5 +436,30 @@ impl Task {
                 Ok(Some(TaskEvent::AiReviewRecorded(event)))
             }
         }
+    }
+}
+
+/// What reactions say of it. They may come late, twice, or when it is not so any more: then there is nothing to say, which is
+/// no reason to refuse them.
+impl Task {
+    pub(super) fn note_due_day_passed(&self, command: &NoteDueDayPassed) -> Option<TaskEvent> {
+        let due_date = self.due_date.filter(|due| *due < command.today)?;
+        let is_news = self.is_to_be_done() && self.passed != Some(due_date);
+        is_news.then_some(TaskEvent::DueDayPassed(TaskDueDayPassed { due_date }))
+    }
+
+    /// A blocked task cannot be completed.
+    pub(super) fn suggest_completion(&self) -> Option<TaskEvent> {
+        let is_blocked = matches!(self.status, Status::Blocked { .. });
+        let is_news = self.is_to_be_done()
+            && !is_blocked
+            && !self.completion_suggested
+            && !self.steps.is_empty()
+            && self.steps.values().all(|step| step.done);
+        is_news.then_some(TaskEvent::CompletionSuggested(TaskCompletionSuggested {}))
+    }
+
+    fn is_to_be_done(&self) -> bool {
+        !self.deleted && self.must_not_be_closed().is_ok()
     }
 }

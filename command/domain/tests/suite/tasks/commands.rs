@@ -3,9 +3,10 @@
 use chrono::NaiveDate;
 use foldline_domain::tasks::{
     AddComment, AddLabel, AddStep, AssignTask, BlockTask, CancelTask, CompleteStep, CompleteTask,
-    CreateTask, DeleteTask, DescribeTask, EstimateTask, MoveTask, RecordAiReview, RemoveLabel,
-    RemoveMetadata, RemoveStep, RenameTask, ReopenTask, RequestAiReview, RestoreTask, SetDueDate,
-    SetKey, SetMetadata, SetPriority, StartTask, TaskCommand, UnassignTask, UnblockTask,
+    CreateTask, DeleteTask, DescribeTask, EstimateTask, MoveTask, NoteDueDayPassed, RecordAiReview,
+    RemoveLabel, RemoveMetadata, RemoveStep, RenameTask, ReopenTask, RequestAiReview, RestoreTask,
+    SetDueDate, SetKey, SetMetadata, SetPriority, StartTask, SuggestCompletion, TaskCommand,
+    UnassignTask, UnblockTask,
 };
 use foldline_events::{
     Hours,
@@ -175,4 +176,12 @@ pub(super) fn review(status: ReviewStatus, summary: Option<&str>) -> TaskCommand
         status,
         summary: summary.map(str::to_owned),
     })
+}
+
+pub(super) fn note_due_day_passed(today: NaiveDate) -> TaskCommand {
+    TaskCommand::NoteDueDayPassed(NoteDueDayPassed { today })
+}
+
+pub(super) fn suggest_completion() -> TaskCommand {
+    TaskCommand::SuggestCompletion(SuggestCompletion {})
 }

@@ -6,11 +6,12 @@ use foldline_events::{
     Hours,
     tasks::{
         Priority, ResumedStatus, ReviewStatus, TaskAiReviewRecorded, TaskAiReviewRequested,
-        TaskAssigned, TaskBlocked, TaskCancelled, TaskCommentAdded, TaskCompleted, TaskCreated,
-        TaskDeleted, TaskDescribed, TaskDueDateSet, TaskEstimated, TaskEvent, TaskKeySet,
-        TaskLabelAdded, TaskLabelRemoved, TaskMetadataRemoved, TaskMetadataSet, TaskMoved,
-        TaskPrioritySet, TaskRenamed, TaskReopened, TaskRestored, TaskStarted, TaskStepAdded,
-        TaskStepCompleted, TaskStepRemoved, TaskUnassigned, TaskUnblocked,
+        TaskAssigned, TaskBlocked, TaskCancelled, TaskCommentAdded, TaskCompleted,
+        TaskCompletionSuggested, TaskCreated, TaskDeleted, TaskDescribed, TaskDueDateSet,
+        TaskDueDayPassed, TaskEstimated, TaskEvent, TaskKeySet, TaskLabelAdded, TaskLabelRemoved,
+        TaskMetadataRemoved, TaskMetadataSet, TaskMoved, TaskPrioritySet, TaskRenamed,
+        TaskReopened, TaskRestored, TaskStarted, TaskStepAdded, TaskStepCompleted, TaskStepRemoved,
+        TaskUnassigned, TaskUnblocked,
     },
 };
 use serde_json::Value;
@@ -182,4 +183,12 @@ pub(super) fn reviewed(status: ReviewStatus, summary: Option<&str>) -> TaskEvent
         status,
         summary: summary.map(str::to_owned),
     })
+}
+
+pub(super) fn due_day_passed(due_date: NaiveDate) -> TaskEvent {
+    TaskEvent::DueDayPassed(TaskDueDayPassed { due_date })
+}
+
+pub(super) fn completion_suggested() -> TaskEvent {
+    TaskEvent::CompletionSuggested(TaskCompletionSuggested {})
 }
