@@ -1,5 +1,6 @@
 //! One struct of settings per role, read once from flags and environment. Every problem is reported, together.
 
+mod jobs;
 mod log;
 mod parked;
 mod status;
@@ -9,10 +10,12 @@ mod views;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
+use foldline_events::Position;
 use foldline_gate::Secret;
 use foldline_log::KafkaOptions;
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
+pub use jobs::{JobsDiscardArgs, JobsListArgs, JobsRetryArgs};
 pub use log::{NewEpochArgs, VerifyTopicArgs};
 pub use parked::{ParkedListArgs, ParkedRetryArgs, ParkedShowArgs, ParkedSkip, ParkedSkipArgs};
 pub use status::{StatusArgs, StatusConfig};
@@ -98,6 +101,9 @@ pub struct UpArgs {
     /// Print one line of JSON on standard output when ready, for scripts.
     #[arg(long)]
     pub json: bool,
+    /// Run no worker: nothing follows from events, until one runs again.
+    #[arg(long)]
+    no_worker: bool,
     #[command(flatten)]
     log: LogArgs,
     #[command(flatten)]
@@ -165,6 +171,21 @@ pub struct RelayArgs {
 }
 
 #[derive(Args, Clone)]
+pub struct WorkerArgs {
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    secret: SecretArgs,
+    /// Where reactions begin that were never run on this log: after this position, 0 for all of it. By default at its head.
+    #[arg(long, value_name = "POSITION", env = "FOLDLINE_REACTIONS_FROM", value_parser = clap::value_parser!(i64).range(0..))]
+    from: Option<Position>,
+    #[command(flatten)]
+    pub listen: ListenArgs,
+}
+
+#[derive(Args, Clone)]
 pub struct MigrateArgs {
     #[command(flatten)]
     log: LogArgs,
@@ -218,6 +239,7 @@ pub struct UpConfig {
     pub databases: Option<(Database, Database)>,
     /// When Kafka is not to be a local one. Only `up-kafka` needs any.
     pub kafka: Option<KafkaOptions>,
+    pub worker: bool,
 }
 
 pub struct CommandConfig {
@@ -251,6 +273,13 @@ pub struct RelayConfig {
     pub listen: SocketAddr,
 }
 
+pub struct WorkerConfig {
+    pub log: Database,
+    pub secret: Secret,
+    pub from: Option<Position>,
+    pub listen: SocketAddr,
+}
+
 pub struct MigrateConfig {
     pub log: Option<Database>,
     pub view: Option<Database>,
@@ -262,6 +291,7 @@ const COMMAND_PORT: u16 = 8081;
 const QUERY_PORT: u16 = 8082;
 const PROJECTOR_PORT: u16 = 8083;
 const RELAY_PORT: u16 = 8084;
+const WORKER_PORT: u16 = 8085;
 
 impl UpArgs {
     pub fn read(&self) -> anyhow::Result<UpConfig> {
@@ -282,6 +312,7 @@ impl UpArgs {
                 data: self.data.clone(),
                 databases: log.flatten().zip(view.flatten()),
                 kafka: kafka.flatten(),
+                worker: !self.no_worker,
             })
         })
     }
@@ -355,6 +386,23 @@ impl RelayArgs {
             Some(RelayConfig {
                 log: log?,
                 kafka: kafka?,
+                listen: listen?,
+            })
+        })
+    }
+}
+
+impl WorkerArgs {
+    pub fn read(&self) -> anyhow::Result<WorkerConfig> {
+        let mut problems = Problems::default();
+        let log = problems.note(self.log.read(&self.database));
+        let secret = problems.note(self.secret.read());
+        let listen = problems.note(self.listen.read(WORKER_PORT));
+        problems.report(|| {
+            Some(WorkerConfig {
+                log: log?,
+                secret: secret?,
+                from: self.from,
                 listen: listen?,
             })
         })

@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod folder;
 mod import;
+mod jobs;
 mod log;
 mod migrate;
 mod parked;
@@ -45,7 +46,7 @@ struct Cli {
 enum Task {
     /// Run everything in one process, with a Postgres of its own.
     Up(config::UpArgs),
-    /// Run the four roles as processes of their own, with a Postgres and a Kafka of their own in the middle.
+    /// Run the five roles as processes of their own, with a Postgres and a Kafka of their own in the middle.
     UpKafka(config::UpArgs),
     /// Run the write side: takes commands over HTTP and appends their events to the log.
     Command(config::CommandArgs),
@@ -55,6 +56,8 @@ enum Task {
     Query(config::QueryArgs),
     /// Run the relay: copies the log to Kafka.
     Relay(config::RelayArgs),
+    /// Run the worker: reactions to events, commands that wait for their time, and housekeeping.
+    Worker(config::WorkerArgs),
     /// Bring the databases' tables, functions and roles to this version.
     Migrate(config::MigrateArgs),
     /// Issue a development token.
@@ -70,6 +73,9 @@ enum Task {
     /// Look after the streams that a view does not fold any more, because it cannot fold one of their events.
     #[command(subcommand)]
     Parked(parked::ParkedTask),
+    /// Look after the worker's jobs.
+    #[command(subcommand)]
+    Jobs(jobs::JobsTask),
     /// Say whether a change of the event schemas breaks a reader.
     Schema(schema::SchemaArgs),
     /// Look after the log itself: compare the topic with it, give it a new epoch after a restore.
@@ -93,11 +99,13 @@ async fn main() -> ExitCode {
         Task::Projector(args) => roles::run_projector(args).await,
         Task::Query(args) => roles::run_query(args).await,
         Task::Relay(args) => roles::run_relay(args).await,
+        Task::Worker(args) => roles::run_worker(args).await,
         Task::Migrate(args) => migrate::run(args).await,
         Task::Token(args) => token::run(args),
         Task::Status(args) => return status::run(args).await,
         Task::Verify(args) => return verify::run(args).await,
         Task::Parked(task) => return parked::run(task).await,
+        Task::Jobs(task) => return jobs::run(task).await,
         Task::Schema(args) => return schema::run(args).await,
         Task::Log(task) => return log::run(task).await,
         Task::Import(args) => match import::run(args).await {

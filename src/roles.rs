@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use foldline_command::Handler;
-use foldline_events::upcast;
+use foldline_command::{
+    Handler,
+    worker::{Worker, WorkerOptions},
+};
+use foldline_events::{Position, upcast};
 use foldline_gate::{Gate, Secret};
 use foldline_log::{
     Feed, Log, LogOptions, Service,
@@ -23,7 +26,10 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{CommandArgs, Database, FeedConfig, ListenArgs, ProjectorArgs, QueryArgs, RelayArgs},
+    config::{
+        CommandArgs, Database, FeedConfig, ListenArgs, ProjectorArgs, QueryArgs, RelayArgs,
+        WorkerArgs,
+    },
     serve::{self, Check},
     shutdown,
 };
@@ -34,6 +40,8 @@ const COMMAND_CONNECTIONS_MAX: u32 = 8;
 const READER_CONNECTIONS_MAX: u32 = 4;
 /// Connections of a projector to the views.
 const PROJECTOR_CONNECTIONS_MAX: u32 = 4;
+/// Connections of a worker to its tables; its lead has one of its own.
+const WORKER_CONNECTIONS_MAX: u32 = 2;
 /// Connections of a query process to the views.
 const QUERY_CONNECTIONS_MAX: u32 = 16;
 
@@ -114,11 +122,21 @@ async fn unless_ended<T>(
 
 /// Connections to the views as the projector.
 pub async fn open_views_to_write(database: &Database) -> anyhow::Result<PgPool> {
-    pool(PROJECTOR_CONNECTIONS_MAX, as_projector(&database.url)).await
+    pool(
+        "the views' database",
+        PROJECTOR_CONNECTIONS_MAX,
+        as_projector(&database.url),
+    )
+    .await
 }
 
 fn as_projector(options: &PgConnectOptions) -> PgConnectOptions {
     called(options, "projector").options([("role", "foldline_projector")])
+}
+
+/// The same as the worker.
+pub fn as_worker(options: &PgConnectOptions) -> PgConnectOptions {
+    called(options, "worker").options([("role", "foldline_worker")])
 }
 
 /// The same, which say in `pg_stat_activity` whose they are, unless the settings say something else.
@@ -134,18 +152,22 @@ fn called(options: &PgConnectOptions, role: &str) -> PgConnectOptions {
 /// Connections to the views as a reader, for whom row-level security holds.
 pub async fn open_views_to_read(database: &Database) -> anyhow::Result<PgPool> {
     let options = foldline_query::as_reader(called(&database.url, "query"));
-    pool(QUERY_CONNECTIONS_MAX, options).await
+    pool("the views' database", QUERY_CONNECTIONS_MAX, options).await
 }
 
-async fn pool(connections_max: u32, options: PgConnectOptions) -> anyhow::Result<PgPool> {
+async fn pool(
+    what: &str,
+    connections_max: u32,
+    options: PgConnectOptions,
+) -> anyhow::Result<PgPool> {
     let pool = PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(Duration::from_millis(ACQUIRE_TIMEOUT_MS));
-    patiently("the views' database", async || {
+    patiently(what, async || {
         pool.clone().connect_with(options.clone()).await
     })
     .await
-    .context("cannot connect to the views' database")
+    .with_context(|| format!("cannot connect to {what}"))
 }
 
 /// The command service's routes.
@@ -207,6 +229,22 @@ pub async fn open_projector(
         Projector::new(views, feed, log.clone(), options),
         moved_by_us,
     ))
+}
+
+/// A worker that gives its commands to the handler, and reads a log that hears of every append.
+pub async fn open_worker(
+    database: &Database,
+    handler: Handler,
+    log: &Log,
+    new_from: Option<Position>,
+) -> anyhow::Result<Worker> {
+    let url = as_worker(&database.url);
+    let pool = pool("the log's database", WORKER_CONNECTIONS_MAX, url).await?;
+    let options = WorkerOptions {
+        new_from,
+        ..WorkerOptions::new(as_worker(&database.direct))
+    };
+    Ok(Worker::new(handler, log.clone(), pool, options))
 }
 
 pub async fn run_command(args: CommandArgs) -> anyhow::Result<()> {
@@ -292,6 +330,32 @@ pub async fn run_relay(args: RelayArgs) -> anyhow::Result<()> {
     announce("relay", &listener, &args.listen)?;
     let relaying = tokio::spawn(relay::run(log, config.kafka, sender, shutdown.clone()));
     beside(listener, checks, shutdown, async { Ok(relaying.await??) }).await
+}
+
+pub async fn run_worker(args: WorkerArgs) -> anyhow::Result<()> {
+    upcast::check()?;
+    let config = args.read()?;
+    let shutdown = ending(&args.listen)?;
+    let listener = serve::bind(config.listen).await?;
+    let opening = async {
+        let log = open_log(&config.log, Service::Command).await?;
+        let reading = open_log(&config.log, Service::Projector).await?;
+        let (_routes, handler) = command_routes(&log, &config.secret);
+        let worker = open_worker(&config.log, handler, &reading, config.from).await?;
+        Ok((log, worker))
+    };
+    let Some((log, worker)) = unless_ended(&shutdown, opening).await? else {
+        return Ok(());
+    };
+    let checks = vec![Check::Log(log.clone()), Check::Worker(worker.status())];
+    announce("worker", &listener, &args.listen)?;
+    let working = tokio::spawn(worker.run(shutdown.clone()));
+    let ended = log_ended(log, shutdown.clone());
+    let work = async {
+        let (worked, ended) = tokio::join!(working, ended);
+        ended.and(Ok(worked??))
+    };
+    beside(listener, checks, shutdown.clone(), work).await
 }
 
 /// Ends the process when the log is another than the one that it opened: what it holds in memory is of that one.

@@ -12,6 +12,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use foldline_command::worker;
 use foldline_log::{Log, relay::RelayStatus};
 use foldline_query::QueryState;
 use serde_json::{Map, Value, json};
@@ -30,6 +31,7 @@ pub enum Check {
     Projector(foldline_projector::Health),
     Query(Box<QueryState>),
     Relay(watch::Receiver<RelayStatus>),
+    Worker(watch::Receiver<worker::Status>),
 }
 
 impl Check {
@@ -39,6 +41,7 @@ impl Check {
             Self::Projector(_) => "projector",
             Self::Query(_) => "query",
             Self::Relay(_) => "relay",
+            Self::Worker(_) => "worker",
         }
     }
 
@@ -69,6 +72,22 @@ impl Check {
                 let details = json!({
                     "leader": status.leader,
                     "mark": status.mark.to_string(),
+                    "failure": status.failure,
+                });
+                (status.failure.is_none(), details)
+            }
+            Self::Worker(status) => {
+                let status = status.borrow().clone();
+                let places = (status.reactions.iter()).map(|(reaction, place)| {
+                    (reaction.name().to_owned(), json!(place.to_string()))
+                });
+                let jobs = status.jobs.map(
+                    |jobs| json!({"waiting": jobs.waiting, "due": jobs.due, "parked": jobs.parked}),
+                );
+                let details = json!({
+                    "leader": status.leader,
+                    "reactions": Map::from_iter(places),
+                    "jobs": jobs,
                     "failure": status.failure,
                 });
                 (status.failure.is_none(), details)

@@ -36,8 +36,20 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let secret = folder.secret()?;
     let (databases, embedded) = folder.databases(config.databases).await?;
     let ending = shutdown.clone();
-    let work = run_on(&databases, &folder, &secret, listener, args.json, shutdown);
+    let wanted = Wanted {
+        worker: config.worker,
+        as_json: args.json,
+    };
+    let work = run_on(&databases, &folder, &secret, listener, wanted, shutdown);
     embedded.under(work, &ending).await
+}
+
+/// What was asked for.
+#[derive(Clone, Copy)]
+struct Wanted {
+    worker: bool,
+    /// What is said when all is ready.
+    as_json: bool,
 }
 
 /// All the roles, over databases that whoever calls stops afterwards.
@@ -46,7 +58,7 @@ async fn run_on(
     folder: &Folder,
     secret: &Secret,
     listener: TcpListener,
-    as_json: bool,
+    wanted: Wanted,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     migrate::log(&databases.log.direct, "main").await?;
@@ -71,6 +83,12 @@ async fn run_on(
     let routes = command_routes.merge(foldline_query::router(query.clone()));
 
     let start = sample::create_when_empty(&log, &handler).await?;
+    let worker = match wanted.worker {
+        true => Some(roles::open_worker(&databases.log, handler, &log, None).await?),
+        false => None,
+    };
+    let checks_of_worker = (worker.as_ref()).map(|worker| Check::Worker(worker.status()));
+    let working = worker.map(|worker| tokio::spawn(worker.run(shutdown.clone())));
     if let Start::First(whole) = start {
         sample::say_unless_seen(query.has_folded(&whole).await);
     }
@@ -88,14 +106,15 @@ async fn run_on(
     let _announced = Running::announce(folder.path(), &origin, &origin)?;
     Ready::of_one_process(&origin, token, folder.path())
         .offering(start)
-        .announce(as_json)?;
+        .announce(wanted.as_json)?;
 
     let log_ended = roles::log_ended(log.clone(), shutdown.clone());
-    let checks = vec![
+    let mut checks = vec![
         Check::Log(log),
         Check::Query(Box::new(query)),
         checks_of_projector,
     ];
+    checks.extend(checks_of_worker);
     let serving = async {
         let ended = serve::serve(listener, routes, checks, shutdown.clone()).await;
         drained.cancel();
@@ -107,6 +126,15 @@ async fn run_on(
         shutdown.cancel();
         Ok(ended??)
     };
-    let (served, projected, log_ended) = tokio::join!(serving, projecting, log_ended);
-    log_ended.and(projected).and(served)
+    let working = async {
+        let Some(working) = working else {
+            return anyhow::Ok(());
+        };
+        let ended = working.await;
+        shutdown.cancel();
+        Ok(ended??)
+    };
+    let (served, projected, worked, log_ended) =
+        tokio::join!(serving, projecting, working, log_ended);
+    log_ended.and(projected).and(worked).and(served)
 }

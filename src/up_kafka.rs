@@ -1,6 +1,6 @@
-//! `foldline up-kafka`: the four roles as processes of their own, over an embedded Postgres and a local Kafka.
+//! `foldline up-kafka`: the five roles as processes of their own, over an embedded Postgres and a local Kafka.
 //!
-//! The same program starts itself four times. A role that ends unasked is started again.
+//! The same program starts itself five times. A role that ends unasked is started again.
 
 use std::{
     net::SocketAddr,
@@ -54,7 +54,7 @@ pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
     let folder = Folder::open(config.data.as_deref())?;
     folder.secret()?;
     // First of all, because a port that is taken is the likeliest failure.
-    let ports = Ports::choose(config.listen.port()).await?;
+    let ports = Ports::choose(config.listen.port(), config.worker).await?;
     let (databases, embedded) = folder.databases(config.databases.clone()).await?;
     let work = async {
         migrate::log(&databases.log.direct, "main").await?;
@@ -94,13 +94,15 @@ async fn run_on(
         ),
         ("COMMAND_URL", origin(ports.command)),
     ];
-    let roles = ports.roles().map(|(role, port)| Role {
+    let roles = ports.roles().into_iter().map(|(role, port)| Role {
         name: role,
         listen: SocketAddr::from(([127, 0, 0, 1], port)),
         environment: environment.clone(),
         logs: logs.clone(),
     });
-    let keeping = roles.map(|role| tokio::spawn(role.keep(shutdown.clone())));
+    let keeping: Vec<_> = roles
+        .map(|role| tokio::spawn(role.keep(shutdown.clone())))
+        .collect();
     let announced = announce(saying, folder, ports, shutdown).await;
     if announced.is_err() {
         shutdown.cancel();
@@ -239,13 +241,15 @@ struct Ports {
     command: u16,
     projector: u16,
     relay: u16,
+    /// Where there is to be one.
+    worker: Option<u16>,
 }
 
 impl Ports {
-    async fn choose(query: u16) -> anyhow::Result<Self> {
+    async fn choose(query: u16, worker: bool) -> anyhow::Result<Self> {
         // Held all at once, so that they differ; then let go for the roles to bind.
         let mut held = Vec::new();
-        for offset in 0..4 {
+        for offset in 0..5 {
             // Neighbours of a port that was chosen, so that scripts find them again.
             let port = if query == 0 {
                 0
@@ -263,16 +267,21 @@ impl Ports {
             command: port(1)?,
             projector: port(2)?,
             relay: port(3)?,
+            worker: worker.then(|| port(4)).transpose()?,
         })
     }
 
-    fn roles(&self) -> [(&'static str, u16); 4] {
+    fn roles(&self) -> Vec<(&'static str, u16)> {
+        let worker = self.worker.map(|port| ("worker", port));
         [
             ("command", self.command),
             ("relay", self.relay),
             ("projector", self.projector),
             ("query", self.query),
         ]
+        .into_iter()
+        .chain(worker)
+        .collect()
     }
 }
 

@@ -1,7 +1,5 @@
 //! Why a command was not done, and how that looks as a problem document.
 
-use std::error::Error as _;
-
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use foldline_domain::{Rejection, RejectionKind};
@@ -144,7 +142,8 @@ fn waiting(full: Full) -> &'static str {
     }
 }
 
-fn chain(error: &foldline_log::Error) -> String {
+/// With all its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

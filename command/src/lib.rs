@@ -1,6 +1,7 @@
 //! The write side: HTTP → who is it, may they → load → decide → guarded append → version and cursor.
 //!
-//! It owns the HTTP API of commands and the way one command goes. It must not know views, queries or Kafka, nor
+//! It owns the HTTP API of commands and the way one command goes; and what follows from events without anybody asking
+//! ([`reactions`], [`worker`]). It must not know views, queries or Kafka, nor
 //! how the log stores events. Read [`handle`] next: everything else leads to it.
 
 mod aggregate;
@@ -12,11 +13,13 @@ mod fold;
 pub mod handle;
 mod http;
 mod offline;
+mod reactions;
 mod snapshots;
 mod streams;
 mod tasks;
 mod turns;
 pub mod wire;
+pub mod worker;
 
 pub use bulk::{
     BYTES_CONCURRENT_MAX, COMMANDS_CONCURRENT_MAX, COMMANDS_PER_REQUEST_MAX,
@@ -26,4 +29,5 @@ pub use failure::Failure;
 pub use handle::{Handler, Options, Request, created_id};
 pub use http::{BULK_BODY_BYTES_MAX, openapi, router};
 pub use offline::{Decided, Offline};
+pub use reactions::Reaction;
 pub use wire::{Accepted, Item, Outcome, Verdict, Verdicts};

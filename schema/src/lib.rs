@@ -24,6 +24,7 @@ const LOG: &[(i64, &str, &str)] = &[
     (1, "log", include_str!("../log/0001_log.sql")),
     (2, "batches", include_str!("../log/0002_batches.sql")),
     (3, "snapshots", include_str!("../log/0003_snapshots.sql")),
+    (4, "work", include_str!("../log/0004_work.sql")),
 ];
 const VIEW: &[(i64, &str, &str)] = &[
     (1, "view", include_str!("../view/0001_view.sql")),
@@ -100,6 +101,7 @@ pub async fn migrate_log(
         "foldline_relay",
         "foldline_projector",
         "foldline_query",
+        "foldline_worker",
     ] {
         grant_role(connection, role).await?;
     }

@@ -141,6 +141,7 @@ async fn kills_at_random_moments_lose_nothing_and_double_nothing() {
     order.shuffle(&mut random);
     let kills = order.len();
     let mut stack = Stack::started().await;
+    stack.start(Role::Worker).await;
     let load = Load::start(&stack.client().await, CLIENTS, seed);
     for role in order {
         tokio::time::sleep(Duration::from_millis(random.random_range(0..2_000))).await;

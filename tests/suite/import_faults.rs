@@ -43,7 +43,7 @@ async fn an_import_under_which_every_role_dies_at_every_crash_point_makes_the_sa
             // What is behind the log may carry all of a round at once.
             let times = match role {
                 Role::Command => random.random_range(0..4),
-                Role::Relay | Role::Projector | Role::Query => 0,
+                Role::Relay | Role::Projector | Role::Query | Role::Worker => 0,
             };
             stack
                 .start_with(role, &format!("{point}={times}*off->return"))

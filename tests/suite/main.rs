@@ -29,3 +29,4 @@ mod stale;
 mod status;
 mod stored;
 mod verify;
+mod worker;

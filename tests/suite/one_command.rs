@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    processes::{Process, Stack, Up, foldline, setting, until},
+    processes::{Process, Role, Stack, Up, foldline, setting, until},
     stored,
 };
 
@@ -140,7 +140,8 @@ async fn four_processes_with_kafka_in_the_middle_do_the_same() {
 
 #[tokio::test]
 async fn every_connection_says_whose_it_is() {
-    let stack = Stack::started().await;
+    let mut stack = Stack::started().await;
+    stack.start(Role::Worker).await;
     let names: Vec<String> = sqlx::query_scalar(
         "select distinct application_name
          from pg_stat_activity
@@ -152,7 +153,7 @@ async fn every_connection_says_whose_it_is() {
     .fetch_all(&mut stored::connect(&stack.database.url).await)
     .await
     .unwrap();
-    let roles = ["command", "projector", "query", "relay"];
+    let roles = ["command", "projector", "query", "relay", "worker"];
     assert_eq!(names, roles.map(|role| format!("foldline {role}")));
 }
 
@@ -169,7 +170,7 @@ async fn killing_whoever_started_the_roles_ends_them_too() {
     let mut process = Process::start(command, folder.path());
     process.ready_line().await;
     let roles = process.children();
-    assert_eq!(roles.len(), 4);
+    assert_eq!(roles.len(), 5);
 
     process.signal(Signal::SIGKILL);
     process.ended().await;

@@ -207,7 +207,8 @@ pub struct Up {
 }
 
 impl Up {
-    /// With a Postgres of its own, unless `database_url` names one.
+    /// With a Postgres of its own, unless `database_url` names one: of that the rows are compared, so there no worker adds events
+    /// at the times of the test.
     pub async fn start(folder: &Path, database_url: Option<&str>) -> Self {
         let data = folder.join("data");
         let mut command = foldline();
@@ -215,7 +216,7 @@ impl Up {
             .args(["up", "--json", "--port", "0", "--data"])
             .arg(&data);
         if let Some(url) = database_url {
-            command.env("DATABASE_URL", url);
+            command.arg("--no-worker").env("DATABASE_URL", url);
         }
         let mut process = Process::start(command, folder);
         let ready = process.ready_line().await;
@@ -272,10 +273,19 @@ pub enum Role {
     Relay,
     Projector,
     Query,
+    Worker,
 }
 
 impl Role {
-    pub const ALL: [Self; 4] = [Self::Command, Self::Relay, Self::Projector, Self::Query];
+    pub const ALL: [Self; 5] = [
+        Self::Command,
+        Self::Relay,
+        Self::Projector,
+        Self::Query,
+        Self::Worker,
+    ];
+    /// What a command needs to get to whoever asks. A worker adds events of its own to what tests send.
+    const SERVING: [Self; 4] = [Self::Command, Self::Relay, Self::Projector, Self::Query];
 
     fn name(self) -> &'static str {
         match self {
@@ -283,11 +293,12 @@ impl Role {
             Self::Relay => "relay",
             Self::Projector => "projector",
             Self::Query => "query",
+            Self::Worker => "worker",
         }
     }
 }
 
-/// The four roles as processes over a database and a topic of their own, on ports that survive a restart.
+/// The roles as processes over a database and a topic of their own, on ports that survive a restart.
 pub struct Stack {
     pub database: TestDatabase,
     pub topic: String,
@@ -329,9 +340,10 @@ impl Stack {
         }
     }
 
+    /// Everything but a worker runs.
     pub async fn started() -> Self {
         let mut stack = Self::new().await;
-        for role in Role::ALL {
+        for role in Role::SERVING {
             stack.start(role).await;
         }
         stack
@@ -364,7 +376,7 @@ impl Stack {
             .env("DATABASE_URL", &self.database.url)
             .env("FAILPOINTS", failpoints);
         match role {
-            Role::Command => command.env("FOLDLINE_SECRET", SECRET),
+            Role::Command | Role::Worker => command.env("FOLDLINE_SECRET", SECRET),
             Role::Relay | Role::Projector => command.env("KAFKA_BROKERS", &self.brokers),
             Role::Query => command
                 .env("FOLDLINE_SECRET", SECRET)

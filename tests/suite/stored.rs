@@ -1,6 +1,10 @@
 //! What the processes left behind, read past them: the log, the topic, and the rows of the views.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use foldline_events::{Cursor, PARTITIONS};
@@ -206,6 +210,18 @@ pub async fn records(topic: &str) -> Vec<Record> {
         .unwrap()
 }
 
+/// A broker that has just made the topic may not lead all of its partitions yet.
+fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> (i64, i64) {
+    let began = Instant::now();
+    loop {
+        match consumer.fetch_watermarks(topic, partition, KAFKA_TIMEOUT) {
+            Ok(watermarks) => return watermarks,
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 fn read_topic(topic: &str) -> Vec<Record> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", setting("KAFKA_BROKERS"))
@@ -217,9 +233,7 @@ fn read_topic(topic: &str) -> Vec<Record> {
     let mut wanted = TopicPartitionList::new();
     let mut ends = BTreeMap::new();
     for partition in 0..i32::from(PARTITIONS) {
-        let (low, high) = consumer
-            .fetch_watermarks(topic, partition, KAFKA_TIMEOUT)
-            .unwrap();
+        let (low, high) = watermarks(&consumer, topic, partition);
         if high > low {
             wanted
                 .add_partition_offset(topic, partition, Offset::Beginning)

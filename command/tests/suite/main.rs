@@ -18,3 +18,4 @@ mod service;
 mod snapshots;
 mod story;
 mod thread;
+mod worker;

@@ -1,0 +1,224 @@
+//! Runs jobs whose time has come, a few at once.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use foldline_gate::{Caller, Role};
+use sqlx::PgPool;
+use tokio::{
+    sync::watch,
+    task::{Id, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    Error, housekeeping,
+    jobs::{self, Job, Kind, Order, Policy, What},
+};
+use crate::{Handler, Request, failure::chain};
+
+/// How many jobs one process runs at once.
+pub const JOBS_CONCURRENT_MAX: usize = 4;
+/// How often it looks for jobs whose time has come. One that this process orders to be done at once is begun at once.
+const POLL_MS: u64 = 1_000;
+/// How long jobs that are under way may take to end when the process is to.
+const END_SECONDS_MAX: u64 = 10;
+/// How often it says of jobs that are under way that it is at them still.
+const KEEP_INTERVAL_MS: u64 = 10_000;
+/// How long to wait after the database did not answer.
+const FAILURE_PAUSE_MS: u64 = 1_000;
+
+/// Runs jobs until `shutdown`. `ordered` is marked when there are new ones.
+pub(super) async fn run(
+    handler: &Handler,
+    pool: &PgPool,
+    policy: fn(Kind) -> Policy,
+    mut ordered: watch::Receiver<()>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let mut running = Running::default();
+    let mut is_known = true;
+    let mut ended = Ok(());
+    let mut kept_at = Instant::now();
+    while !shutdown.is_cancelled() {
+        let mut pause_ms = POLL_MS;
+        let turn = async {
+            if kept_at.elapsed() >= Duration::from_millis(KEEP_INTERVAL_MS) {
+                jobs::keep(pool, &running.under_way()).await?;
+                kept_at = Instant::now();
+            }
+            running.begin(handler, pool, policy).await
+        };
+        match turn.await {
+            Ok(()) => is_known = true,
+            Err(error) if error.is_final() => {
+                ended = Err(error);
+                break;
+            }
+            Err(error) => {
+                // An outage is said once, not every second.
+                if is_known {
+                    tracing::warn!(error = chain(&error), "cannot take jobs");
+                }
+                is_known = false;
+                pause_ms = FAILURE_PAUSE_MS;
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = running.one_ended() => {}
+            // The leader's end ends the process too.
+            _ = ordered.changed() => {}
+            () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
+        }
+    }
+    running.end(pool).await;
+    ended
+}
+
+/// What this process has begun.
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<()>,
+    jobs: BTreeMap<Id, (Uuid, Kind, i32)>,
+}
+
+impl Running {
+    /// Begins as many jobs as there is room for.
+    async fn begin(
+        &mut self,
+        handler: &Handler,
+        pool: &PgPool,
+        policy: fn(Kind) -> Policy,
+    ) -> Result<(), Error> {
+        let room = JOBS_CONCURRENT_MAX.saturating_sub(self.jobs.len());
+        let of_kinds: Vec<(Kind, usize, Policy)> = (Kind::ALL.into_iter())
+            .map(|kind| {
+                let of_kind = self.jobs.values().filter(|(_, of, _)| *of == kind).count();
+                let policy = policy(kind);
+                let room = policy.concurrent_max.saturating_sub(of_kind).min(room);
+                (kind, room, policy)
+            })
+            .collect();
+        if room == 0 {
+            return Ok(());
+        }
+        for job in jobs::take(pool, &of_kinds, room).await? {
+            let key = (job.id, job.kind, job.attempt);
+            let work = run_one(handler.clone(), pool.clone(), job, policy(key.1));
+            let task = self.tasks.spawn(work);
+            self.jobs.insert(task.id(), key);
+        }
+        Ok(())
+    }
+
+    /// Resolves when one has ended; never, when none is under way. Cancel safe.
+    async fn one_ended(&mut self) {
+        match self.tasks.join_next_with_id().await {
+            Some(Ok((id, ()))) => {
+                self.jobs.remove(&id);
+            }
+            Some(Err(error)) => {
+                // It is begun again when nothing was heard of it for a while.
+                tracing::error!(%error, "a job did not come to its end");
+                self.jobs.remove(&error.id());
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    fn under_way(&self) -> Vec<(Uuid, i32)> {
+        let jobs = self.jobs.values();
+        jobs.map(|(id, _, attempt)| (*id, *attempt)).collect()
+    }
+
+    /// Lets what is under way end, and gives back what does not in time.
+    async fn end(mut self, pool: &PgPool) {
+        let patience = Duration::from_secs(END_SECONDS_MAX);
+        let ending = async {
+            while !self.jobs.is_empty() {
+                self.one_ended().await;
+            }
+        };
+        let is_late = tokio::time::timeout(patience, ending).await.is_err();
+        if !is_late {
+            return;
+        }
+        self.tasks.shutdown().await;
+        if let Err(error) = jobs::give_back(pool, &self.under_way()).await {
+            tracing::warn!(
+                error = chain(&error),
+                "jobs were not given back; others begin them a little later"
+            );
+        }
+    }
+}
+
+/// Runs a job and writes down how it ended.
+async fn run_one(handler: Handler, pool: PgPool, job: Job, policy: Policy) {
+    let began = Instant::now();
+    let ended = tokio::time::timeout(policy.time_max, work(&handler, &pool, &job)).await;
+    let ended = ended.unwrap_or_else(|_| {
+        let seconds = policy.time_max.as_secs();
+        Err(format!("it took more than {seconds} s"))
+    });
+    fail::fail_point!("worker_before_done", |_| std::process::abort());
+    let kind = job.kind.name();
+    metrics::histogram!("foldline_worker_job_seconds", "kind" => kind)
+        .record(began.elapsed().as_secs_f64());
+    let (outcome, written) = match ended {
+        Ok(()) => ("done", jobs::done(&pool, &job).await),
+        Err(why) => {
+            let wait = policy.wait(job.attempt);
+            let outcome = if wait.is_some() { "failed" } else { "parked" };
+            tracing::warn!(job = %job.id, kind, attempt = job.attempt, why, outcome, "a job failed");
+            (outcome, jobs::failed(&pool, &job, &why, wait).await)
+        }
+    };
+    metrics::counter!("foldline_worker_jobs_total", "kind" => kind, "outcome" => outcome)
+        .increment(1);
+    if let Err(error) = written {
+        tracing::warn!(job = %job.id, kind, error = chain(&error), "how a job ended was not written down; it is begun again");
+    }
+}
+
+async fn work(handler: &Handler, pool: &PgPool, job: &Job) -> Result<(), String> {
+    match &job.what {
+        What::Command(order) => command(handler, job, order).await,
+        What::Housekeeping => match housekeeping::keep_house(pool).await {
+            Ok(removed) => {
+                tracing::debug!(removed, "kept house");
+                Ok(())
+            }
+            Err(error) => Err(chain(&error)),
+        },
+        What::Unreadable(why) => Err(format!("what it asks for cannot be read: {why}")),
+    }
+}
+
+/// Gives the command, under the job's own id. It stores the reaction as its actor.
+async fn command(handler: &Handler, job: &Job, order: &Order) -> Result<(), String> {
+    let caller = Caller {
+        tenant: order.tenant.clone(),
+        actor: format!("reaction:{}", job.kind.name()),
+        role: Role::Member,
+        // It is not a token's; nothing lives long on it.
+        expires_at: DateTime::<Utc>::MAX_UTC,
+    };
+    let request = Request {
+        id: job.id,
+        command: order.command.clone(),
+        aggregate: order.aggregate,
+        at: None,
+        expected_version: None,
+        trace_context: order.trace_context.clone(),
+        correlation_id: order.correlation_id,
+        causation_id: order.causation_id,
+    };
+    let answer = handler.handle(&caller, request).await;
+    answer.map(|_| ()).map_err(|failure| chain(&failure))
+}
