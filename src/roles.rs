@@ -42,6 +42,8 @@ const READER_CONNECTIONS_MAX: u32 = 4;
 const PROJECTOR_CONNECTIONS_MAX: u32 = 4;
 /// Connections of a worker to its tables; its lead has one of its own.
 const WORKER_CONNECTIONS_MAX: u32 = 2;
+/// How long one of its statements may take.
+const WORKER_STATEMENT_TIMEOUT: &str = "20s";
 /// Connections of a query process to the views.
 const QUERY_CONNECTIONS_MAX: u32 = 16;
 
@@ -136,7 +138,10 @@ fn as_projector(options: &PgConnectOptions) -> PgConnectOptions {
 
 /// The same as the worker.
 pub fn as_worker(options: &PgConnectOptions) -> PgConnectOptions {
-    called(options, "worker").options([("role", "foldline_worker")])
+    called(options, "worker").options([
+        ("role", "foldline_worker"),
+        ("statement_timeout", WORKER_STATEMENT_TIMEOUT),
+    ])
 }
 
 /// The same, which say in `pg_stat_activity` whose they are, unless the settings say something else.
@@ -350,6 +355,11 @@ pub async fn run_worker(args: WorkerArgs) -> anyhow::Result<()> {
     let checks = vec![Check::Log(log.clone()), Check::Worker(worker.status())];
     announce("worker", &listener, &args.listen)?;
     let working = tokio::spawn(worker.run(shutdown.clone()));
+    let working = async {
+        let worked = working.await;
+        shutdown.cancel();
+        worked
+    };
     let ended = log_ended(log, shutdown.clone());
     let work = async {
         let (worked, ended) = tokio::join!(working, ended);

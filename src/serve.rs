@@ -89,8 +89,9 @@ impl Check {
                     "reactions": Map::from_iter(places),
                     "jobs": jobs,
                     "failure": status.failure,
+                    "jobsFailure": status.jobs_failure,
                 });
-                (status.failure.is_none(), details)
+                (status.is_ready(), details)
             }
         }
     }

@@ -71,12 +71,29 @@ impl Reaction {
         };
         Ok(match self {
             Self::NoteDueDayPassed => tasks::due(recorded, &event, aggregate),
-            Self::SuggestCompletion => tasks::step_completed(&event, aggregate),
+            Self::SuggestCompletion => Some(tasks::steps_may_be_done(aggregate)),
         })
     }
 
     /// The id of what it orders because of an event.
     pub(crate) fn order_id(self, event_id: Uuid) -> Uuid {
         Uuid::new_v5(&ORDERS, format!("{}/{event_id}", self.name()).as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A release that names its orders otherwise would give every command anew that an older one has given.
+    #[test]
+    fn what_a_reaction_orders_has_one_id_for_ever() {
+        let event = Uuid::from_u128(1);
+        assert_eq!(
+            Reaction::SuggestCompletion.order_id(event).to_string(),
+            "53cb350a-6bc9-5041-8489-ac0e15f76fc7"
+        );
+        let other = Reaction::NoteDueDayPassed.order_id(event);
+        assert_ne!(other, Reaction::SuggestCompletion.order_id(event));
     }
 }

@@ -20,13 +20,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use foldline_events::{DecodeError, Position};
 use foldline_log::Log;
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Handler, reactions::Reaction};
 pub use jobs::{Kind, Policy};
 pub use runner::JOBS_CONCURRENT_MAX;
+
+/// How long connecting, one page of events, one look at the clock, or one statement about jobs may take.
+const STEP_SECONDS_MAX: u64 = 30;
 
 /// A worker that has not begun. Cheap to make; [`Worker::run`] does everything.
 pub struct Worker {
@@ -66,11 +69,19 @@ pub struct Status {
     pub reactions: BTreeMap<Reaction, Position>,
     /// As the leader counted last.
     pub jobs: Option<Counts>,
-    /// Why the lead, or the jobs' table, was lost, until it is had again.
+    /// Why the lead was lost, until this or another process has it.
     pub failure: Option<String>,
+    /// Why this process cannot take jobs, until it can.
+    pub jobs_failure: Option<String>,
 }
 
-/// How many jobs there are.
+impl Status {
+    pub fn is_ready(&self) -> bool {
+        self.failure.is_none() && self.jobs_failure.is_none()
+    }
+}
+
+/// How many jobs there are; of each kind and state at most as many as are counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Whose time has not come.
@@ -124,7 +135,9 @@ impl Error {
             Self::NotMigrated(_) | Self::BeyondHead { .. } => true,
             Self::Log(error) => matches!(
                 error,
-                foldline_log::Error::AnotherLog { .. } | foldline_log::Error::AnotherEpoch { .. }
+                foldline_log::Error::AnotherLog { .. }
+                    | foldline_log::Error::AnotherEpoch { .. }
+                    | foldline_log::Error::NotMigrated { .. }
             ),
             Self::Connect(_) | Self::Work(_) | Self::Unreadable { .. } => false,
         }
@@ -161,19 +174,45 @@ impl Worker {
         let running = runner::run(
             &self.handler,
             &self.pool,
-            self.options.policy,
+            (self.options.policy, &self.status),
             hears,
             shutdown.clone(),
         );
-        let leading = async {
-            let ended = leading.await;
-            // Without anybody who orders jobs this process is of no use.
-            shutdown.cancel();
-            ended
-        };
+        // One without the other is of no use.
+        let leading = ending(leading, &shutdown);
+        let running = ending(running, &shutdown);
         let (led, ran) = tokio::join!(leading, running);
         led.and(ran)
     }
+}
+
+/// Whoever ends ends the others too.
+async fn ending<T>(work: impl Future<Output = T>, shutdown: &CancellationToken) -> T {
+    let ended = work.await;
+    shutdown.cancel();
+    ended
+}
+
+/// Gives up what a dead network swallows.
+async fn in_time<T>(step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let bound = Duration::from_secs(STEP_SECONDS_MAX);
+    let timed_out = || Error::Work(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+    let ended = tokio::time::timeout(bound, step).await;
+    ended.unwrap_or_else(|_| Err(timed_out()))
+}
+
+/// The same over a connection of the pool, which is closed then: whoever had it next would wait for the rest of an answer that
+/// nobody takes.
+async fn over<T>(
+    pool: &PgPool,
+    step: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, Error> {
+    let mut connection = pool.acquire().await.map_err(Error::of_work)?;
+    let ended = in_time(async { step(&mut connection).await.map_err(Error::of_work) }).await;
+    if ended.is_err() {
+        connection.close_on_drop();
+    }
+    ended
 }
 
 /// Waits, but no longer than until `shutdown`; says whether it is not over yet.

@@ -1,6 +1,6 @@
 //! What follows from events of tasks.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use foldline_domain::{
     Command,
     tasks::{NoteDueDayPassed, SuggestCompletion, TaskCommand},
@@ -18,7 +18,15 @@ pub(super) const DUE: [&str; 4] = [
     "tasks.TaskRestored",
 ];
 
-pub(super) const STEPS: [&str; 1] = ["tasks.TaskStepCompleted"];
+/// After these all steps may be done of a task that can be completed.
+pub(super) const STEPS: [&str; 3] = [
+    "tasks.TaskStepCompleted",
+    "tasks.TaskUnblocked",
+    "tasks.TaskRestored",
+];
+
+/// How long after midnight it is said that a day has passed. What was recorded before is decided by then.
+const GRACE: TimeDelta = TimeDelta::minutes(1);
 
 /// Says that the due day has passed once it has; or, of a task that is to be done again, whether it has passed meanwhile.
 pub(super) fn due(recorded: &Recorded, event: &TaskEvent, aggregate: Uuid) -> Option<Ordered> {
@@ -32,7 +40,7 @@ pub(super) fn due(recorded: &Recorded, event: &TaskEvent, aggregate: Uuid) -> Op
         return Some(ordered(aggregate, today, None));
     };
     let next = due_date?.checked_add_days(Days::new(1))?;
-    Some(ordered(aggregate, next, Some(midnight(next))))
+    Some(ordered(aggregate, next, Some(midnight(next) + GRACE)))
 }
 
 fn ordered(aggregate: Uuid, today: NaiveDate, not_before: Option<DateTime<Utc>>) -> Ordered {
@@ -48,14 +56,11 @@ fn midnight(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(NaiveTime::MIN).and_utc()
 }
 
-/// Whether it was the last one is for the task to say.
-pub(super) fn step_completed(event: &TaskEvent, aggregate: Uuid) -> Option<Ordered> {
-    let TaskEvent::StepCompleted(_) = event else {
-        return None;
-    };
-    Some(Ordered {
+/// Whether all steps are done, and the task is not, is for the task to say.
+pub(super) fn steps_may_be_done(aggregate: Uuid) -> Ordered {
+    Ordered {
         command: Command::Task(TaskCommand::SuggestCompletion(SuggestCompletion {})),
         aggregate,
         not_before: None,
-    })
+    }
 }

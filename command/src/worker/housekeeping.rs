@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use super::Error;
+use super::{Error, over};
 
 /// How long the state of a stream is kept that was not written anew: after that a load folds it again.
 const SNAPSHOT_DAYS_MAX: i32 = 30;
@@ -31,12 +31,10 @@ const EXPIRED_SNAPSHOTS: &str = "
 pub(super) async fn keep_house(pool: &PgPool) -> Result<u64, Error> {
     let mut removed = 0;
     loop {
-        let done = sqlx::query(EXPIRED_SNAPSHOTS)
+        let query = sqlx::query(EXPIRED_SNAPSHOTS)
             .bind(SNAPSHOT_DAYS_MAX)
-            .bind(i64::try_from(ROWS_PER_STATEMENT_MAX).unwrap_or(i64::MAX))
-            .execute(pool)
-            .await
-            .map_err(Error::of_work)?;
+            .bind(i64::try_from(ROWS_PER_STATEMENT_MAX).unwrap_or(i64::MAX));
+        let done = over(pool, async |on| query.execute(on).await).await?;
         removed += done.rows_affected();
         if done.rows_affected() < ROWS_PER_STATEMENT_MAX {
             break;

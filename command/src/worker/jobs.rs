@@ -11,7 +11,7 @@ use foldline_events::{Recorded, Tenant};
 use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{Counts, Error};
+use super::{Counts, Error, over};
 use crate::reactions::{Ordered, Reaction};
 
 /// How long a job is left to who took it without hearing of them; others take it after that.
@@ -84,9 +84,12 @@ impl Kind {
     /// How it is tried unless said otherwise.
     pub fn policy(self) -> Policy {
         match self {
-            Self::Reaction(Reaction::NoteDueDayPassed | Reaction::SuggestCompletion) => {
-                Policy::DEFAULT
-            }
+            // At midnight there may be many of them, behind which nothing else should have to wait.
+            Self::Reaction(Reaction::NoteDueDayPassed) => Policy {
+                concurrent_max: super::JOBS_CONCURRENT_MAX - 1,
+                ..Policy::DEFAULT
+            },
+            Self::Reaction(Reaction::SuggestCompletion) => Policy::DEFAULT,
             Self::Housekeeping => Policy {
                 concurrent_max: 1,
                 ..Policy::DEFAULT
@@ -225,14 +228,14 @@ pub(super) struct Order {
 /// Those whose time has come, the longest waiting first, of each kind as many as there is room for. What others take just now
 /// is left to them; what somebody took and never came back from is taken again.
 const TAKE: &str = "
-    update work.jobs
-    set attempts = attempts + 1,
-        taken_until = clock_timestamp() + make_interval(secs => $5)
-    from (
+    -- Found once and for all: looked for again in the middle, the rows that were taken would be passed over for others.
+    with due as materialized (
         select found.job_id
         from unnest($1::text[], $2::bigint[], $3::integer[]) as wanted (kind, room, tries)
         cross join lateral (
-            select job_id
+            select
+                job_id,
+                run_at
             from work.jobs
             where kind = wanted.kind
                 and parked_at is null
@@ -243,8 +246,13 @@ const TAKE: &str = "
             limit wanted.room
             for update skip locked
         ) as found
+        order by found.run_at
         limit $4
-    ) as due
+    )
+    update work.jobs
+    set attempts = attempts + 1,
+        taken_until = clock_timestamp() + make_interval(secs => $5)
+    from due
     where jobs.job_id = due.job_id
     returning
         jobs.job_id, kind, tenant, aggregate, input::text, correlation_id, causation_id, trace_context, attempts
@@ -261,7 +269,7 @@ pub(super) async fn take(
         .map(|(_, room, _)| i64::try_from(*room))
         .collect();
     let kinds: Vec<&str> = of_kinds.iter().map(|(kind, ..)| kind.name()).collect();
-    let rows = sqlx::query(TAKE)
+    let query = sqlx::query(TAKE)
         .bind(kinds)
         .bind(rooms.unwrap_or_default())
         .bind(
@@ -271,10 +279,8 @@ pub(super) async fn take(
                 .collect::<Vec<_>>(),
         )
         .bind(i64::try_from(room).unwrap_or(1))
-        .bind(TAKEN_SECONDS)
-        .fetch_all(pool)
-        .await
-        .map_err(Error::of_work)?;
+        .bind(TAKEN_SECONDS);
+    let rows = over(pool, async |on| query.fetch_all(on).await).await?;
     Ok(rows.iter().filter_map(read).collect())
 }
 
@@ -325,7 +331,7 @@ fn ordered(reaction: Reaction, row: &PgRow) -> Result<Order, String> {
 /// Says of jobs that are under way that somebody is at them still.
 pub(super) async fn keep(pool: &PgPool, jobs: &[(Uuid, i32)]) -> Result<(), Error> {
     let (ids, attempts): (Vec<Uuid>, Vec<i32>) = jobs.iter().copied().unzip();
-    sqlx::query(
+    let query = sqlx::query(
         "update work.jobs
          set taken_until = clock_timestamp() + make_interval(secs => $3)
          from unnest($1::uuid[], $2::integer[]) as kept (job_id, attempts)
@@ -335,21 +341,41 @@ pub(super) async fn keep(pool: &PgPool, jobs: &[(Uuid, i32)]) -> Result<(), Erro
     )
     .bind(ids)
     .bind(attempts)
-    .bind(TAKEN_SECONDS)
-    .execute(pool)
-    .await
-    .map_err(Error::of_work)?;
+    .bind(TAKEN_SECONDS);
+    over(pool, async |on| query.execute(on).await).await?;
     Ok(())
 }
 
 /// How a job ended. Nothing, when somebody else has begun it meanwhile: nothing was heard of us for too long.
 pub(super) async fn done(pool: &PgPool, job: &Job) -> Result<(), Error> {
-    sqlx::query("delete from work.jobs where job_id = $1 and attempts = $2")
+    let query = sqlx::query("delete from work.jobs where job_id = $1 and attempts = $2")
         .bind(job.id)
-        .bind(job.attempt)
-        .execute(pool)
-        .await
-        .map_err(Error::of_work)?;
+        .bind(job.attempt);
+    over(pool, async |on| query.execute(on).await).await?;
+    Ok(())
+}
+
+/// It is tried again after `wait`, and this was no attempt: nothing was wrong with the job.
+pub(super) async fn put_off(
+    pool: &PgPool,
+    job: &Job,
+    why: &str,
+    wait: Duration,
+) -> Result<(), Error> {
+    let query = sqlx::query(
+        "update work.jobs
+         set failure = $3,
+             taken_until = null,
+             attempts = attempts - 1,
+             run_at = clock_timestamp() + make_interval(secs => $4)
+         where job_id = $1
+           and attempts = $2",
+    )
+    .bind(job.id)
+    .bind(job.attempt)
+    .bind(why)
+    .bind(wait.as_secs_f64());
+    over(pool, async |on| query.execute(on).await).await?;
     Ok(())
 }
 
@@ -360,7 +386,7 @@ pub(super) async fn failed(
     why: &str,
     wait: Option<Duration>,
 ) -> Result<(), Error> {
-    sqlx::query(
+    let query = sqlx::query(
         "update work.jobs
          set failure = $3,
              taken_until = null,
@@ -372,17 +398,15 @@ pub(super) async fn failed(
     .bind(job.id)
     .bind(job.attempt)
     .bind(why)
-    .bind(wait.map(|wait| wait.as_secs_f64()))
-    .execute(pool)
-    .await
-    .map_err(Error::of_work)?;
+    .bind(wait.map(|wait| wait.as_secs_f64()));
+    over(pool, async |on| query.execute(on).await).await?;
     Ok(())
 }
 
 /// Gives jobs back that were not begun after all, or whose end is not waited for.
 pub(super) async fn give_back(pool: &PgPool, jobs: &[(Uuid, i32)]) -> Result<(), Error> {
     let (ids, attempts): (Vec<Uuid>, Vec<i32>) = jobs.iter().copied().unzip();
-    sqlx::query(
+    let query = sqlx::query(
         "update work.jobs
          set taken_until = null,
              attempts = jobs.attempts - 1
@@ -391,10 +415,8 @@ pub(super) async fn give_back(pool: &PgPool, jobs: &[(Uuid, i32)]) -> Result<(),
            and jobs.attempts = given.attempts",
     )
     .bind(ids)
-    .bind(attempts)
-    .execute(pool)
-    .await
-    .map_err(Error::of_work)?;
+    .bind(attempts);
+    over(pool, async |on| query.execute(on).await).await?;
     Ok(())
 }
 
@@ -416,7 +438,8 @@ pub(super) async fn park_deadly(
          where jobs.kind = bound.kind
            and jobs.attempts >= bound.tries
            and jobs.parked_at is null
-           and jobs.taken_until < clock_timestamp()",
+           and jobs.run_at <= clock_timestamp()
+           and (jobs.taken_until is null or jobs.taken_until < clock_timestamp())",
     )
     .bind(kinds)
     .bind(tries)
@@ -426,14 +449,53 @@ pub(super) async fn park_deadly(
     Ok(())
 }
 
+/// How many jobs of a kind and state are counted: what a person must know is how many parked ones there are, and of others
+/// whether they are many.
+const COUNTED_MAX: i64 = 100_000;
+
 pub(super) async fn count(connection: &mut PgConnection) -> Result<Counts, Error> {
     let row = sqlx::query(
-        "select
-             count(*) filter (where parked_at is null and run_at > clock_timestamp()) as waiting,
-             count(*) filter (where parked_at is null and run_at <= clock_timestamp()) as due,
-             count(*) filter (where parked_at is not null) as parked
-         from work.jobs",
+        "with kinds as (
+             select kind
+             from unnest($1::text[]) as known (kind)
+         )
+         select
+             (
+                 select count(*)
+                 from kinds
+                 cross join lateral (
+                     select 1
+                     from work.jobs
+                     where jobs.kind = kinds.kind
+                         and parked_at is null
+                         and run_at > clock_timestamp()
+                     limit $2
+                 ) as found
+             ) as waiting,
+             (
+                 select count(*)
+                 from kinds
+                 cross join lateral (
+                     select 1
+                     from work.jobs
+                     where jobs.kind = kinds.kind
+                         and parked_at is null
+                         and run_at <= clock_timestamp()
+                     limit $2
+                 ) as found
+             ) as due,
+             (
+                 select count(*)
+                 from (
+                     select 1
+                     from work.jobs
+                     where parked_at is not null
+                     limit $2
+                 ) as found
+             ) as parked",
     )
+    .bind(Kind::ALL.map(Kind::name))
+    .bind(COUNTED_MAX)
     .fetch_one(connection)
     .await
     .map_err(Error::of_work)?;

@@ -17,7 +17,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, Status, WorkerOptions,
+    Counts, Error, Status, WorkerOptions, in_time,
     jobs::{self, NewJob},
     pause,
     schedules::{self, Schedule},
@@ -32,8 +32,6 @@ const FAILURE_PAUSE_MS: u64 = 3_000;
 /// How often the leader looks at the clock, and how often it counts the jobs and notes down where it is.
 const TICK_MS: u64 = 1_000;
 const COUNT_INTERVAL_MS: u64 = 15_000;
-/// How long connecting, one page of events, or one tick may take.
-const STEP_SECONDS_MAX: u64 = 30;
 
 /// The server ends the session of a leader that says nothing for so long, or whose machine is gone, and with it its lead.
 const SESSION: [(&str, &str); 6] = [
@@ -65,14 +63,10 @@ pub(super) async fn run(
                 let failure = chain(&error);
                 tracing::warn!(error = %failure, "the worker's lead was lost");
                 metrics::counter!("foldline_worker_leads_lost_total").increment(1);
-                status.send_modify(|status| {
-                    status.leader = false;
-                    status.failure = Some(failure);
-                });
+                follows(status, Some(failure));
                 FAILURE_PAUSE_MS
             }
         };
-        metrics::gauge!("foldline_worker_leader").set(0);
         if !pause(pause_ms, &shutdown).await {
             return Ok(());
         }
@@ -89,21 +83,20 @@ async fn lead(
     let connecting = options.direct.clone().options(SESSION);
     let connecting = async { PgConnection::connect_with(&connecting).await };
     let mut session = in_time(async { connecting.await.map_err(Error::Connect) }).await?;
-    let leads: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
+    let asking = sqlx::query_scalar("select pg_try_advisory_lock($1)")
         .bind(LEADER_LOCK)
-        .fetch_one(&mut session)
-        .await
-        .map_err(Error::of_work)?;
+        .fetch_one(&mut session);
+    let leads: bool = in_time(async { asking.await.map_err(Error::of_work) }).await?;
     if !leads {
-        status.send_modify(|status| {
-            status.leader = false;
-            status.failure = None;
-        });
+        follows(status, None);
         return Ok(());
     }
-    let head = log.head().await?.position;
-    let places = begin(&mut session, head, options.new_from).await?;
-    let schedules = schedules::begin(&mut session).await?;
+    let beginning = async {
+        let head = log.head().await?.position;
+        let places = begin(&mut session, head, options.new_from).await?;
+        Ok((places, schedules::begin(&mut session).await?))
+    };
+    let (places, schedules) = in_time(beginning).await?;
     tracing::info!("leads the workers");
     metrics::gauge!("foldline_worker_leader").set(1);
     let mut leader = Leader {
@@ -118,6 +111,39 @@ async fn lead(
         counted_at: None,
     };
     leader.go_on().await
+}
+
+/// What only the leader knows this process does not say any more.
+fn follows(status: &watch::Sender<Status>, failure: Option<String>) {
+    let was_leader = status.borrow().leader;
+    status.send_modify(|status| {
+        status.leader = false;
+        status.failure = failure;
+        status.jobs = None;
+        status.reactions.clear();
+    });
+    metrics::gauge!("foldline_worker_leader").set(0);
+    if was_leader {
+        for reaction in Reaction::ALL {
+            tell_lag(reaction, 0);
+        }
+        tell_counts(Counts::default());
+    }
+}
+
+fn tell_lag(reaction: Reaction, events: i64) {
+    let name = "foldline_worker_reaction_lag_events";
+    gauge(name, "reaction", reaction.name(), events);
+}
+
+fn tell_counts(counts: Counts) {
+    for (state, count) in [
+        ("waiting", counts.waiting),
+        ("due", counts.due),
+        ("parked", counts.parked),
+    ] {
+        gauge("foldline_worker_jobs", "state", state, count);
+    }
 }
 
 struct Leader<'a> {
@@ -138,12 +164,13 @@ impl Leader<'_> {
         let mut wake = self.log.wake();
         let mut ticked_at: Option<Instant> = None;
         loop {
+            let is_last = in_time(self.page()).await?;
             let is_due = |at: Instant| at.elapsed() >= Duration::from_millis(TICK_MS);
             if ticked_at.is_none_or(is_due) {
                 in_time(self.tick()).await?;
                 ticked_at = Some(Instant::now());
             }
-            if in_time(self.page()).await? {
+            if is_last {
                 wake.wait().await;
             }
         }
@@ -237,13 +264,7 @@ impl Leader<'_> {
             }
             jobs::park_deadly(&mut self.session, self.options.policy).await?;
             let counts = jobs::count(&mut self.session).await?;
-            for (state, count) in [
-                ("waiting", counts.waiting),
-                ("due", counts.due),
-                ("parked", counts.parked),
-            ] {
-                gauge("foldline_worker_jobs", "state", state, count);
-            }
+            tell_counts(counts);
             self.status.send_modify(|status| status.jobs = Some(counts));
             self.counted_at = Some(Instant::now());
         }
@@ -253,8 +274,7 @@ impl Leader<'_> {
     fn tell(&self, head: Position) {
         for (reaction, place) in &self.places {
             let behind = head.saturating_sub(*place).max(0);
-            let name = "foldline_worker_reaction_lag_events";
-            gauge(name, "reaction", reaction.name(), behind);
+            tell_lag(*reaction, behind);
         }
         self.status.send_if_modified(|status| {
             let is_new =
@@ -281,10 +301,17 @@ async fn begin(
     head: Position,
     new_from: Option<Position>,
 ) -> Result<BTreeMap<Reaction, Position>, Error> {
-    if let Some(from) = new_from.filter(|from| *from > head) {
+    let names = Reaction::ALL.map(Reaction::name);
+    let begun: i64 =
+        sqlx::query_scalar("select count(*) from work.reactions where name = any($1::text[])")
+            .bind(&names[..])
+            .fetch_one(&mut *session)
+            .await
+            .map_err(Error::of_work)?;
+    let is_any_new = usize::try_from(begun).unwrap_or_default() < names.len();
+    if let Some(from) = new_from.filter(|from| is_any_new && *from > head) {
         return Err(Error::BeyondHead { head, from });
     }
-    let names = Reaction::ALL.map(Reaction::name);
     sqlx::query(
         "insert into work.reactions (name, position)
          select name, $2
@@ -331,12 +358,4 @@ async fn note(
     .await
     .map_err(Error::of_work)?;
     Ok(())
-}
-
-/// Gives up what a dead network swallows.
-async fn in_time<T>(step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let bound = Duration::from_secs(STEP_SECONDS_MAX);
-    let timed_out = || Error::Work(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
-    let ended = tokio::time::timeout(bound, step).await;
-    ended.unwrap_or_else(|_| Err(timed_out()))
 }

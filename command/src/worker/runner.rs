@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Error, housekeeping,
+    Error, Status, housekeeping,
     jobs::{self, Job, Kind, Order, Policy, What},
 };
-use crate::{Handler, Request, failure::chain};
+use crate::{Failure, Handler, Request, failure::chain};
 
 /// How many jobs one process runs at once.
 pub const JOBS_CONCURRENT_MAX: usize = 4;
@@ -29,6 +29,8 @@ const POLL_MS: u64 = 1_000;
 const END_SECONDS_MAX: u64 = 10;
 /// How often it says of jobs that are under way that it is at them still.
 const KEEP_INTERVAL_MS: u64 = 10_000;
+/// How long a job waits whose command the log could not take.
+const PUT_OFF_MS: u64 = 10_000;
 /// How long to wait after the database did not answer.
 const FAILURE_PAUSE_MS: u64 = 1_000;
 
@@ -36,12 +38,11 @@ const FAILURE_PAUSE_MS: u64 = 1_000;
 pub(super) async fn run(
     handler: &Handler,
     pool: &PgPool,
-    policy: fn(Kind) -> Policy,
+    (policy, status): (fn(Kind) -> Policy, &watch::Sender<Status>),
     mut ordered: watch::Receiver<()>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let mut running = Running::default();
-    let mut is_known = true;
     let mut ended = Ok(());
     let mut kept_at = Instant::now();
     while !shutdown.is_cancelled() {
@@ -54,17 +55,13 @@ pub(super) async fn run(
             running.begin(handler, pool, policy).await
         };
         match turn.await {
-            Ok(()) => is_known = true,
+            Ok(()) => cannot_take(status, None),
             Err(error) if error.is_final() => {
                 ended = Err(error);
                 break;
             }
             Err(error) => {
-                // An outage is said once, not every second.
-                if is_known {
-                    tracing::warn!(error = chain(&error), "cannot take jobs");
-                }
-                is_known = false;
+                cannot_take(status, Some(chain(&error)));
                 pause_ms = FAILURE_PAUSE_MS;
             }
         }
@@ -78,6 +75,20 @@ pub(super) async fn run(
     }
     running.end(pool).await;
     ended
+}
+
+/// An outage is said once, not every second.
+fn cannot_take(status: &watch::Sender<Status>, why: Option<String>) {
+    if let Some(why) = &why
+        && status.borrow().jobs_failure.is_none()
+    {
+        tracing::warn!(error = why, "cannot take jobs");
+    }
+    status.send_if_modified(|status| {
+        let is_new = status.jobs_failure != why;
+        status.jobs_failure = why;
+        is_new
+    });
 }
 
 /// What this process has begun.
@@ -164,7 +175,7 @@ async fn run_one(handler: Handler, pool: PgPool, job: Job, policy: Policy) {
     let ended = tokio::time::timeout(policy.time_max, work(&handler, &pool, &job)).await;
     let ended = ended.unwrap_or_else(|_| {
         let seconds = policy.time_max.as_secs();
-        Err(format!("it took more than {seconds} s"))
+        Err(Trouble::OfJob(format!("it took more than {seconds} s")))
     });
     fail::fail_point!("worker_before_done", |_| std::process::abort());
     let kind = job.kind.name();
@@ -172,7 +183,12 @@ async fn run_one(handler: Handler, pool: PgPool, job: Job, policy: Policy) {
         .record(began.elapsed().as_secs_f64());
     let (outcome, written) = match ended {
         Ok(()) => ("done", jobs::done(&pool, &job).await),
-        Err(why) => {
+        Err(Trouble::OfLog(why)) => {
+            tracing::warn!(job = %job.id, kind, why, "a job is put off");
+            let wait = Duration::from_millis(PUT_OFF_MS);
+            ("put off", jobs::put_off(&pool, &job, &why, wait).await)
+        }
+        Err(Trouble::OfJob(why)) => {
             let wait = policy.wait(job.attempt);
             let outcome = if wait.is_some() { "failed" } else { "parked" };
             tracing::warn!(job = %job.id, kind, attempt = job.attempt, why, outcome, "a job failed");
@@ -186,7 +202,15 @@ async fn run_one(handler: Handler, pool: PgPool, job: Job, policy: Policy) {
     }
 }
 
-async fn work(handler: &Handler, pool: &PgPool, job: &Job) -> Result<(), String> {
+/// Why a job was not done.
+enum Trouble {
+    /// It may be the job's own fault, so it is not tried for ever.
+    OfJob(String),
+    /// The log takes no commands of anybody just now.
+    OfLog(String),
+}
+
+async fn work(handler: &Handler, pool: &PgPool, job: &Job) -> Result<(), Trouble> {
     match &job.what {
         What::Command(order) => command(handler, job, order).await,
         What::Housekeeping => match housekeeping::keep_house(pool).await {
@@ -194,14 +218,16 @@ async fn work(handler: &Handler, pool: &PgPool, job: &Job) -> Result<(), String>
                 tracing::debug!(removed, "kept house");
                 Ok(())
             }
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(Trouble::OfJob(chain(&error))),
         },
-        What::Unreadable(why) => Err(format!("what it asks for cannot be read: {why}")),
+        What::Unreadable(why) => Err(Trouble::OfJob(format!(
+            "what it asks for cannot be read: {why}"
+        ))),
     }
 }
 
 /// Gives the command, under the job's own id. It stores the reaction as its actor.
-async fn command(handler: &Handler, job: &Job, order: &Order) -> Result<(), String> {
+async fn command(handler: &Handler, job: &Job, order: &Order) -> Result<(), Trouble> {
     let caller = Caller {
         tenant: order.tenant.clone(),
         actor: format!("reaction:{}", job.kind.name()),
@@ -219,6 +245,27 @@ async fn command(handler: &Handler, job: &Job, order: &Order) -> Result<(), Stri
         correlation_id: order.correlation_id,
         causation_id: order.causation_id,
     };
-    let answer = handler.handle(&caller, request).await;
-    answer.map(|_| ()).map_err(|failure| chain(&failure))
+    match handler.handle(&caller, request).await {
+        Ok(_) => Ok(()),
+        Err(failure) if is_of_log(&failure) => Err(Trouble::OfLog(chain(&failure))),
+        Err(failure) => Err(Trouble::OfJob(chain(&failure))),
+    }
+}
+
+/// Whether the log would have taken no other command either.
+fn is_of_log(failure: &Failure) -> bool {
+    use foldline_log::Error as Log;
+    let Failure::Log(error) = failure else {
+        return false;
+    };
+    matches!(
+        error,
+        Log::Unavailable { .. }
+            | Log::Overloaded { .. }
+            | Log::Unanswered
+            | Log::Closed
+            | Log::Read(_)
+            | Log::AnotherLog { .. }
+            | Log::AnotherEpoch { .. }
+    )
 }

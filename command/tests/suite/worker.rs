@@ -1,14 +1,13 @@
 //! The worker over a real log: reactions, jobs that wait for their time, failures, and one leader.
 
+mod jobs;
+
 use std::time::Duration;
 
 use chrono::{Days, NaiveDate, Utc};
-use foldline_command::{
-    Reaction,
-    worker::{
-        self, Kind, Policy, Worker, WorkerOptions,
-        desk::{self, Entry, State},
-    },
+use foldline_command::worker::{
+    self, Kind, Policy, Worker, WorkerOptions,
+    desk::{self, Entry},
 };
 use foldline_events::{Position, Recorded};
 use foldline_log::{Log, LogOptions, Service};
@@ -21,7 +20,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::service::{database, done, handler, project, recorded, task, task_data};
+use crate::service::{database, done, handler, recorded, task};
 
 /// How long anything may take, at the very most.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -200,6 +199,10 @@ async fn that_a_due_day_passed_is_said_of_an_open_task_and_of_no_other() {
     assert_eq!(said.stream, format!("task-{late}"));
     assert_eq!(said.payload, format!(r#"{{"dueDate":"{}"}}"#, day(-2)));
     assert_eq!(said.actor, "reaction:tasks.note_due_day_passed");
+    assert_eq!(
+        said.command_id,
+        order_id("tasks.note_due_day_passed", cause.id)
+    );
     assert_eq!(said.causation_id, cause.id);
     assert_eq!(said.correlation_id, cause.correlation_id);
     assert_eq!(comes(&log, "tasks.TaskDueDayPassed", 1).await.len(), 1);
@@ -223,6 +226,30 @@ async fn a_task_that_is_taken_up_again_after_its_due_day_is_said_to_be_late() {
         .unwrap();
     let log = crate::service::log(&database).await;
     comes(&log, "tasks.TaskDueDayPassed", 1).await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_task_whose_last_step_was_completed_while_it_was_blocked_is_suggested_once_it_can_go_on()
+{
+    let database = database().await;
+    let mut running = Running::start(&database).await;
+    running.leads().await;
+    let handler = handler(&database).await;
+    let task = task(&handler).await;
+    done(&handler, task, "tasks.block_task", r#"{"reason":"rain"}"#)
+        .await
+        .unwrap();
+    steps(&handler, task, 1).await;
+    let log = crate::service::log(&database).await;
+    let head = recorded(&log).await.len();
+    running.has_answered(i64::try_from(head).unwrap()).await;
+    until_jobs(&database, <[Entry]>::is_empty).await;
+    assert_eq!(recorded(&log).await.len(), head);
+    done(&handler, task, "tasks.unblock_task", "{}")
+        .await
+        .unwrap();
+    comes(&log, "tasks.TaskCompletionSuggested", 1).await;
     running.end().await;
 }
 
@@ -329,125 +356,10 @@ async fn events_that_are_read_again_do_nothing_twice() {
     );
 }
 
-/// A job as a reaction orders it, at a time of ours.
-async fn order(database: &TestDatabase, task: Uuid, seconds: f64) -> Uuid {
-    let id = Uuid::now_v7();
-    sqlx::query(
-        "insert into work.jobs (job_id, kind, tenant, aggregate, input, run_at)
-         values ($1, $2, 'acme', $3, '{}', clock_timestamp() + make_interval(secs => $4))",
-    )
-    .bind(id)
-    .bind(Kind::Reaction(Reaction::SuggestCompletion).name())
-    .bind(task)
-    .bind(seconds)
-    .execute(&mut owner(database).await)
-    .await
-    .unwrap();
-    id
-}
-
-#[tokio::test]
-async fn a_command_that_waits_for_its_time_outlives_whoever_waited_and_comes_no_earlier() {
-    let database = database().await;
-    let handler = handler(&database).await;
-    let log = crate::service::log(&database).await;
-    let task = task(&handler).await;
-    steps(&handler, task, 1).await;
-    let mut running = Running::start(&database).await;
-    running.leads().await;
-    order(&database, task, 3.0).await;
-    let wanted = until_jobs(&database, |jobs| jobs.len() == 1).await[0].run_at;
-    running.end().await;
-    let running = Running::start(&database).await;
-    let said = comes(&log, "tasks.TaskCompletionSuggested", 1).await;
-    assert!(
-        said[0].recorded_at >= wanted,
-        "{} {wanted}",
-        said[0].recorded_at
-    );
-    running.end().await;
-}
-
-#[tokio::test]
-async fn a_job_that_fails_is_tried_three_times_more_and_parked_until_somebody_mends_it() {
-    let database = database().await;
-    let handler = handler(&database).await;
-    let mut running = Running::start(&database).await;
-    running.leads().await;
-    // There is no such task, yet.
-    let task = Uuid::now_v7();
-    let job = order(&database, task, 0.0).await;
-    let parked = until_jobs(&database, |jobs| {
-        jobs.iter().any(|job| job.parked_at.is_some())
-    })
-    .await;
-    assert_eq!((parked[0].job_id, parked[0].attempts), (job, 4));
-    let why = parked[0].failure.as_deref().unwrap();
-    assert!(why.contains("there is no such task"), "{why}");
-
-    let project = project(&handler).await;
-    done(&handler, task, "tasks.create_task", &task_data(project))
-        .await
-        .unwrap();
-    let mut owner = owner(&database).await;
-    let listed = desk::list(&mut owner, Some(State::Parked), 10)
-        .await
-        .unwrap();
-    assert_eq!(listed.len(), 1);
-    assert_eq!(desk::retry(&mut owner, Some(job)).await.unwrap(), 1);
-    until_jobs(&database, <[Entry]>::is_empty).await;
-    assert_eq!(desk::retry(&mut owner, None).await.unwrap(), 0);
-    running.end().await;
-}
-
-#[tokio::test]
-async fn a_parked_job_can_be_given_up_and_one_that_waits_cannot() {
-    let database = database().await;
-    let running = Running::start(&database).await;
-    let job = order(&database, Uuid::now_v7(), 0.0).await;
-    let waiting = order(&database, Uuid::now_v7(), 3_600.0).await;
-    until_jobs(&database, |jobs| {
-        jobs.iter().any(|job| job.parked_at.is_some())
-    })
-    .await;
-    let mut owner = owner(&database).await;
-    assert!(!desk::discard(&mut owner, waiting).await.unwrap());
-    assert!(desk::discard(&mut owner, job).await.unwrap());
-    let left = until_jobs(&database, |jobs| jobs.len() == 1).await;
-    assert_eq!(left[0].job_id, waiting);
-    running.end().await;
-}
-
-/// The job's row says that somebody has it who never comes back, for the last time that it may be tried.
-#[tokio::test]
-async fn a_job_that_its_runners_die_of_is_parked_and_one_that_was_left_is_taken_up() {
-    let database = database().await;
-    let handler = handler(&database).await;
-    let task = task(&handler).await;
-    steps(&handler, task, 1).await;
-    let (deadly, left) = (
-        order(&database, task, -60.0).await,
-        order(&database, task, -60.0).await,
-    );
-    for (job, attempts) in [(deadly, 4), (left, 1)] {
-        sqlx::query(
-            "update work.jobs set attempts = $2, taken_until = now() - interval '1 s' where job_id = $1",
-        )
-        .bind(job)
-        .bind(attempts)
-        .execute(&mut owner(&database).await)
-        .await
-        .unwrap();
-    }
-    let running = Running::start(&database).await;
-    let parked = until_jobs(&database, |jobs| {
-        jobs.len() == 1 && jobs[0].parked_at.is_some()
-    })
-    .await;
-    assert_eq!(parked[0].job_id, deadly);
-    let log = crate::service::log(&database).await;
-    comes(&log, "tasks.TaskCompletionSuggested", 1).await;
-    running.end().await;
+/// The id of what a reaction orders because of an event, for ever.
+fn order_id(reaction: &str, event: Uuid) -> Uuid {
+    let namespace = Uuid::from_u128(0x8d0e_0b1c_93f5_4e0a_b8de_51c7_2f64_0c2e);
+    Uuid::new_v5(&namespace, format!("{reaction}/{event}").as_bytes())
 }
 
 /// Ends the sessions that hold the lead, again and again, while two workers work and events come.
@@ -461,10 +373,19 @@ async fn two_workers_one_leader_and_nothing_is_missed_or_doubled_while_leads_are
     for _ in 0..TASKS {
         tasks.push(task(&handler).await);
     }
-    let workers = [
+    let mut workers = [
         Running::start_from(&database, Some(0)).await,
         Running::start_from(&database, Some(0)).await,
     ];
+    let [one, other] = &mut workers;
+    let leads = async {
+        tokio::select! {
+            () = one.leads() => {}
+            () = other.leads() => {}
+        }
+    };
+    leads.await;
+    let mut leads_ended = 0;
     let mut owner = owner(&database).await;
     for (n, task) in tasks.iter().enumerate() {
         due(&handler, *task, day(-1)).await;
@@ -480,9 +401,11 @@ async fn two_workers_one_leader_and_nothing_is_missed_or_doubled_while_leads_are
             .await
             .unwrap();
             assert!(ended.len() <= 1, "{ended:?}");
+            leads_ended += ended.len();
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
+    assert!(leads_ended > 0);
     let said = comes(&log, "tasks.TaskDueDayPassed", TASKS).await;
     let mut of: Vec<Uuid> = said.iter().filter_map(Recorded::aggregate).collect();
     of.sort_unstable();
@@ -536,42 +459,5 @@ async fn an_event_that_cannot_be_read_is_waited_at() {
     let said = comes(&log, "tasks.TaskDueDayPassed", 2).await;
     let of: Vec<Option<Uuid>> = said.iter().map(Recorded::aggregate).collect();
     assert_eq!(of.len(), 2);
-    running.end().await;
-}
-
-#[tokio::test]
-async fn housekeeping_removes_states_that_nobody_has_written_for_long_and_no_others() {
-    let database = database().await;
-    let mut owner = owner(&database).await;
-    for (stream, days) in [("task-old", 31), ("task-new", 29)] {
-        sqlx::query(
-            "insert into log.snapshots (tenant, stream, fold, version, position, event_id, state, digest, kept_at)
-             values ('acme', $1, 'f', 1, 1, gen_random_uuid(), '', '', now() - make_interval(days => $2))",
-        )
-        .bind(stream)
-        .bind(days)
-        .execute(&mut owner)
-        .await
-        .unwrap();
-    }
-    sqlx::query("insert into work.schedules (name, last_at) values ('housekeeping', now() - interval '2 hours')")
-        .execute(&mut owner)
-        .await
-        .unwrap();
-    let running = Running::start(&database).await;
-    let waiting = async {
-        loop {
-            let left: Vec<String> = sqlx::query_scalar("select stream from log.snapshots")
-                .fetch_all(&mut owner)
-                .await
-                .unwrap();
-            if left.len() < 2 {
-                return left;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let left = tokio::time::timeout(PATIENCE, waiting).await.unwrap();
-    assert_eq!(left, ["task-new"]);
     running.end().await;
 }

@@ -314,8 +314,8 @@ pub struct TaskAiReviewRecorded {
     pub summary: Option<String>,
 }
 
-/// The day that a task was due on passed, and it was neither completed nor cancelled nor deleted. Said by a reaction, once for
-/// each due date.
+/// The day that a task was due on passed, and it was neither completed nor cancelled nor deleted. Said by a reaction, once
+/// until the due date changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]

@@ -282,7 +282,7 @@ async fn a_removed_step_is_gone() {
 }
 
 #[tokio::test]
-async fn what_reactions_say_of_a_task_is_one_more_version_of_it_and_changes_nothing_else() {
+async fn what_reactions_say_of_a_task_is_one_more_version_of_it_and_changes_not_how_it_stands() {
     let due_date = chrono::NaiveDate::from_ymd_opt(2026, 3, 1);
     let said = [
         TaskEvent::DueDateSet(TaskDueDateSet { due_date }),

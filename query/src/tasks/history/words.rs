@@ -151,7 +151,7 @@ mod tests {
         }
         assert!(said.contains(&"completed after 2.5 hours".to_owned()));
         let all = said.len();
-        assert_eq!(all, 28);
+        assert_eq!(all, 30);
         said.sort_unstable();
         said.dedup();
         assert_eq!(said.len(), all, "{said:#?}");
