@@ -34,8 +34,8 @@ pub use crate::kafka::{KafkaOptions, topic_of as topic};
 const BATCH_EVENTS_MAX: usize = 2_000;
 /// How many pages are produced and not delivered at most, while another is being read.
 const PAGES_UNDER_WAY_MAX: usize = 3;
-/// How often idle partitions are told at most that the log moved.
-const WATERMARK_INTERVAL_MS: u64 = 50;
+/// How often idle partitions are told at most that the log moved. Each time it is a request to the broker for every one of them.
+const WATERMARK_INTERVAL_MS: u64 = 250;
 /// How often the leader looks whether there are segments ahead.
 const ROOM_INTERVAL_MS: u64 = 1_000;
 /// How often the leader looks whether the topic is still the one that it writes to.
@@ -82,6 +82,7 @@ pub async fn run(
             Ok(()) => FOLLOWER_PAUSE_MS,
             Err(
                 error @ (Error::AnotherLog { .. }
+                | Error::AnotherEpoch { .. }
                 | Error::TopicOfAnotherLog { .. }
                 | Error::TopicPartitions { .. }),
             ) => return Err(error),
