@@ -73,7 +73,7 @@ pub struct ViewStatus {
 pub struct Behind {
     pub view: &'static str,
     pub partition: Partition,
-    /// How many, written as a string: exact for those that are less than 50,000 positions behind.
+    /// How many, written as a string: exact for those that are less than 10,000 positions behind.
     #[serde(serialize_with = "as_text")]
     pub events: i64,
     /// How long the first of them has been in the log, by its recorded time.

@@ -61,7 +61,7 @@ pub struct PartitionProjection {
     position: Position,
     /// When it last was.
     moved_at: DateTime<Utc>,
-    /// How many of its events are not folded, exact up to 50,000 positions behind the head; null when no projector has told
+    /// How many of its events are not folded, exact up to 10,000 positions behind the head; null when no projector has told
     /// within the last minute: then nobody folds it.
     lag_events: Option<i32>,
     /// How long the first of them has been in the log, in seconds, by its recorded time; null as before.

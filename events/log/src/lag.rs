@@ -9,7 +9,7 @@ use crate::{Error, Log};
 
 /// How many positions after the partition that is furthest behind are looked at one by one. What lies beyond is taken to be
 /// spread evenly over the partitions.
-pub const LAG_POSITIONS_COUNTED_MAX: i64 = 50_000;
+pub const LAG_POSITIONS_COUNTED_MAX: i64 = 10_000;
 
 /// How far behind one partition is.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
