@@ -118,6 +118,7 @@ impl<'a> Comparison<'a> {
             }
             return;
         }
+        self.default(at, old, new);
         self.types(at, &before, &after);
         self.values(at, &before, &after);
         self.keywords(at, &before, &after);
@@ -133,6 +134,19 @@ impl<'a> Comparison<'a> {
                 old.as_ref().unwrap_or(&any),
                 new.as_ref().unwrap_or(&any),
             );
+        }
+    }
+
+    /// What is absent in an event means its default, and has to go on meaning it.
+    fn default(&mut self, at: &str, old: &Value, new: &Value) {
+        let (Some(before), after) = (old.get("default"), new.get("default")) else {
+            return;
+        };
+        if after != Some(before) {
+            let now = after.map_or("no default".to_owned(), |now| format!("the default {now}"));
+            let what =
+                format!("has {now} and had {before}, which events recorded before mean without it");
+            self.breaks(ThisBuild, at, what);
         }
     }
 
@@ -240,14 +254,17 @@ impl<'a> Comparison<'a> {
                 if !must.contains(name) {
                     self.fields.push(pointer(at, name));
                 }
-                // Nothing was recorded in it; but the old schema may have ruled it out.
+                // Nothing was recorded in it, unless the old schema says what fields of any name hold; and it may have ruled
+                // it out.
+                let any_name = before.get("additionalProperties");
+                let may_be_recorded = any_name.is_some_and(|others| others != &Value::Bool(false));
                 let known = self.breaks.len();
                 let fields = self.fields.len();
                 self.schemas(&pointer(at, name), &old_others, new);
                 self.fields.truncate(fields);
                 let found = self.breaks.split_off(known);
-                let of_others = found.into_iter().filter(|found| found.reader == Others);
-                self.breaks.extend(of_others);
+                let counts = |found: &Break| may_be_recorded || found.reader == Others;
+                self.breaks.extend(found.into_iter().filter(counts));
             }
         }
         self.schemas(&format!("{at}/*"), &old_others, &new_others);

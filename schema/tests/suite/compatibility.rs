@@ -258,3 +258,32 @@ fn a_break_says_who_and_where() {
         ]
     );
 }
+
+/// Where fields of any name hold something, those of a name that is said now were recorded, too.
+#[test]
+fn a_named_field_of_a_map_must_hold_what_fields_of_any_name_held() {
+    let map = |fields: Value, others: Value| {
+        one(json!({"type": "object", "properties": fields, "additionalProperties": others}))
+    };
+    let crew = |schema: Value| json!({ "crew": schema });
+    let before = map(json!({}), json!(true));
+    let narrow = map(crew(json!({"type": "string"})), json!(true));
+    assert_breaks(&before, &narrow, &[(ThisBuild, "/a/crew")]);
+    let before = map(json!({}), json!({"type": "string"}));
+    let same = map(crew(json!({"type": "string"})), json!({"type": "string"}));
+    assert_breaks(&before, &same, &[]);
+    let few = map(crew(json!({"enum": ["a", "b"]})), json!({"type": "string"}));
+    assert_breaks(&before, &few, &[(ThisBuild, "/a/crew")]);
+}
+
+/// Events that lack the field were recorded in the meaning of the default that it had.
+#[test]
+fn another_default_breaks_this_build() {
+    let field = |schema: Value| object(json!({ "a": schema }), &[]);
+    let of = |default: i32| field(json!({"type": "integer", "default": default}));
+    let none = field(json!({"type": "integer"}));
+    assert_breaks(&of(1), &of(1), &[]);
+    assert_breaks(&of(1), &of(2), &[(ThisBuild, "/a")]);
+    assert_breaks(&of(1), &none, &[(ThisBuild, "/a")]);
+    assert_breaks(&none, &of(1), &[]);
+}
