@@ -58,7 +58,7 @@ impl FromStr for Cursor {
     }
 }
 
-/// A decimal number without a sign, so that every cursor has one spelling.
+/// A decimal number without a sign.
 fn number<N: FromStr>(text: &str) -> Result<N, InvalidCursor> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(InvalidCursor);

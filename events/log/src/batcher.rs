@@ -24,6 +24,7 @@ use crate::{Append, Error, Verdict};
 pub(crate) use check::{admit, check_unguarded};
 use compose::compose;
 use cost::Cost;
+pub(crate) use holder::is_kept_waiting;
 pub(crate) use identity::Identity;
 use places::Place;
 pub(crate) use places::{PLACES_MAX, Places};

@@ -113,8 +113,9 @@
 //! in bytes, limits in events. Reads are of pages ([`Log::read`], [`Log::read_stream`], [`Log::read_selected`], and
 //! [`Log::read_to_fold`] with what a fold needs alone), walk through all pages ([`Log::walk`], [`Log::walk_stream`]) with
 //! one of them in memory, or replay the log with the next page read ahead ([`Log::pages`]). A [`Verdict`] is the log's answer
-//! to an append, also when it is a no; an [`Error`] is not: after [`Error::Unavailable`] and
-//! [`Error::Unanswered`] alone it is unknown whether the append was recorded, and sending it again with its command id tells.
+//! to an append, also when it is a no; an [`Error`] is not. After [`Error::Unavailable`], [`Error::Unanswered`],
+//! [`Error::AnotherLog`], [`Error::AnotherEpoch`] and [`Error::NotMigrated`] it is unknown whether the append was recorded: sending
+//! it again with its command id tells, once the log is there again. After any other it was not.
 
 #![warn(missing_docs)]
 

@@ -62,7 +62,8 @@ impl MemoryLog {
     /// See [`crate::Log::append`].
     ///
     /// # Errors
-    /// [`Error::Refused`] and [`Error::Malformed`] for an append that can never go through.
+    /// [`Error::Malformed`] for an append that can never go through, [`Error::BeyondHead`] for a guard on a position that the log
+    /// does not reach to.
     pub fn append(&self, append: &Append) -> Result<Verdict, Error> {
         self.kept(|kept| {
             let verdict = kept.decide(self.inner.epoch, append)?;

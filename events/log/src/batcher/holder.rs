@@ -13,7 +13,7 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// ([`super::writer`]); 16 never does.
 const ABANDONED_AFTER_S: f64 = 11.0;
 
-pub(super) fn is_kept_waiting(error: &sqlx::Error) -> bool {
+pub(crate) fn is_kept_waiting(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| code == LOCK_NOT_AVAILABLE)
 }

@@ -36,6 +36,8 @@ pub(super) struct Written {
 pub(super) async fn write(writer: &mut Writer, batch: Vec<Request>) -> Written {
     let mut written = Written::default();
     let mut is_away = false;
+    // A try of these appends may have stored them, and got no answer.
+    let mut is_unknown = false;
     let mut waiting = vec![batch];
     while let Some(part) = waiting.pop() {
         let part = if is_away { give_up_late(part) } else { part };
@@ -43,7 +45,7 @@ pub(super) async fn write(writer: &mut Writer, batch: Vec<Request>) -> Written {
             continue;
         }
         let appends: Vec<&Append> = part.iter().map(|request| &*request.append).collect();
-        match persist(writer, &appends).await {
+        match persist(writer, &appends, &mut is_unknown).await {
             Ok(verdicts) => {
                 is_away = false;
                 let mut others = Vec::new();
@@ -69,11 +71,25 @@ pub(super) async fn write(writer: &mut Writer, batch: Vec<Request>) -> Written {
             Err(error) => {
                 is_away = is_unavailable(&error);
                 written.is_away |= is_away;
+                let error = if is_unknown {
+                    not_known(error, &part)
+                } else {
+                    error
+                };
                 answer_all(part, error);
             }
         }
     }
     written
+}
+
+/// What refuses a later try says nothing of an earlier one.
+fn not_known(error: Error, part: &[Request]) -> Error {
+    let Error::Refused(source) = error else {
+        return error;
+    };
+    let waited = part.iter().map(|request| request.came.elapsed()).max();
+    unavailable(source, waited.unwrap_or_default())
 }
 
 fn in_halves(mut batch: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
@@ -167,8 +183,12 @@ pub(super) fn is_late(request: &Request) -> bool {
 }
 
 /// Sends a batch to the database, again and again while the database is away: an append whose COMMIT was sent and not
-/// answered is found in the ledger by the next try.
-async fn persist(writer: &mut Writer, appends: &[&Append]) -> Result<Vec<Option<Verdict>>, Error> {
+/// answered is found in the ledger by the next try. `is_unknown` is set once a try was not answered.
+async fn persist(
+    writer: &mut Writer,
+    appends: &[&Append],
+    is_unknown: &mut bool,
+) -> Result<Vec<Option<Verdict>>, Error> {
     let began = Instant::now();
     let mut pauses = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(RETRY_PAUSE_MS_MIN))
@@ -181,6 +201,8 @@ async fn persist(writer: &mut Writer, appends: &[&Append]) -> Result<Vec<Option<
             Err(error) if is_transient(&error) => error,
             Err(error) => return Err(failed(error, began.elapsed())),
         };
+        // What the server has refused it has not stored; a session that ended may have.
+        *is_unknown |= error.as_database_error().is_none() || ends_the_session(&error);
         // Of another log no try would say what became of an append.
         writer.check()?;
         let waited = began.elapsed();

@@ -94,6 +94,41 @@ async fn an_append_whose_answer_was_cut_off_after_its_commit_is_there_once_and_i
     );
 }
 
+/// What refuses a later try knows nothing of the first one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_was_cut_off_after_its_commit_is_not_said_to_be_refused_by_its_next_try() {
+    let (database, proxy, log) = through_a_proxy().await;
+    let append = one("task-1");
+    proxy.set(Network::CutsAnswers { one_of: 1 });
+    let (sent, again) = (append.clone(), log.clone());
+    let sending = tokio::spawn(async move { again.append(sent).await });
+    let owner = Mutex::new(owner(&database).await);
+    super::until("the append to be stored", async || {
+        is_any_stored(&mut *owner.lock().await, &[append.command_id]).await
+    })
+    .await;
+    let mut owner = owner.into_inner();
+    execute(
+        &mut owner,
+        "revoke execute on all functions in schema log from foldline_command",
+    )
+    .await;
+    proxy.set(Network::Well);
+    let said = sending.await.unwrap();
+    assert!(matches!(said, Err(Error::Unavailable { .. })), "{said:?}");
+    // Nothing is unknown of one that comes new.
+    let refused = log.append(one("task-2")).await;
+    assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+
+    execute(
+        &mut owner,
+        "grant execute on all functions in schema log to foldline_command",
+    )
+    .await;
+    let known = log.append(append).await;
+    assert!(matches!(known, Ok(Verdict::Known(_))), "{known:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_that_retries_with_a_fresh_id_is_found_by_the_same_check() {
     let (database, proxy, log) = through_a_proxy().await;
