@@ -56,6 +56,13 @@ pub async fn verify(log: &Log, kafka: &KafkaOptions, range: Range) -> Result<Rep
     if let Some(position) = named.max().filter(|position| *position > mark) {
         return Err(Error::NotCarried { position, mark });
     }
+    // Of a log that was never carried, or got another epoch since, nothing is there to be compared.
+    if mark == 0 && range.to.is_none() && log.head().await?.position > 0 {
+        return Err(Error::NotCarried {
+            position: from,
+            mark,
+        });
+    }
     // After the mark, so that everything up to it lies before the ends.
     let consumer = consumer(kafka)?;
     let bounds = bounds(&consumer, &topic).await?;

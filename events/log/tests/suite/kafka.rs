@@ -357,3 +357,32 @@ async fn a_relay_whose_mark_is_not_in_the_log_stops_and_says_so() {
         .unwrap();
     assert!(matches!(ended, Err(Error::AnotherLog { position: 5, .. })));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_whose_log_was_given_another_epoch_stops_and_says_so() {
+    let database = cell().await;
+    let log = open(&database, Service::Command).await;
+    let last = fill(&log, 5).await;
+    let mut relay = Relay::start(&database).await;
+    relay.reaches(last).await;
+    let mut owner = owner(&database).await;
+    sqlx::raw_sql(
+        "update log.cell set epoch = gen_random_uuid();
+         select pg_terminate_backend(pid)
+         from pg_stat_activity
+         where datname = current_database()
+             and backend_type = 'client backend'
+             and pid <> pg_backend_pid()",
+    )
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    let ended = tokio::time::timeout(PATIENCE, relay.task)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        matches!(ended, Err(Error::AnotherEpoch { .. })),
+        "{ended:?}"
+    );
+}

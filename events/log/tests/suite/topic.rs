@@ -17,7 +17,7 @@ use rdkafka::{
 
 use crate::{
     kafka::{PATIENCE, Relay, admin, cell, fill, kafka, resend},
-    store::open,
+    store::{open, owner},
 };
 
 const EVERYTHING: Range = Range {
@@ -350,4 +350,25 @@ async fn a_topic_that_was_made_again_lacks_what_was_sent_before() {
         to: None,
     };
     assert!(verify(&database, rest).await.unwrap().is_well());
+}
+
+/// As after `foldline log new-epoch`, before the relay has begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_to_which_nothing_of_the_log_was_carried_is_not_said_to_be_the_log() {
+    let (database, _log, _last) = carried(20).await;
+    sqlx::raw_sql("delete from log.relay; update log.cell set epoch = gen_random_uuid()")
+        .execute(&mut owner(&database).await)
+        .await
+        .unwrap();
+    let refused = verify(&database, EVERYTHING).await.unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            Error::NotCarried {
+                position: 1,
+                mark: 0
+            }
+        ),
+        "{refused:?}"
+    );
 }
