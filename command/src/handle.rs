@@ -259,6 +259,7 @@ impl Handler {
                         state,
                         version: after,
                         position: receipt.cursor.position,
+                        complete: receipt.cursor.position,
                         event_id,
                         kept,
                     };

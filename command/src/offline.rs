@@ -137,6 +137,7 @@ impl Offline {
                 version: before + added,
                 // Nobody asks: these are for guards, cursors and snapshots.
                 position: 0,
+                complete: 0,
                 event_id: Uuid::nil(),
                 kept: 0,
             };

@@ -61,6 +61,7 @@ impl Snapshots {
                 state,
                 version: snapshot.version,
                 position: snapshot.position,
+                complete: snapshot.position,
                 event_id: snapshot.event_id,
                 kept: snapshot.version,
             }),

@@ -32,6 +32,8 @@ pub(crate) struct Folded<A> {
     pub(crate) version: Version,
     /// Of the stream's last event folded; or that of the append which recorded it, when that went on in other streams.
     pub(crate) position: Position,
+    /// Up to here, everything that the stream has is folded; its position at least.
+    pub(crate) complete: Position,
     /// Of the stream's last event folded.
     pub(crate) event_id: Uuid,
     /// The version of the last snapshot that this process knows of, 0 when it knows of none.
@@ -88,6 +90,21 @@ impl<A: Aggregate> Streams<A> {
         }
     }
 
+    /// The same for facts that an append is guarded by: a guard after a position of long ago is costly, so then it is looked
+    /// whether anything came since.
+    pub(crate) async fn load_for_guard(
+        &self,
+        key: &Key,
+        reading: Reading,
+    ) -> Result<Option<Arc<Folded<A>>>, Error> {
+        match self.load(key, reading).await? {
+            Some(folded) if self.log.is_long_ago(folded.complete) => {
+                self.load(key, Reading::Fresh).await
+            }
+            folded => Ok(folded),
+        }
+    }
+
     /// Two requests may keep different versions in either order; an older one costs a conflict later, nothing else.
     /// A snapshot that is due is written by a task of its own.
     pub(crate) async fn keep(&self, key: &Key, mut folded: Folded<A>) -> Arc<Folded<A>> {
@@ -109,6 +126,7 @@ impl<A: Aggregate> Streams<A> {
         key: &Key,
         known: Option<Arc<Folded<A>>>,
     ) -> Result<Option<Arc<Folded<A>>>, Error> {
+        let seen = self.log.newest_seen();
         let mut folded = known.as_deref().cloned();
         let before = folded.as_ref().map(|folded| folded.version);
         let mut after = before.unwrap_or(0);
@@ -139,7 +157,8 @@ impl<A: Aggregate> Streams<A> {
             }
         }
         match folded {
-            Some(folded) if before != Some(folded.version) => {
+            Some(mut folded) if before != Some(folded.version) || seen > folded.complete => {
+                folded.complete = seen.max(folded.position);
                 Ok(Some(self.keep(key, folded).await))
             }
             Some(_) | None => Ok(known),
@@ -161,6 +180,7 @@ fn fold<A: Aggregate>(
         state,
         version: stored.version,
         position: stored.position,
+        complete: stored.position,
         event_id: stored.id,
         kept,
     }))

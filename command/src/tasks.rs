@@ -110,11 +110,11 @@ impl Aggregate for Task {
             tenant: tenant.clone(),
             stream: project_stream(project_id),
         };
-        let project = handler.projects.load(&stream, reading).await?;
+        let project = handler.projects.load_for_guard(&stream, reading).await?;
         let guards = project.iter().map(|project| Guard {
             tags: vec![project_tag(project_id)],
             event_types: vec!["tasks.ProjectArchived".to_owned()],
-            after: project.position,
+            after: project.complete,
         });
         let project = project.as_ref().map(|project| ProjectFacts {
             archived: project.state.archived(),

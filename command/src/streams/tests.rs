@@ -107,10 +107,11 @@ async fn replayed(log: &Log, key: &Key, through: Version) -> Folded<Task> {
     }
 }
 
-/// Leaves out what is known of snapshots: that is no part of what a stream folds to.
+/// Leaves out what is known of snapshots and of the rest of the log: that is no part of what a stream folds to.
 fn of_the_stream(folded: &Folded<Task>) -> Folded<Task> {
     Folded {
         kept: 0,
+        complete: folded.position,
         ..folded.clone()
     }
 }

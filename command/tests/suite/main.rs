@@ -12,6 +12,7 @@ mod freshness;
 mod idempotency;
 mod keys;
 mod many;
+mod old_guards;
 mod outage;
 mod races;
 mod service;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use foldline_events::{PARTITIONS, Partition, Tenant};
+use foldline_events::{PARTITIONS, Partition, Position, Tenant};
 use sqlx::{
     Connection, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -22,6 +22,9 @@ use crate::{
 
 /// How long one statement on the log may take. Far above anything normal; it frees a connection from a dead server.
 const STATEMENT_TIMEOUT: &str = "10s";
+
+/// A guard that is so many segments behind the newest position is old: from four on, `sql/guards_plan.sql` looks into all.
+const SEGMENTS_AGO: i64 = 2;
 
 /// How long to wait for a connection of the pool.
 const ACQUIRE_TIMEOUT_MS: u64 = 2_000;
@@ -179,6 +182,19 @@ impl Log {
         &self.inner.cell
     }
 
+    /// The newest position of this log that its handle has seen, 0 when it has seen none. Whatever is read of a stream after asking
+    /// holds all that the stream has up to there.
+    pub fn newest_seen(&self) -> Position {
+        self.inner.seen.newest().position
+    }
+
+    /// Whether a guard after this position would look into many segments, under the lock of the log. Then it is better to read
+    /// again what was decided on, and to guard after [`Self::newest_seen`] as it was before.
+    pub fn is_long_ago(&self, position: Position) -> bool {
+        let segment = |position: Position| position / self.inner.segment_positions;
+        segment(self.newest_seen()) - segment(position) >= SEGMENTS_AGO
+    }
+
     /// For readers in this process or, when this log only listens, for what other processes append.
     pub fn wake(&self) -> Wake {
         Wake::new(self.inner.moved.clone())
@@ -230,7 +246,10 @@ impl Log {
     /// # Errors
     /// [`Error::Overloaded`] when as many appends are waiting, or take as many bytes, as may, most often those of the same
     /// tenant; [`Error::Unavailable`] when the database could not be reached for long enough (the append may or may not be
-    /// stored: the same command id tells); [`Error::Refused`] and [`Error::Malformed`] for an append that can never go through.
+    /// stored: the same command id tells); [`Error::Refused`] and [`Error::Malformed`] for an append that can never go through;
+    /// [`Error::BeyondHead`] for a guard on a position that the log does not reach to; [`Error::AnotherLog`] and
+    /// [`Error::AnotherEpoch`] once the log turns out to be another, [`Error::NotMigrated`] when it lacks what this build calls;
+    /// [`Error::Closed`] and [`Error::Unanswered`] while the log is being closed.
     pub async fn append(&self, mut append: Append) -> Result<Verdict, Error> {
         let cost = batcher::admit(&mut append)?;
         self.inner.seen.check()?;
