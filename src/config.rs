@@ -10,6 +10,7 @@ mod views;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
+use foldline_command::worker::{COMMAND_ID_DAYS, COMMAND_ID_DAYS_MIN};
 use foldline_events::Position;
 use foldline_gate::Secret;
 use foldline_log::KafkaOptions;
@@ -181,6 +182,12 @@ pub struct WorkerArgs {
     /// Where reactions begin that were never run on this log: after this position, 0 for all of it. By default at its head.
     #[arg(long, value_name = "POSITION", env = "FOLDLINE_REACTIONS_FROM", value_parser = clap::value_parser!(i64).range(0..))]
     from: Option<Position>,
+    /// For how many days a command that is repeated under the same id gets its first answer.
+    #[arg(
+        long, value_name = "DAYS", env = "FOLDLINE_COMMAND_ID_DAYS", default_value_t = COMMAND_ID_DAYS,
+        value_parser = clap::value_parser!(u16).range(i64::from(COMMAND_ID_DAYS_MIN)..)
+    )]
+    command_id_days: u16,
     #[command(flatten)]
     pub listen: ListenArgs,
 }
@@ -277,6 +284,7 @@ pub struct WorkerConfig {
     pub log: Database,
     pub secret: Secret,
     pub from: Option<Position>,
+    pub command_id_days: u16,
     pub listen: SocketAddr,
 }
 
@@ -403,6 +411,7 @@ impl WorkerArgs {
                 log: log?,
                 secret: secret?,
                 from: self.from,
+                command_id_days: self.command_id_days,
                 listen: listen?,
             })
         })

@@ -8,7 +8,7 @@ use foldline_command::{
     Handler,
     worker::{Worker, WorkerOptions},
 };
-use foldline_events::{Position, upcast};
+use foldline_events::upcast;
 use foldline_gate::{Gate, Secret};
 use foldline_log::{
     Feed, Log, LogOptions, Service,
@@ -241,15 +241,16 @@ pub async fn open_worker(
     database: &Database,
     handler: Handler,
     log: &Log,
-    new_from: Option<Position>,
+    options: WorkerOptions,
 ) -> anyhow::Result<Worker> {
     let url = as_worker(&database.url);
     let pool = pool("the log's database", WORKER_CONNECTIONS_MAX, url).await?;
-    let options = WorkerOptions {
-        new_from,
-        ..WorkerOptions::new(as_worker(&database.direct))
-    };
     Ok(Worker::new(handler, log.clone(), pool, options))
+}
+
+/// As it works unless somebody says otherwise.
+pub fn worker_options(database: &Database) -> WorkerOptions {
+    WorkerOptions::new(as_worker(&database.direct))
 }
 
 pub async fn run_command(args: CommandArgs) -> anyhow::Result<()> {
@@ -346,7 +347,12 @@ pub async fn run_worker(args: WorkerArgs) -> anyhow::Result<()> {
         let log = open_log(&config.log, Service::Command).await?;
         let reading = open_log(&config.log, Service::Projector).await?;
         let (_routes, handler) = command_routes(&log, &config.secret);
-        let worker = open_worker(&config.log, handler, &reading, config.from).await?;
+        let options = WorkerOptions {
+            new_from: config.from,
+            command_id_days: config.command_id_days,
+            ..worker_options(&config.log)
+        };
+        let worker = open_worker(&config.log, handler, &reading, options).await?;
         Ok((log, worker))
     };
     let Some((log, worker)) = unless_ended(&shutdown, opening).await? else {

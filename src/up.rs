@@ -84,7 +84,10 @@ async fn run_on(
 
     let start = sample::create_when_empty(&log, &handler).await?;
     let worker = match wanted.worker {
-        true => Some(roles::open_worker(&databases.log, handler, &log, None).await?),
+        true => {
+            let options = roles::worker_options(&databases.log);
+            Some(roles::open_worker(&databases.log, handler, &log, options).await?)
+        }
         false => None,
     };
     let checks_of_worker = (worker.as_ref()).map(|worker| Check::Worker(worker.status()));

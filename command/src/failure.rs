@@ -109,6 +109,7 @@ fn failed(error: &foldline_log::Error) -> Problem {
             )
         }
         Error::Install(_)
+        | Error::InstallBlocked { .. }
         | Error::NotEmpty { .. }
         | Error::Refused(_)
         | Error::Snapshot(_)

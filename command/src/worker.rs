@@ -28,6 +28,10 @@ use crate::{Handler, reactions::Reaction};
 pub use jobs::{Kind, Policy};
 pub use runner::JOBS_CONCURRENT_MAX;
 
+/// How many days the id of a command is known, unless said otherwise: far longer than anybody repeats a command.
+pub const COMMAND_ID_DAYS: u16 = 90;
+/// The fewest that may be said; `events/log/sql/forget_commands.sql` forgets nothing younger.
+pub const COMMAND_ID_DAYS_MIN: u16 = 7;
 /// How long connecting, one page of events, one look at the clock, or one statement about jobs may take.
 const STEP_SECONDS_MAX: u64 = 30;
 
@@ -48,6 +52,8 @@ pub struct WorkerOptions {
     pub new_from: Option<Position>,
     /// How often, how long and how many at once jobs of a kind are tried.
     pub policy: fn(Kind) -> Policy,
+    /// How many days the id of a command is known.
+    pub command_id_days: u16,
 }
 
 impl WorkerOptions {
@@ -56,8 +62,18 @@ impl WorkerOptions {
             direct,
             new_from: None,
             policy: Kind::policy,
+            command_id_days: COMMAND_ID_DAYS,
         }
     }
+}
+
+/// What jobs are done with.
+#[derive(Clone)]
+struct Means {
+    handler: Handler,
+    log: Log,
+    pool: PgPool,
+    command_id_days: u16,
 }
 
 /// How a worker does.
@@ -122,9 +138,9 @@ impl Error {
     /// A table or column that is not there is not an outage.
     fn of_work(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(|error| error.code());
-        // Undefined schema, table, column; no rights.
+        // Undefined schema, table, column, function; no rights.
         match code.as_deref() {
-            Some("3F000" | "42P01" | "42703" | "42501") => Self::NotMigrated(error),
+            Some("3F000" | "42P01" | "42703" | "42883" | "42501") => Self::NotMigrated(error),
             _ => Self::Work(error),
         }
     }
@@ -171,9 +187,14 @@ impl Worker {
             &ordered,
             shutdown.clone(),
         );
+        let means = Means {
+            handler: self.handler.clone(),
+            log: self.log.clone(),
+            pool: self.pool.clone(),
+            command_id_days: self.options.command_id_days,
+        };
         let running = runner::run(
-            &self.handler,
-            &self.pool,
+            &means,
             (self.options.policy, &self.status),
             hears,
             shutdown.clone(),

@@ -160,6 +160,7 @@ fn of_log(error: &foldline_log::Error) -> Remedy {
         },
         Log::NotMigrated { .. }
         | Log::Install(_)
+        | Log::InstallBlocked { .. }
         | Log::NotEmpty { .. }
         | Log::Refused(_)
         | Log::Snapshot(_)

@@ -25,6 +25,11 @@ const LOG: &[(i64, &str, &str)] = &[
     (2, "batches", include_str!("../log/0002_batches.sql")),
     (3, "snapshots", include_str!("../log/0003_snapshots.sql")),
     (4, "work", include_str!("../log/0004_work.sql")),
+    (
+        5,
+        "command_ids",
+        include_str!("../log/0005_command_ids.sql"),
+    ),
 ];
 const VIEW: &[(i64, &str, &str)] = &[
     (1, "view", include_str!("../view/0001_view.sql")),
@@ -61,6 +66,8 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
+    #[error("cannot remove the views")]
+    RemoveViews(#[source] sqlx::Error),
     #[error("this database holds the log of cell {present:?}, not of {wanted:?}")]
     AnotherCell { present: String, wanted: String },
 }
@@ -115,6 +122,18 @@ pub async fn migrate_view(connection: &mut PgConnection) -> Result<(), Error> {
         grant_role(connection, role).await?;
     }
     Ok(())
+}
+
+/// Removes the views, their tables and their bookkeeping, where they are of a log that is no more. Migrated again, they are folded
+/// from the beginning of the log that is there.
+pub async fn remove_views(connection: &mut PgConnection) -> Result<(), Error> {
+    sqlx::raw_sql(
+        "drop schema if exists views cascade; drop table if exists _foldline_view_migrations",
+    )
+    .execute(connection)
+    .await
+    .map(drop)
+    .map_err(Error::RemoveViews)
 }
 
 async fn run(

@@ -21,7 +21,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(super) struct CommandHeaders {
     /// The command id. A request that recorded something, repeated with the same one and the same content, has no
     /// further effect and gets its first answer. One that recorded nothing, because it was refused or all was so
-    /// already, is not remembered: repeated, it is decided anew. One is made when it is absent.
+    /// already, is not remembered: repeated, it is decided anew. One is made when it is absent. Ids are known for 90 days,
+    /// unless whoever runs the service says otherwise; at least for 7.
     #[param(rename = "Idempotency-Key", value_type = Uuid, required = false)]
     idempotency_key: Option<Uuid>,
     /// The version that the stream must have, as in the `ETag` of an answer.

@@ -1,10 +1,11 @@
-//! What people ask of jobs, and want done with them: `foldline jobs`.
+//! What people ask of jobs, and want done with them: `foldline jobs`; and how the worker stands: `foldline status`.
 
 use chrono::{DateTime, Utc};
+use foldline_events::Position;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::Error;
+use super::{Counts, Error, jobs};
 
 /// A job as it stands.
 #[derive(Debug, Clone, PartialEq, FromRow)]
@@ -99,4 +100,26 @@ pub async fn discard(connection: &mut PgConnection, job: Uuid) -> Result<bool, E
         .await
         .map_err(Error::of_work)?;
     Ok(done.rows_affected() > 0)
+}
+
+/// How the worker stands, whether or not one runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// Up to where each reaction that was ever run has answered the log, as it was noted last: every 15 s where it moves.
+    pub reactions: Vec<(String, Position)>,
+    pub jobs: Counts,
+    /// How long a job has waited, since its time came, that nobody runs: the longest.
+    pub unbegun_seconds: f64,
+}
+
+pub async fn standing(connection: &mut PgConnection) -> Result<Standing, Error> {
+    let reactions = sqlx::query_as("select name, position from work.reactions order by name")
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(Error::of_work)?;
+    Ok(Standing {
+        reactions,
+        jobs: jobs::count(connection).await?,
+        unbegun_seconds: jobs::unbegun_seconds(connection).await?,
+    })
 }

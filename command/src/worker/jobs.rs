@@ -506,6 +506,27 @@ pub(super) async fn count(connection: &mut PgConnection) -> Result<Counts, Error
     })
 }
 
+/// How long the job that nobody runs has waited whose time came first; 0 when there is none.
+pub(super) async fn unbegun_seconds(connection: &mut PgConnection) -> Result<f64, Error> {
+    sqlx::query_scalar(
+        "select greatest(0, extract(epoch from clock_timestamp() - min(found.run_at)))::float8
+         from unnest($1::text[]) as known (kind)
+         cross join lateral (
+             select run_at
+             from work.jobs
+             where jobs.kind = known.kind
+                 and parked_at is null
+                 and (taken_until is null or taken_until < clock_timestamp())
+             order by run_at
+             limit 1
+         ) as found",
+    )
+    .bind(Kind::ALL.map(Kind::name))
+    .fetch_one(connection)
+    .await
+    .map_err(Error::of_work)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Error, Status, housekeeping,
+    Error, Means, Status, housekeeping,
     jobs::{self, Job, Kind, Order, Policy, What},
 };
 use crate::{Failure, Handler, Request, failure::chain};
@@ -36,8 +36,7 @@ const FAILURE_PAUSE_MS: u64 = 1_000;
 
 /// Runs jobs until `shutdown`. `ordered` is marked when there are new ones.
 pub(super) async fn run(
-    handler: &Handler,
-    pool: &PgPool,
+    means: &Means,
     (policy, status): (fn(Kind) -> Policy, &watch::Sender<Status>),
     mut ordered: watch::Receiver<()>,
     shutdown: CancellationToken,
@@ -49,10 +48,10 @@ pub(super) async fn run(
         let mut pause_ms = POLL_MS;
         let turn = async {
             if kept_at.elapsed() >= Duration::from_millis(KEEP_INTERVAL_MS) {
-                jobs::keep(pool, &running.under_way()).await?;
+                jobs::keep(&means.pool, &running.under_way()).await?;
                 kept_at = Instant::now();
             }
-            running.begin(handler, pool, policy).await
+            running.begin(means, policy).await
         };
         match turn.await {
             Ok(()) => cannot_take(status, None),
@@ -73,7 +72,7 @@ pub(super) async fn run(
             () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
         }
     }
-    running.end(pool).await;
+    running.end(&means.pool).await;
     ended
 }
 
@@ -100,12 +99,7 @@ struct Running {
 
 impl Running {
     /// Begins as many jobs as there is room for.
-    async fn begin(
-        &mut self,
-        handler: &Handler,
-        pool: &PgPool,
-        policy: fn(Kind) -> Policy,
-    ) -> Result<(), Error> {
+    async fn begin(&mut self, means: &Means, policy: fn(Kind) -> Policy) -> Result<(), Error> {
         let room = JOBS_CONCURRENT_MAX.saturating_sub(self.jobs.len());
         let of_kinds: Vec<(Kind, usize, Policy)> = (Kind::ALL.into_iter())
             .map(|kind| {
@@ -118,9 +112,9 @@ impl Running {
         if room == 0 {
             return Ok(());
         }
-        for job in jobs::take(pool, &of_kinds, room).await? {
+        for job in jobs::take(&means.pool, &of_kinds, room).await? {
             let key = (job.id, job.kind, job.attempt);
-            let work = run_one(handler.clone(), pool.clone(), job, policy(key.1));
+            let work = run_one(means.clone(), job, policy(key.1));
             let task = self.tasks.spawn(work);
             self.jobs.insert(task.id(), key);
         }
@@ -170,9 +164,10 @@ impl Running {
 }
 
 /// Runs a job and writes down how it ended.
-async fn run_one(handler: Handler, pool: PgPool, job: Job, policy: Policy) {
+async fn run_one(means: Means, job: Job, policy: Policy) {
     let began = Instant::now();
-    let ended = tokio::time::timeout(policy.time_max, work(&handler, &pool, &job)).await;
+    let pool = &means.pool;
+    let ended = tokio::time::timeout(policy.time_max, work(&means, &job)).await;
     let ended = ended.unwrap_or_else(|_| {
         let seconds = policy.time_max.as_secs();
         Err(Trouble::OfJob(format!("it took more than {seconds} s")))
@@ -182,17 +177,17 @@ async fn run_one(handler: Handler, pool: PgPool, job: Job, policy: Policy) {
     metrics::histogram!("foldline_worker_job_seconds", "kind" => kind)
         .record(began.elapsed().as_secs_f64());
     let (outcome, written) = match ended {
-        Ok(()) => ("done", jobs::done(&pool, &job).await),
+        Ok(()) => ("done", jobs::done(pool, &job).await),
         Err(Trouble::OfLog(why)) => {
             tracing::warn!(job = %job.id, kind, why, "a job is put off");
             let wait = Duration::from_millis(PUT_OFF_MS);
-            ("put off", jobs::put_off(&pool, &job, &why, wait).await)
+            ("put off", jobs::put_off(pool, &job, &why, wait).await)
         }
         Err(Trouble::OfJob(why)) => {
             let wait = policy.wait(job.attempt);
             let outcome = if wait.is_some() { "failed" } else { "parked" };
             tracing::warn!(job = %job.id, kind, attempt = job.attempt, why, outcome, "a job failed");
-            (outcome, jobs::failed(&pool, &job, &why, wait).await)
+            (outcome, jobs::failed(pool, &job, &why, wait).await)
         }
     };
     metrics::counter!("foldline_worker_jobs_total", "kind" => kind, "outcome" => outcome)
@@ -210,16 +205,14 @@ enum Trouble {
     OfLog(String),
 }
 
-async fn work(handler: &Handler, pool: &PgPool, job: &Job) -> Result<(), Trouble> {
+async fn work(means: &Means, job: &Job) -> Result<(), Trouble> {
     match &job.what {
-        What::Command(order) => command(handler, job, order).await,
-        What::Housekeeping => match housekeeping::keep_house(pool).await {
-            Ok(removed) => {
-                tracing::debug!(removed, "kept house");
-                Ok(())
-            }
-            Err(error) => Err(Trouble::OfJob(chain(&error))),
-        },
+        What::Command(order) => command(&means.handler, job, order).await,
+        What::Housekeeping => {
+            let Means { pool, log, .. } = means;
+            let kept = housekeeping::keep_house(pool, log, means.command_id_days).await;
+            kept.map_err(|error| Trouble::OfJob(chain(&error)))
+        }
         What::Unreadable(why) => Err(Trouble::OfJob(format!(
             "what it asks for cannot be read: {why}"
         ))),

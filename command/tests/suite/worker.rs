@@ -1,5 +1,7 @@
 //! The worker over a real log: reactions, jobs that wait for their time, failures, and one leader.
 
+mod bounds;
+mod house;
 mod jobs;
 
 use std::time::Duration;
@@ -50,15 +52,23 @@ impl Running {
         Self::start_from(database, None).await
     }
 
-    /// As a process of its own would.
     async fn start_from(database: &TestDatabase, new_from: Option<Position>) -> Self {
+        Self::start_with(database, new_from, impatient).await
+    }
+
+    /// As a process of its own would.
+    async fn start_with(
+        database: &TestDatabase,
+        new_from: Option<Position>,
+        policy: fn(Kind) -> Policy,
+    ) -> Self {
         let options = LogOptions::new(database.url.parse().unwrap(), Service::Projector);
         let log = Log::open(options).await.unwrap();
         let pool = PgPoolOptions::new().max_connections(2);
         let pool = pool.connect_with(as_worker(database)).await.unwrap();
         let options = WorkerOptions {
             new_from,
-            policy: impatient,
+            policy,
             ..WorkerOptions::new(as_worker(database))
         };
         let worker = Worker::new(handler(database).await, log, pool, options);

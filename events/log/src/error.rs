@@ -142,6 +142,12 @@ pub enum Error {
     /// The relay has not made the topic yet, or somebody removed it.
     #[error("there is no topic {topic}; the relay makes it")]
     NoTopic { topic: String },
+    /// Somebody holds a lock that replacing the log's functions needs. What was replaced before stays; migrating again goes on.
+    #[error(
+        "somebody holds a lock of the log{}; end that session, and migrate again",
+        .pid.map(|pid| format!(": the server's process {pid}")).unwrap_or_default()
+    )]
+    InstallBlocked { pid: Option<i32> },
     /// A comparison was asked for of what the relay has not sent yet.
     #[error("position {position} is not in Kafka yet: the relay has carried the log up to {mark}")]
     NotCarried { position: Position, mark: Position },

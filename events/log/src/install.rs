@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 
-use crate::Error;
+use crate::{Error, batcher::is_kept_waiting};
 
 /// How many segments are made ahead of the one that the head is in.
 pub(crate) const SEGMENTS_AHEAD: i32 = 2;
@@ -14,7 +14,7 @@ pub(crate) const SEGMENTS_AHEAD: i32 = 2;
 /// `sql/ensure_segments.sql` says so, too.
 pub const SEGMENTS_AHEAD_MAX: i32 = 100;
 
-const FUNCTIONS: [&str; 10] = [
+const FUNCTIONS: [&str; 11] = [
     include_str!("../sql/ensure_segments.sql"),
     include_str!("../sql/guards_plan.sql"),
     include_str!("../sql/newest_tagged.sql"),
@@ -25,6 +25,7 @@ const FUNCTIONS: [&str; 10] = [
     include_str!("../sql/position_at.sql"),
     include_str!("../sql/read_stream.sql"),
     include_str!("../sql/tagged.sql"),
+    include_str!("../sql/forget_commands.sql"),
 ];
 
 /// Forms with fewer parameters than now, which `create or replace` would leave beside the present ones. Processes of the
@@ -50,6 +51,11 @@ pub(crate) const LOG_LOCK: i64 = 1_718_578_276;
 
 /// Two that replace the same function at once get in each other's way; the number is "inst" in ASCII.
 const INSTALL_LOCK: i64 = 1_768_846_196;
+
+/// How long one lock is waited for, which others hold for as long as a statement may take at most; and how long this may keep
+/// one itself and say nothing, as when its process is stopped.
+const PATIENCE: &str =
+    "set local lock_timeout = '20s'; set local idle_in_transaction_session_timeout = '20s'";
 
 /// How long calls of earlier forms that are under way are waited for: longer than any statement may take.
 const EARLIER_CALLS_MS_MAX: u64 = 40_000;
@@ -86,13 +92,44 @@ pub async fn install(connection: &mut PgConnection) -> Result<(), Error> {
     Ok(())
 }
 
-async fn lock(connection: &mut PgConnection, number: i64) -> Result<(), Error> {
-    sqlx::query("select pg_advisory_xact_lock($1)")
-        .bind(number)
-        .execute(connection)
+/// Takes a lock for the rest of a transaction, or says who has it.
+async fn lock(transaction: &mut PgConnection, number: i64) -> Result<(), Error> {
+    let mut trying = transaction.begin().await.map_err(Error::Install)?;
+    sqlx::raw_sql(PATIENCE)
+        .execute(&mut *trying)
         .await
         .map_err(Error::Install)?;
-    Ok(())
+    let taken = sqlx::query("select pg_advisory_xact_lock($1)")
+        .bind(number)
+        .execute(&mut *trying)
+        .await;
+    match taken {
+        Ok(_) => trying.commit().await.map_err(Error::Install),
+        Err(error) if is_kept_waiting(&error) => {
+            trying.rollback().await.map_err(Error::Install)?;
+            let pid = holder(transaction, number).await?;
+            Err(Error::InstallBlocked { pid })
+        }
+        Err(error) => Err(Error::Install(error)),
+    }
+}
+
+/// The session that has the lock; none when it has just let go.
+async fn holder(connection: &mut PgConnection, number: i64) -> Result<Option<i32>, Error> {
+    let pid: Result<Option<Option<i32>>, _> = sqlx::query_scalar(
+        "select pid
+         from pg_locks
+         where locktype = 'advisory'
+           and classid = 0
+           and objid = $1::bigint::oid
+           and objsubid = 1
+           and granted
+           and database = (select oid from pg_database where datname = current_database())",
+    )
+    .bind(number)
+    .fetch_optional(connection)
+    .await;
+    Ok(pid.map_err(Error::Install)?.flatten())
 }
 
 /// A call that began before its function was replaced runs to its end as it was, and may have waited for the log's lock

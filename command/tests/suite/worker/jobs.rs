@@ -1,4 +1,4 @@
-//! Jobs that wait for their time, fail, are left by those who had them, or are given up; and housekeeping.
+//! Jobs that wait for their time, fail, are left by those who had them, or are given up.
 
 use foldline_command::{
     Reaction,
@@ -8,10 +8,9 @@ use foldline_command::{
     },
 };
 use foldline_schema::testing::TestDatabase;
-use std::time::Duration;
 use uuid::Uuid;
 
-use super::{PATIENCE, Running, comes, owner, steps, until_jobs};
+use super::{Running, comes, owner, steps, until_jobs};
 use crate::service::{database, done, handler, project, task, task_data};
 
 /// A job as a reaction orders it, at a time of ours.
@@ -167,42 +166,5 @@ async fn a_job_that_its_runners_die_of_is_parked_and_one_that_was_left_is_taken_
     assert_eq!(parked[0].job_id, deadly);
     let log = crate::service::log(&database).await;
     comes(&log, "tasks.TaskCompletionSuggested", 1).await;
-    running.end().await;
-}
-
-#[tokio::test]
-async fn housekeeping_removes_states_that_nobody_has_written_for_long_and_no_others() {
-    let database = database().await;
-    let mut owner = owner(&database).await;
-    for (stream, days) in [("task-old", 31), ("task-new", 29)] {
-        sqlx::query(
-            "insert into log.snapshots (tenant, stream, fold, version, position, event_id, state, digest, kept_at)
-             values ('acme', $1, 'f', 1, 1, gen_random_uuid(), '', '', now() - make_interval(days => $2))",
-        )
-        .bind(stream)
-        .bind(days)
-        .execute(&mut owner)
-        .await
-        .unwrap();
-    }
-    sqlx::query("insert into work.schedules (name, last_at) values ('housekeeping', now() - interval '2 hours')")
-        .execute(&mut owner)
-        .await
-        .unwrap();
-    let running = Running::start(&database).await;
-    let waiting = async {
-        loop {
-            let left: Vec<String> = sqlx::query_scalar("select stream from log.snapshots")
-                .fetch_all(&mut owner)
-                .await
-                .unwrap();
-            if left.len() < 2 {
-                return left;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let left = tokio::time::timeout(PATIENCE, waiting).await.unwrap();
-    assert_eq!(left, ["task-new"]);
     running.end().await;
 }

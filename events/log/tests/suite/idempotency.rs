@@ -4,7 +4,7 @@ use foldline_log::Verdict;
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use crate::store::{appended, both, one, tenant};
+use crate::store::{appended, both, database, one, open, owner, tenant};
 
 #[tokio::test]
 async fn the_same_command_again_gets_its_first_answer_and_stores_nothing() {
@@ -66,5 +66,51 @@ async fn one_command_sent_50_times_at_once_is_stored_once() {
             .count();
         assert_eq!((stored, known), (1, 49));
         assert_eq!(log.head().await.unwrap().position, 1);
+    }
+}
+
+#[tokio::test]
+async fn no_command_id_of_the_last_days_is_forgotten_whoever_asks() {
+    let database = database().await;
+    let log = open(&database, foldline_log::Service::Command).await;
+    let (old, new) = (one("task-1"), one("task-2"));
+    appended(log.append(old.clone()).await.unwrap());
+    appended(log.append(new.clone()).await.unwrap());
+    let mut owner = owner(&database).await;
+    let forget = "select log.forget_commands($1, $2)";
+    let forgotten: i64 = sqlx::query_scalar(forget)
+        .bind(0_i64)
+        .bind(2_i64)
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(forgotten, 0);
+    for (position, age) in [(1_i64, "8 days"), (2, "6 days")] {
+        sqlx::query("update log.events set recorded_at = now() - $2::interval where position = $1")
+            .bind(position)
+            .bind(age)
+            .execute(&mut owner)
+            .await
+            .unwrap();
+    }
+    let forgotten: i64 = sqlx::query_scalar(forget)
+        .bind(0_i64)
+        .bind(2_i64)
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(forgotten, 1);
+    assert!(matches!(log.append(new).await.unwrap(), Verdict::Known(_)));
+    // The events stay, and so does the stream's version.
+    assert_eq!(log.head().await.unwrap().position, 2);
+    appended(log.append(old).await.unwrap());
+
+    for (after, through) in [(0_i64, 10_001_i64), (2, 1)] {
+        let refused = sqlx::query(forget)
+            .bind(after)
+            .bind(through)
+            .execute(&mut owner)
+            .await;
+        assert!(refused.is_err(), "{after} {through}");
     }
 }

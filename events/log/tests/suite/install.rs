@@ -121,3 +121,22 @@ async fn migrations_at_the_same_time_wait_for_each_other() {
         migrated.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_migration_gives_up_on_a_lock_that_somebody_keeps_and_says_who_that_is() {
+    let database = database().await;
+    let mut holder = owner(&database).await;
+    let pid: i32 = sqlx::query_scalar("select pg_backend_pid() from pg_advisory_lock(1718578276)")
+        .fetch_one(&mut holder)
+        .await
+        .unwrap();
+    let mut migrating = owner(&database).await;
+    let refused = foldline_log::install(&mut migrating).await.unwrap_err();
+    assert!(
+        matches!(refused, Error::InstallBlocked { pid: Some(by) } if by == pid),
+        "{refused:?}"
+    );
+    drop(holder);
+    // The same connection goes on.
+    foldline_log::install(&mut migrating).await.unwrap();
+}

@@ -50,6 +50,7 @@ async fn no_service_can_change_or_remove_what_was_recorded() {
         "foldline_relay",
         "foldline_projector",
         "foldline_query",
+        "foldline_worker",
     ] {
         for table in ["events", "events_0", "tags", "streams", "commands"] {
             for statement in [
@@ -85,7 +86,7 @@ async fn of_all_tables_of_the_log_a_service_may_write_only_the_relay_s_mark_and_
              as p (privilege)
          where n.nspname = 'log'
            and c.relkind in ('r', 'p', 'v', 'm', 'f')
-           and r.rolname in ('foldline_command', 'foldline_relay', 'foldline_projector', 'foldline_query')
+           and r.rolname in ('foldline_command', 'foldline_relay', 'foldline_projector', 'foldline_query', 'foldline_worker')
            and (has_table_privilege(r.oid, c.oid, p.privilege)
                 or p.privilege in ('INSERT', 'UPDATE', 'REFERENCES')
                     and has_any_column_privilege(r.oid, c.oid, p.privilege))
@@ -100,6 +101,7 @@ async fn of_all_tables_of_the_log_a_service_may_write_only_the_relay_s_mark_and_
         ("foldline_command", "snapshots", "UPDATE"),
         ("foldline_relay", "relay", "INSERT"),
         ("foldline_relay", "relay", "UPDATE"),
+        ("foldline_worker", "snapshots", "DELETE"),
     ];
     let expected = expected.map(|(role, table, privilege)| {
         let [role, table, privilege] = [role, table, privilege].map(str::to_owned);
