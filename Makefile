@@ -42,5 +42,5 @@ web: ## Build the pages that the services carry
 fmt: ## Format the code
 	@cargo fmt --all
 
-goldens: ## Write the golden files anew: the GraphQL schema and the OpenAPI document
+goldens: ## Write the golden files anew: the GraphQL schema, the OpenAPI document and the events' schemas
 	@exec deploy/test.sh goldens

@@ -43,7 +43,22 @@ async fn new_epoch(args: &NewEpochArgs) -> anyhow::Result<()> {
     let folder = Folder::open(args.data.as_deref())?;
     let shutdown = shutdown::on_signal()?;
     let (databases, embedded) = folder.databases(None).await?;
-    embedded.under(renamed(&databases.log), &shutdown).await
+    let task = async {
+        renamed(&databases.log).await?;
+        without_views(&databases.view).await
+    };
+    embedded.under(task, &shutdown).await
+}
+
+/// In a data folder the views lie beside the log, and nobody else can give projectors an empty database.
+async fn without_views(database: &Database) -> anyhow::Result<()> {
+    let mut owner = PgConnection::connect_with(&database.direct)
+        .await
+        .context("cannot connect to the views' database")?;
+    foldline_schema::remove_views(&mut owner).await?;
+    owner.close().await.context("cannot close the connection")?;
+    println!("- of this data folder they are removed; `foldline up` folds them again");
+    Ok(())
 }
 
 async fn renamed(database: &Database) -> anyhow::Result<()> {

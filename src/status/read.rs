@@ -1,4 +1,4 @@
-//! What the databases say of the log, the relay and the views.
+//! What the databases say of the log, the relay, the views and the worker.
 //!
 //! The log's head is read first and the checkpoints after it, and what came after that head is not counted: a view
 //! that keeps up is never said to lag by what was appended in between.
@@ -9,6 +9,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
+use foldline_command::worker::{
+    self,
+    desk::{self, Standing},
+};
 use foldline_events::{PARTITIONS, Partition, Position};
 use foldline_projector::View;
 use sqlx::{ConnectOptions, PgConnection, Row, postgres::PgConnectOptions};
@@ -29,13 +33,15 @@ const SETTINGS: [(&str, &str); 2] = [
 /// The role that may read the relay's mark, and one that may read all else.
 const ROLES_OF_LOG: [&str; 2] = ["foldline_relay", "foldline_projector"];
 const ROLE_OF_VIEWS: &str = "foldline_projector";
+const ROLE_OF_WORKER: &str = "foldline_worker";
 
 /// "Permission denied to set role", and "no such role".
 const OTHER_ROLE: [&str; 2] = ["42501", "22023"];
 
-/// The session locks of the relay that leads, and of every projector that reads the Postgres feed: `LEADER_LOCK` in
-/// `events/log/src/relay.rs`, `LOCK` in `projector/src/leases.rs`.
+/// The session locks of the relay that leads, of the worker that leads, and of every projector that reads the Postgres feed:
+/// `LEADER_LOCK` in `events/log/src/relay.rs` and in `command/src/worker/leader.rs`, `LOCK` in `projector/src/leases.rs`.
 const RELAY_LOCK: i64 = 1_919_249_505;
+const WORKER_LOCK: i64 = 0x776f_726b;
 const PROJECTOR_LOCK: i64 = 0x7072_6f6a;
 
 /// Where the log and the views are.
@@ -51,6 +57,7 @@ pub(super) struct Reading {
     pub(super) relay: Relay,
     pub(super) feeds: Feeds,
     pub(super) views: Vec<Progress>,
+    pub(super) worker: Worker,
 }
 
 #[derive(Debug, Clone)]
@@ -85,6 +92,19 @@ pub(super) enum Relay {
         lag: Lag,
         /// The log reaches to what was carried.
         of_this_log: bool,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Worker {
+    /// The URL's user may not act as the worker's role, or there is none yet.
+    Hidden,
+    /// No worker was ever run on this log.
+    None,
+    Stands {
+        standing: Standing,
+        /// One leads.
+        running: bool,
     },
 }
 
@@ -144,6 +164,8 @@ struct Marks {
 pub(super) struct Reader {
     log: PgConnection,
     view: PgConnection,
+    /// As the worker, where the user may be one.
+    worker: Option<PgConnection>,
     sees_relay: bool,
     before: Option<(Position, DateTime<Utc>)>,
 }
@@ -154,9 +176,15 @@ impl Reader {
         let view = connect(&places.view.url, ROLE_OF_VIEWS)
             .await
             .context("cannot connect to the views' database")?;
+        let worker = match connect(&places.log.url, ROLE_OF_WORKER).await {
+            Ok(worker) => Some(worker),
+            Err(error) if is_other_role(&error) => None,
+            Err(error) => return Err(error.context("cannot connect to the log's database")),
+        };
         Ok(Self {
             log,
             view,
+            worker,
             sees_relay: role == ROLES_OF_LOG[0],
             before: None,
         })
@@ -216,12 +244,33 @@ impl Reader {
             relay: is_held(&mut self.log, RELAY_LOCK).await?,
             offsets: marks.values().any(|marks| marks.active && marks.from_kafka),
         };
+        let worker = self
+            .worker()
+            .await
+            .context("cannot read what the worker has to do")?;
         Ok(Reading {
             log,
             relay,
             feeds,
             views,
+            worker,
         })
+    }
+
+    async fn worker(&mut self) -> anyhow::Result<Worker> {
+        let Some(worker) = &mut self.worker else {
+            return Ok(Worker::Hidden);
+        };
+        match desk::standing(worker).await {
+            Ok(standing) if standing.reactions.is_empty() => Ok(Worker::None),
+            Ok(standing) => Ok(Worker::Stands {
+                standing,
+                running: is_held(worker, WORKER_LOCK).await?,
+            }),
+            // An earlier build's log.
+            Err(worker::Error::NotMigrated(_)) => Ok(Worker::None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn head(&mut self) -> Result<LogHead, sqlx::Error> {

@@ -2,13 +2,15 @@
 
 use std::fmt::Write;
 
+use foldline_events::Position;
 use serde_json::{Value, json};
 
-use super::read::{Feeds, Lag, Progress, Reading, Relay};
+use super::read::{Feeds, Lag, Progress, Reading, Relay, Worker};
 
 impl Reading {
-    /// What lags, in words; nothing when everything has caught up. A view that leaves streams out has not. Versions that no reader sees do not count, nor do
-    /// views that this build does not fold: nobody will fold them.
+    /// What lags, in words; nothing when everything has caught up. A view that leaves streams out has not, nor has a worker that
+    /// gave jobs up. Versions that no reader sees do not count, nor do views that this build does not fold: nobody will fold
+    /// them.
     pub(super) fn lags(&self, seconds_max: u64) -> Vec<String> {
         let mut lags = Vec::new();
         if let Relay::At {
@@ -38,16 +40,32 @@ impl Reading {
                 ));
             }
         }
+        if let Worker::Stands { standing, .. } = &self.worker {
+            let seconds = standing.unbegun_seconds;
+            if is_late(seconds, seconds_max) {
+                lags.push(format!("a job has waited {seconds:.1} s for a worker"));
+            }
+            if standing.jobs.parked > 0 {
+                lags.push(format!(
+                    "{} jobs of the worker are parked",
+                    standing.jobs.parked
+                ));
+            }
+        }
         lags
     }
+}
+
+fn is_above(lag: Lag, seconds_max: u64) -> bool {
+    is_late(lag.seconds, seconds_max)
 }
 
 #[expect(
     clippy::cast_precision_loss,
     reason = "a bound in seconds is far below 2^53"
 )]
-fn is_above(lag: Lag, seconds_max: u64) -> bool {
-    lag.seconds > seconds_max as f64
+fn is_late(seconds: f64, seconds_max: u64) -> bool {
+    seconds > seconds_max as f64
 }
 
 fn words(lag: Lag) -> String {
@@ -73,7 +91,27 @@ pub(super) fn to_json(reading: &Reading, lags: &[String]) -> Value {
             "kafka": {"relaying": reading.feeds.relay, "offsets": reading.feeds.offsets},
         },
         "views": reading.views.iter().map(view_to_json).collect::<Vec<_>>(),
+        "worker": worker_to_json(&reading.worker),
     })
+}
+
+fn worker_to_json(worker: &Worker) -> Value {
+    match worker {
+        Worker::Hidden | Worker::None => Value::Null,
+        Worker::Stands { standing, running } => {
+            let reaction = |(name, position): &(String, Position)| json!({"reaction": name, "notedAt": position.to_string()});
+            json!({
+                "running": running,
+                "reactions": standing.reactions.iter().map(reaction).collect::<Vec<_>>(),
+                "jobs": {
+                    "waiting": standing.jobs.waiting,
+                    "due": standing.jobs.due,
+                    "parked": standing.jobs.parked,
+                },
+                "unbegunSeconds": tenths(standing.unbegun_seconds),
+            })
+        }
+    }
 }
 
 fn relay_to_json(relay: &Relay, feeds: Feeds) -> Value {
@@ -154,6 +192,7 @@ fn write_text(
     writeln!(text, "epoch    {}", log.epoch)?;
     write_relay(text, &reading.relay, reading.feeds)?;
     writeln!(text, "feed     {}", feed(reading.feeds))?;
+    write_worker(text, &reading.worker)?;
     writeln!(
         text,
         "\n{:<20} {:>7} {:>16} {:>13} {:>9}",
@@ -206,6 +245,25 @@ fn write_relay(text: &mut String, relay: &Relay, feeds: Feeds) -> std::fmt::Resu
                 text,
                 "relay    {topic} at {mark}, {} behind, {running}",
                 words(*lag)
+            )
+        }
+    }
+}
+
+fn write_worker(text: &mut String, worker: &Worker) -> std::fmt::Result {
+    match worker {
+        Worker::Hidden => writeln!(
+            text,
+            "worker   hidden: the URL's user may not act as foldline_worker"
+        ),
+        Worker::None => writeln!(text, "worker   none: no worker was ever run"),
+        Worker::Stands { standing, running } => {
+            let running = if *running { "running" } else { "not running" };
+            let jobs = standing.jobs;
+            writeln!(
+                text,
+                "worker   {running}; jobs: {} wait for their time, {} are due, {} parked",
+                jobs.waiting, jobs.due, jobs.parked
             )
         }
     }
@@ -264,6 +322,7 @@ fn write_parked(text: &mut String, views: &[Progress]) -> std::fmt::Result {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
+    use foldline_command::worker::{Counts, desk::Standing};
     use uuid::Uuid;
 
     use super::*;
@@ -301,6 +360,7 @@ mod tests {
                 offsets: false,
             },
             views,
+            worker: Worker::None,
         }
     }
 
@@ -385,5 +445,41 @@ mod tests {
             "{text}"
         );
         assert_eq!(to_json(&reading, &lags)["views"][0]["parked"], "2");
+    }
+
+    #[test]
+    fn a_job_that_nobody_begins_lags_and_so_does_one_that_was_given_up() {
+        let standing = |unbegun_seconds, parked| Worker::Stands {
+            standing: Standing {
+                reactions: vec![("tasks.suggest_completion".to_owned(), 9_007_199_254_740_993)],
+                jobs: Counts {
+                    waiting: 1,
+                    due: 2,
+                    parked,
+                },
+                unbegun_seconds,
+            },
+            running: false,
+        };
+        let mut read = reading(Vec::new());
+        read.worker = standing(9.9, 0);
+        assert_eq!(read.lags(10), [""; 0]);
+        read.worker = standing(10.1, 3);
+        let lags = read.lags(10);
+        assert_eq!(
+            lags,
+            [
+                "a job has waited 10.1 s for a worker",
+                "3 jobs of the worker are parked"
+            ]
+        );
+        let text = to_text(&read, &lags, 10);
+        assert!(
+            text.contains("not running; jobs: 1 wait for their time, 2 are due, 3 parked"),
+            "{text}"
+        );
+        let worker = &to_json(&read, &lags)["worker"];
+        assert_eq!(worker["reactions"][0]["notedAt"], "9007199254740993");
+        assert_eq!(worker["unbegunSeconds"], 10.1);
     }
 }

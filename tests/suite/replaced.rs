@@ -1,11 +1,12 @@
 //! The log loses its end under the services that use it, as in a failover to a server that had not received it.
 
 use foldline_schema::testing::TestDatabase;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::{
     client::{Client, new_id},
-    processes::{Role, Stack, finished, foldline, until},
+    processes::{Role, Stack, Up, finished, foldline, until},
     stored,
 };
 
@@ -89,4 +90,41 @@ async fn projectors_end_and_readers_are_told_when_the_log_has_lost_what_was_fold
     let answer = client.answer(read, json!({"c": created["cursor"]})).await;
     let code = &answer["errors"][0]["extensions"]["code"];
     assert_eq!(code, "VIEWS_OF_ANOTHER_LOG", "{answer}");
+}
+
+/// Its views lie beside the log and are of the log that was; nobody could give them another database.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_whose_log_got_another_epoch_starts_again_and_is_folded_again() {
+    const NAMES: &str = "query ($atLeast: String) {
+        projects(first: 5, atLeast: $atLeast) { nodes { name } }
+    }";
+    let folder = foldline_local::temporary_folder().unwrap();
+    let mut up = Up::start(folder.path(), None).await;
+    let client = up.client_of_tests().await;
+    let created = json!({"name": "Moon"});
+    client.accepted("/projects", &created).await;
+    up.process.signal(Signal::SIGTERM);
+    assert!(up.process.ended().await.success());
+
+    let mut new_epoch = foldline();
+    new_epoch
+        .args(["log", "new-epoch", "--data"])
+        .arg(folder.path().join("data"));
+    let (status, said) = finished(new_epoch).await;
+    assert!(status.success(), "{said}");
+
+    let up = Up::start(folder.path(), None).await;
+    let client = up.client_of_tests().await;
+    let created = client.accepted("/projects", &json!({"name": "Mars"})).await;
+    let read = client
+        .ask(NAMES, json!({"atLeast": created["cursor"]}))
+        .await;
+    let mut names: Vec<&str> = read["projects"]["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["Mars", "Moon"]);
 }

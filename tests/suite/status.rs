@@ -214,3 +214,40 @@ async fn what_cannot_be_reached_is_neither_well_nor_lagging() {
     command.args(["status", "--data"]).arg(folder.path());
     assert_eq!(finished(command).await.0.code(), Some(2));
 }
+
+#[tokio::test]
+async fn a_job_that_no_worker_begins_lags_and_so_does_one_that_was_given_up() {
+    let mut stack = Stack::started().await;
+    let url = stack.database.url.clone();
+    let said = becomes("everything to catch up", 0, &url, &url).await;
+    assert_eq!(said["worker"], Value::Null, "{said}");
+    stack.start(Role::Worker).await;
+    let said = until("the worker to lead", async || {
+        let (_, said) = status(&url, &url, &["--lag-max", "1"]).await;
+        (said["worker"]["running"] == true).then_some(said)
+    })
+    .await;
+    let reactions = said["worker"]["reactions"].as_array().unwrap();
+    assert_eq!(reactions.len(), 2, "{said}");
+    stack.stop(Role::Worker).await;
+
+    let mut owner = stored::connect(&url).await;
+    let order = "insert into work.jobs (job_id, kind, input, run_at)
+         values (gen_random_uuid(), 'housekeeping', '{}', now() - interval '1 minute')";
+    sqlx::query(order).execute(&mut owner).await.unwrap();
+    let said = becomes("the job to lag", 1, &url, &url).await;
+    assert_eq!(said["worker"]["running"], false, "{said}");
+    assert_eq!(said["worker"]["jobs"]["due"], 1, "{said}");
+    assert!(said["worker"]["unbegunSeconds"].as_f64().unwrap() >= 60.0);
+    sqlx::query("update work.jobs set parked_at = now()")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let said = becomes("what was given up to lag", 1, &url, &url).await;
+    assert_eq!(said["lagging"], json!(["1 jobs of the worker are parked"]));
+    sqlx::query("delete from work.jobs")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    becomes("nothing to lag", 0, &url, &url).await;
+}
