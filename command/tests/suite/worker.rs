@@ -305,6 +305,12 @@ async fn a_reaction_begins_at_the_head_or_where_it_is_told_to_and_goes_on_where_
     let said = comes(&log, "tasks.TaskDueDayPassed", 1).await;
     assert_eq!(said[0].aggregate(), Some(meanwhile));
     running.end().await;
+    // It was noted down with what was ordered.
+    let noted: Vec<Position> = sqlx::query_scalar("select position from work.reactions")
+        .fetch_all(&mut owner(&database).await)
+        .await
+        .unwrap();
+    assert!(noted.iter().all(|noted| *noted > head), "{noted:?} {head}");
 
     sqlx::query("delete from work.reactions")
         .execute(&mut owner(&database).await)
@@ -430,6 +436,10 @@ async fn two_workers_one_leader_and_nothing_is_missed_or_doubled_while_leads_are
         }
     };
     tokio::time::timeout(PATIENCE, settles).await.unwrap();
+    // The one that does not has tried again by then.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let leads = |running: &&Running| running.status.borrow().leader;
+    assert_eq!(workers.iter().filter(leads).count(), 1);
     for running in workers {
         running.end().await;
     }
