@@ -57,7 +57,9 @@ async fn without_views(database: &Database) -> anyhow::Result<()> {
         .context("cannot connect to the views' database")?;
     foldline_schema::remove_views(&mut owner).await?;
     owner.close().await.context("cannot close the connection")?;
-    println!("- of this data folder they are removed; `foldline up` folds them again");
+    println!(
+        "- of this data folder they are removed, with what was parked and skipped; `foldline up` folds them again"
+    );
     Ok(())
 }
 

@@ -97,7 +97,7 @@ pub(super) enum Relay {
 
 #[derive(Debug, Clone)]
 pub(super) enum Worker {
-    /// The URL's user may not act as the worker's role, or there is none yet.
+    /// The URL's user may not act as the worker's role, or there is none yet, or none of its tables.
     Hidden,
     /// No worker was ever run on this log.
     None,
@@ -267,8 +267,8 @@ impl Reader {
                 standing,
                 running: is_held(worker, WORKER_LOCK).await?,
             }),
-            // An earlier build's log.
-            Err(worker::Error::NotMigrated(_)) => Ok(Worker::None),
+            // An earlier build's log, or one whose tables this user may not read.
+            Err(worker::Error::NotMigrated(_)) => Ok(Worker::Hidden),
             Err(error) => Err(error.into()),
         }
     }

@@ -15,8 +15,8 @@ const SNAPSHOT_DAYS_MAX: i32 = 30;
 const ROWS_PER_STATEMENT_MAX: u64 = 10_000;
 /// Of how many positions of the log one statement forgets the commands; `events/log/sql/forget_commands.sql` takes no more.
 const FORGOTTEN_POSITIONS_MAX: i64 = 10_000;
-/// How many statements each of the two may take in one job, which then ends well within its time; what is left is done by the next.
-const STATEMENTS_MAX: usize = 1_000;
+/// How many statements each of the two may take in one job, which then ends within its time; what is left is done by the next.
+const STATEMENTS_MAX: usize = 250;
 /// How long one is waited between two statements, so that others get their turn.
 const PAUSE_MS: u64 = 100;
 
@@ -63,12 +63,12 @@ const FORGET: &str = "
         select log.forget_commands($1, $2) as ids
     )
     update work.forgotten
-    set position = $2
+    set position = greatest(forgotten.position, $2)
     from done
     returning done.ids
 ";
 
-/// The latest of those is still needed, when the worker has not looked for days.
+/// The one at that place stays, so that a log that has not moved is not noted again each day.
 const FORGET_HEADS: &str = "
     delete from work.heads
     where position < (select position from work.forgotten)
@@ -79,8 +79,9 @@ pub(super) async fn keep_house(
     log: &Log,
     command_id_days: u16,
 ) -> Result<(), Error> {
-    remove_snapshots(pool).await?;
-    forget_commands(pool, log, command_id_days).await
+    let removed = remove_snapshots(pool).await;
+    forget_commands(pool, log, command_id_days).await?;
+    removed
 }
 
 async fn remove_snapshots(pool: &PgPool) -> Result<(), Error> {

@@ -2,13 +2,16 @@
 -- one. The events stay. Says how many it forgot.
 --
 -- At most 10,000 positions at a time, which `FORGOTTEN_POSITIONS_MAX` in command/src/worker/housekeeping.rs says, too; and never
--- what was recorded within the last 7 days, whoever asks: a client that repeats a command must get its first answer.
+-- one by the times of whose events it was recorded within the last 7 days, whoever asks: a client that repeats a command must get
+-- its first answer.
 create or replace function log.forget_commands(after bigint, through bigint)
 returns bigint
 language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, log, pg_temp
+-- A plan that is kept has every segment in it.
+set plan_cache_mode = force_custom_plan
 as $$
 declare
     forgotten bigint;
@@ -19,16 +22,15 @@ begin
             using errcode = 'invalid_parameter_value';
     end if;
 
+    -- A command lies at its last event. One that was forgotten, and given again since, lies elsewhere.
     delete from log.commands k
-    using (
-        select distinct e.tenant, e.command_id
-        from log.events e
-        where e.position > after
-            and e.position <= through
-            and e.recorded_at < clock_timestamp() - interval '7 days'
-    ) as old
-    where k.tenant = old.tenant
-        and k.command_id = old.command_id;
+    using log.events e
+    where e.position > after
+        and e.position <= through
+        and e.recorded_at < clock_timestamp() - interval '7 days'
+        and k.tenant = e.tenant
+        and k.command_id = e.command_id
+        and k.position = e.position;
     get diagnostics forgotten = row_count;
     return forgotten;
 end

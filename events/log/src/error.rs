@@ -144,7 +144,7 @@ pub enum Error {
     NoTopic { topic: String },
     /// Somebody holds a lock that replacing the log's functions needs. What was replaced before stays; migrating again goes on.
     #[error(
-        "somebody holds a lock of the log{}; end that session, and migrate again",
+        "somebody holds a lock of the log{}; wait for that session or end it, and migrate again",
         .pid.map(|pid| format!(": the server's process {pid}")).unwrap_or_default()
     )]
     InstallBlocked { pid: Option<i32> },

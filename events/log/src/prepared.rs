@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Row};
 use crate::Error;
 
 /// The functions, each with the types of its parameters as `oidvectortypes` writes them.
-const FUNCTIONS: [(&str, &str); 10] = [
+const FUNCTIONS: [(&str, &str); 11] = [
     (
         "append",
         "bigint, text[], uuid[], bytea[], text[], integer[], integer[], smallint[], integer[], text[], text[], \
@@ -28,6 +28,7 @@ const FUNCTIONS: [(&str, &str); 10] = [
          text[], text, uuid, uuid, text, timestamp with time zone",
     ),
     ("ensure_segments", "integer"),
+    ("forget_commands", "bigint, bigint"),
     ("guards_plan", "bigint, bigint, bigint"),
     ("newest_tagged", "text, text[], text, bigint"),
     ("position_at", "timestamp with time zone"),

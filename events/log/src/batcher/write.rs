@@ -36,7 +36,7 @@ pub(super) struct Written {
 pub(super) async fn write(writer: &mut Writer, batch: Vec<Request>) -> Written {
     let mut written = Written::default();
     let mut is_away = false;
-    // A try of these appends may have stored them, and got no answer.
+    // A try may have stored some of these appends, and got no answer.
     let mut is_unknown = false;
     let mut waiting = vec![batch];
     while let Some(part) = waiting.pop() {
@@ -66,15 +66,15 @@ pub(super) async fn write(writer: &mut Writer, batch: Vec<Request>) -> Written {
                 waiting.extend([second, first]);
             }
             Err(Error::Unavailable { source, .. }) if part.len() > 1 && took_too_long(&source) => {
-                written = write_each_briefly(writer, part, written).await;
+                written = write_each_briefly(writer, part, is_unknown, written).await;
             }
             Err(error) => {
                 is_away = is_unavailable(&error);
                 written.is_away |= is_away;
-                let error = if is_unknown {
-                    not_known(error, &part)
-                } else {
-                    error
+                let waited = part.iter().map(|request| request.came.elapsed()).max();
+                let error = match is_unknown {
+                    true => not_known(error, waited.unwrap_or_default()),
+                    false => error,
                 };
                 answer_all(part, error);
             }
@@ -84,12 +84,11 @@ pub(super) async fn write(writer: &mut Writer, batch: Vec<Request>) -> Written {
 }
 
 /// What refuses a later try says nothing of an earlier one.
-fn not_known(error: Error, part: &[Request]) -> Error {
+fn not_known(error: Error, waited: Duration) -> Error {
     let Error::Refused(source) = error else {
         return error;
     };
-    let waited = part.iter().map(|request| request.came.elapsed()).max();
-    unavailable(source, waited.unwrap_or_default())
+    unavailable(source, waited)
 }
 
 fn in_halves(mut batch: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
@@ -121,6 +120,7 @@ fn is_stored(verdict: &Verdict) -> bool {
 async fn write_each_briefly(
     writer: &mut Writer,
     mut batch: Vec<Request>,
+    is_unknown: bool,
     mut written: Written,
 ) -> Written {
     tracing::warn!(
@@ -141,6 +141,10 @@ async fn write_each_briefly(
             Ok(verdicts) => Ok(only(verdicts)),
             Err(error) => Err(failed(error, request.came.elapsed())),
         };
+        let verdict = verdict.map_err(|error| match is_unknown {
+            true => not_known(error, request.came.elapsed()),
+            false => error,
+        });
         answered |= verdict.is_ok();
         written.stored |= verdict.as_ref().is_ok_and(is_stored);
         request.answer(verdict);

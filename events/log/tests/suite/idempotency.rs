@@ -105,6 +105,14 @@ async fn no_command_id_of_the_last_days_is_forgotten_whoever_asks() {
     assert_eq!(log.head().await.unwrap().position, 2);
     appended(log.append(old).await.unwrap());
 
+    // Given again, it is of today, however often its old place is looked at.
+    let forgotten: i64 = sqlx::query_scalar(forget)
+        .bind(0_i64)
+        .bind(3_i64)
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(forgotten, 0);
     for (after, through) in [(0_i64, 10_001_i64), (2, 1)] {
         let refused = sqlx::query(forget)
             .bind(after)
