@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use foldline_command::Handler;
 use foldline_log::install;
 use foldline_schema::testing::TestDatabase;
 use sqlx::{Connection, PgConnection};
@@ -25,6 +26,13 @@ async fn looks(owner: &mut PgConnection) -> (i64, i64) {
     sqlx::query_as(of).fetch_one(owner).await.unwrap()
 }
 
+async fn create(handler: &Handler, project: Uuid) {
+    let data = task_data(project);
+    done(handler, Uuid::now_v7(), "tasks.create_task", &data)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn a_task_of_a_project_of_long_ago_is_created_without_a_look_into_old_segments() {
     let database = TestDatabase::empty().await;
@@ -35,14 +43,7 @@ async fn a_task_of_a_project_of_long_ago_is_created_without_a_look_into_old_segm
     install(&mut owner).await.unwrap();
     let handler = handler(&database).await;
     let old = project(&handler).await;
-    done(
-        &handler,
-        Uuid::now_v7(),
-        "tasks.create_task",
-        &task_data(old),
-    )
-    .await
-    .unwrap();
+    create(&handler, old).await;
     let other = project(&handler).await;
     for n in 0..SEGMENTS * SEGMENT_POSITIONS {
         let name = format!(r#"{{"name":"Name {n}"}}"#);
@@ -64,14 +65,7 @@ async fn a_task_of_a_project_of_long_ago_is_created_without_a_look_into_old_segm
     let (before, began) = looks(&mut owner).await;
     let creating = async {
         loop {
-            done(
-                &handler,
-                Uuid::now_v7(),
-                "tasks.create_task",
-                &task_data(old),
-            )
-            .await
-            .unwrap();
+            create(&handler, old).await;
             // Counted together: where the later ones are, the first one's is, too.
             let (of_first, of_later) = looks(&mut owner).await;
             if of_later > began {

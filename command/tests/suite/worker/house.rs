@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use foldline_command::{Handler, Request};
 use foldline_gate::Role;
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{PATIENCE, Running, owner};
@@ -19,6 +19,31 @@ async fn is_due(owner: &mut PgConnection) {
     .execute(owner)
     .await
     .unwrap();
+}
+
+/// What a query of one column gives, once it is as wanted.
+async fn until<T>(
+    owner: &mut PgConnection,
+    query: &'static str,
+    is_it: impl Fn(&[T]) -> bool,
+) -> Vec<T>
+where
+    (T,): for<'r> FromRow<'r, PgRow>,
+    T: Send + Unpin,
+{
+    let waiting = async {
+        loop {
+            let found: Vec<T> = sqlx::query_scalar(query)
+                .fetch_all(&mut *owner)
+                .await
+                .unwrap();
+            if is_it(&found) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap()
 }
 
 #[tokio::test]
@@ -38,19 +63,8 @@ async fn housekeeping_removes_states_that_nobody_has_written_for_long_and_no_oth
     }
     is_due(&mut owner).await;
     let running = Running::start(&database).await;
-    let waiting = async {
-        loop {
-            let left: Vec<String> = sqlx::query_scalar("select stream from log.snapshots")
-                .fetch_all(&mut owner)
-                .await
-                .unwrap();
-            if left.len() < 2 {
-                return left;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let left = tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    let kept = "select stream from log.snapshots";
+    let left: Vec<String> = until(&mut owner, kept, |left| left.len() < 2).await;
     assert_eq!(left, ["task-new"]);
     running.end().await;
 }
@@ -93,19 +107,7 @@ async fn the_ids_of_commands_of_long_ago_are_forgotten_and_no_others() {
     is_due(&mut owner).await;
     let running = Running::start(&database).await;
     let known = "select command_id from log.commands order by position";
-    let waiting = async {
-        loop {
-            let left: Vec<Uuid> = sqlx::query_scalar(known)
-                .fetch_all(&mut owner)
-                .await
-                .unwrap();
-            if left.len() < 3 {
-                return left;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let left = tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    let left: Vec<Uuid> = until(&mut owner, known, |left| left.len() < 3).await;
     assert_eq!(left, [new]);
     running.end().await;
     let forgotten: i64 = sqlx::query_scalar("select position from work.forgotten")
@@ -133,18 +135,8 @@ async fn the_age_of_a_command_is_not_told_by_the_logs_own_times() {
         .unwrap();
     is_due(&mut owner).await;
     let running = Running::start(&database).await;
-    let waiting = async {
-        let heads = "select position from work.heads";
-        while sqlx::query_scalar::<_, i64>(heads)
-            .fetch_all(&mut owner)
-            .await
-            .unwrap()
-            != [1]
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    let heads = "select position from work.heads";
+    until(&mut owner, heads, |heads: &[i64]| heads == [1]).await;
     running.end().await;
     let known: i64 = sqlx::query_scalar("select count(*) from log.commands")
         .fetch_one(&mut owner)

@@ -2,6 +2,7 @@
 
 use foldline_log::Verdict;
 use futures_util::future::join_all;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::store::{appended, both, database, one, open, owner, tenant};
@@ -69,6 +70,14 @@ async fn one_command_sent_50_times_at_once_is_stored_once() {
     }
 }
 
+async fn forget(owner: &mut PgConnection, after: i64, through: i64) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("select log.forget_commands($1, $2)")
+        .bind(after)
+        .bind(through)
+        .fetch_one(owner)
+        .await
+}
+
 #[tokio::test]
 async fn no_command_id_of_the_last_days_is_forgotten_whoever_asks() {
     let database = database().await;
@@ -77,14 +86,7 @@ async fn no_command_id_of_the_last_days_is_forgotten_whoever_asks() {
     appended(log.append(old.clone()).await.unwrap());
     appended(log.append(new.clone()).await.unwrap());
     let mut owner = owner(&database).await;
-    let forget = "select log.forget_commands($1, $2)";
-    let forgotten: i64 = sqlx::query_scalar(forget)
-        .bind(0_i64)
-        .bind(2_i64)
-        .fetch_one(&mut owner)
-        .await
-        .unwrap();
-    assert_eq!(forgotten, 0);
+    assert_eq!(forget(&mut owner, 0, 2).await.unwrap(), 0);
     for (position, age) in [(1_i64, "8 days"), (2, "6 days")] {
         sqlx::query("update log.events set recorded_at = now() - $2::interval where position = $1")
             .bind(position)
@@ -93,32 +95,16 @@ async fn no_command_id_of_the_last_days_is_forgotten_whoever_asks() {
             .await
             .unwrap();
     }
-    let forgotten: i64 = sqlx::query_scalar(forget)
-        .bind(0_i64)
-        .bind(2_i64)
-        .fetch_one(&mut owner)
-        .await
-        .unwrap();
-    assert_eq!(forgotten, 1);
+    assert_eq!(forget(&mut owner, 0, 2).await.unwrap(), 1);
     assert!(matches!(log.append(new).await.unwrap(), Verdict::Known(_)));
     // The events stay, and so does the stream's version.
     assert_eq!(log.head().await.unwrap().position, 2);
     appended(log.append(old).await.unwrap());
 
     // Given again, it is of today, however often its old place is looked at.
-    let forgotten: i64 = sqlx::query_scalar(forget)
-        .bind(0_i64)
-        .bind(3_i64)
-        .fetch_one(&mut owner)
-        .await
-        .unwrap();
-    assert_eq!(forgotten, 0);
-    for (after, through) in [(0_i64, 10_001_i64), (2, 1)] {
-        let refused = sqlx::query(forget)
-            .bind(after)
-            .bind(through)
-            .execute(&mut owner)
-            .await;
+    assert_eq!(forget(&mut owner, 0, 3).await.unwrap(), 0);
+    for (after, through) in [(0, 10_001), (2, 1)] {
+        let refused = forget(&mut owner, after, through).await;
         assert!(refused.is_err(), "{after} {through}");
     }
 }
