@@ -35,6 +35,10 @@ pub const COMMANDS_CONCURRENT_MAX: usize = 1_024;
 /// six times as much.
 pub const BYTES_CONCURRENT_MAX: usize = 32 * 1_024 * 1_024;
 pub const TENANT_BYTES_CONCURRENT_MAX: usize = BYTES_CONCURRENT_MAX / 2;
+/// How many bytes more there are for requests of tenants that have no other under way, and how long such a request may be: so
+/// nobody who fills the rest, be it with requests that come a byte at a time, keeps another tenant out.
+pub const BYTES_RESERVED: usize = 4 * 1_024 * 1_024;
+pub const RESERVED_REQUEST_BYTES_MAX: usize = 256 * 1_024;
 /// How long a request waits for others to end, before it is read.
 const ROOM_WAIT_MS_MAX: u64 = 4_000;
 /// What a permit of room stands for.
@@ -45,6 +49,7 @@ const ROOM_STEP_BYTES: usize = 1_024;
 pub(crate) struct Places {
     of: Arc<Mutex<HashMap<Tenant, Weak<OfTenant>>>>,
     room: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -66,6 +71,7 @@ impl Default for Places {
         Self {
             of: Arc::default(),
             room: Arc::new(Semaphore::new(BYTES_CONCURRENT_MAX / ROOM_STEP_BYTES)),
+            reserve: Arc::new(Semaphore::new(BYTES_RESERVED / ROOM_STEP_BYTES)),
         }
     }
 }
@@ -94,8 +100,12 @@ impl Places {
         let of_tenant = self.of(tenant);
         let both = async {
             let own = of_tenant.room.clone().acquire_many_owned(steps).await;
+            let own = own.ok()?;
+            if let Some(of_all) = self.at_once(&of_tenant, steps) {
+                return Some([own, of_all]);
+            }
             let of_all = self.room.clone().acquire_many_owned(steps).await;
-            Some([own.ok()?, of_all.ok()?])
+            Some([own, of_all.ok()?])
         };
         let bound = Duration::from_millis(ROOM_WAIT_MS_MAX);
         match tokio::time::timeout(bound, both).await {
@@ -107,6 +117,22 @@ impl Places {
                 "too many bytes of commands are being handled, so these were not read",
             )),
         }
+    }
+
+    /// Room of all that is there without waiting; for a small request that is its tenant's only one, of the reserve, too.
+    fn at_once(&self, of_tenant: &OfTenant, steps: u32) -> Option<OwnedSemaphorePermit> {
+        let of_rest = self.room.clone().try_acquire_many_owned(steps);
+        if let Ok(permit) = of_rest {
+            return Some(permit);
+        }
+        let small = RESERVED_REQUEST_BYTES_MAX / ROOM_STEP_BYTES;
+        let steps_of_request = usize::try_from(steps).unwrap_or(usize::MAX);
+        let others =
+            TENANT_BYTES_CONCURRENT_MAX / ROOM_STEP_BYTES - of_tenant.room.available_permits();
+        if steps_of_request > small || others > steps_of_request {
+            return None;
+        }
+        self.reserve.clone().try_acquire_many_owned(steps).ok()
     }
 }
 

@@ -272,3 +272,38 @@ async fn large_requests_wait_for_room_and_are_told_to_come_back_when_there_is_no
     let answer = service.post(COMMANDS, &projects(1)).await;
     assert_eq!(codes(&answer.json()), ["accepted"]);
 }
+
+/// Each of the two takes half of the room, a byte at a time.
+#[tokio::test]
+async fn tenants_that_fill_all_room_keep_no_other_tenant_s_small_request_waiting() {
+    let service = Service::start().await;
+    let length = format!("content-length: {BULK_BODY_BYTES_MAX}");
+    let of = |tenant: &str| {
+        let caller = Caller {
+            tenant: Tenant::parse(tenant).unwrap(),
+            ..caller(Role::Member)
+        };
+        format!("authorization: Bearer {}", token_of(&caller))
+    };
+    let mut held = Vec::new();
+    for tenant in ["umbrella", "globex"] {
+        for _ in 0..TENANT_BYTES_CONCURRENT_MAX / BULK_BODY_BYTES_MAX {
+            let mut stream = TcpStream::connect(service.address).await.unwrap();
+            let head = format!(
+                "POST {COMMANDS} HTTP/1.1\r\nhost: foldline\r\n{}\r\n{JSON}\r\n{length}\r\n\r\n[",
+                of(tenant)
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            held.push(stream);
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let answer = service.post(COMMANDS, &projects(1)).await;
+    assert_eq!(codes(&answer.json()), ["accepted"]);
+    // The room is full all the same.
+    let (post, full) = (format!("POST {COMMANDS}"), of("umbrella"));
+    let body = projects(1);
+    let refused = service.send(&post, &[&full, JSON], body.as_bytes()).await;
+    assert_eq!(refused.status, 503);
+    drop(held);
+}
