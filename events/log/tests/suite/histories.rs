@@ -13,9 +13,9 @@ use std::{
     time::Duration,
 };
 
-use crate::store::{append, database, event, open, owner, tenant};
+use crate::store::{append, database, event, open, owner};
 use check::complaint;
-use foldline_events::{Position, Version};
+use foldline_events::{Position, Tenant, Version};
 use foldline_log::{
     Append, Error, Expected, Guard, Log, Service, Verdict, WRITES_PER_APPEND_MAX, Write,
 };
@@ -29,6 +29,8 @@ use proptest::{
 const BATCHERS: usize = 3;
 /// Appends that one caller sends without waiting for the answer of the first.
 const AT_ONCE: usize = 3;
+/// Their streams and tags have the same names, and they use each other's command ids.
+const TENANTS: [&str; 2] = ["acme", "umbrella"];
 const TYPES: [&str; 2] = ["test.Happened", "test.Archived"];
 /// How often a read is tried again whose connection was killed.
 const TRIES_MAX: usize = 100;
@@ -43,7 +45,9 @@ struct Case {
 #[derive(Debug, Clone)]
 struct Step {
     command: Command,
-    writes: Vec<(u8, Expectation, Writes)>,
+    tenant: usize,
+    /// With how many events; one without only checks the stream.
+    writes: Vec<(u8, Expectation, usize)>,
     event_type: usize,
     tags: HashSet<u8>,
     /// The tags, and how many of the types.
@@ -67,13 +71,6 @@ enum Expectation {
     Exists,
     /// The version that the caller has just seen, or so many more.
     Seen(Version),
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Writes {
-    Event,
-    /// It only checks the stream.
-    Nothing,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +101,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Expectation::Seen(0)),
         1 => Just(Expectation::Seen(1)),
     ];
-    let writes = prop_oneof![2 => Just(Writes::Event), 1 => Just(Writes::Nothing)];
+    let events = prop_oneof![2 => 1_usize..=3, 1 => Just(0)];
     let after = prop_oneof![1 => Just(After::Start), 3 => Just(After::Seen)];
     let guarded = prop::collection::btree_set(0_u8..3, 1..=3);
     let defect = prop_oneof![
@@ -115,20 +112,24 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     (
         command,
-        prop::collection::vec((0_u8..6, expectation, writes), 1..4),
+        0..TENANTS.len(),
+        prop::collection::vec((0_u8..6, expectation, events), 1..4),
         0..TYPES.len(),
         prop::collection::hash_set(0_u8..3, 0..=3),
         prop::collection::vec((guarded, 1..=TYPES.len(), after), 0..3),
         prop::option::weighted(0.05, defect),
     )
-        .prop_map(|(command, writes, event_type, tags, guards, defect)| Step {
-            command,
-            writes,
-            event_type,
-            tags,
-            guards,
-            defect,
-        })
+        .prop_map(
+            |(command, tenant, writes, event_type, tags, guards, defect)| Step {
+                command,
+                tenant,
+                writes,
+                event_type,
+                tags,
+                guards,
+                defect,
+            },
+        )
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -152,26 +153,27 @@ type Sent = Arc<Mutex<Vec<Append>>>;
 
 /// The append that a step asks for, by what the caller sees now.
 async fn append_of(step: &Step, log: &Log, before: Position, sent: &Sent) -> Append {
+    let tenant = Tenant::parse(TENANTS[step.tenant]).unwrap();
     let mut writes: Vec<Write> = Vec::new();
-    for (stream, expectation, event_or_nothing) in &step.writes {
+    for (stream, expectation, events) in &step.writes {
         let stream = format!("task-{stream}");
         let expected = match expectation {
             Expectation::Any => Expected::Any,
             Expectation::NoStream => Expected::NoStream,
             Expectation::Exists => Expected::Exists,
-            Expectation::Seen(more) => Expected::Exactly(version(log, &stream).await + more),
+            Expectation::Seen(more) => {
+                Expected::Exactly(version(log, &tenant, &stream).await + more)
+            }
         };
         if writes.iter().all(|write| write.stream != stream) {
             let tags: Vec<String> = step.tags.iter().map(|tag| format!("tag:{tag}")).collect();
             let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
-            let events = match event_or_nothing {
-                Writes::Event => vec![event(TYPES[step.event_type], &tags)],
-                Writes::Nothing => vec![],
-            };
-            writes.push(Write::to(stream, expected, events));
+            let events = (0..*events).map(|_| event(TYPES[step.event_type], &tags));
+            writes.push(Write::to(stream, expected, events.collect()));
         }
     }
     let mut append = append("", Expected::Any, vec![]);
+    append.tenant = tenant;
     append.writes = writes;
     let guards = step.guards.iter().map(|(tags, types, after)| Guard {
         tags: tags.iter().map(|tag| format!("tag:{tag}")).collect(),
@@ -225,9 +227,8 @@ async fn surely<T, F: Future<Output = Result<T, Error>>>(read: impl Fn() -> F) -
     read().await.unwrap()
 }
 
-async fn version(log: &Log, stream: &str) -> Version {
-    let tenant = tenant();
-    let last = surely(|| log.read_stream_backward(&tenant, stream, Version::MAX, 1)).await;
+async fn version(log: &Log, tenant: &Tenant, stream: &str) -> Version {
+    let last = surely(|| log.read_stream_backward(tenant, stream, Version::MAX, 1)).await;
     last.first().map_or(0, |event| event.version)
 }
 
