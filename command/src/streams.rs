@@ -157,11 +157,17 @@ impl<A: Aggregate> Streams<A> {
             }
         }
         match folded {
-            Some(mut folded) if before != Some(folded.version) || seen > folded.complete => {
+            // Nothing came since; that this is so up to now is noted only where it saves guards a look into many segments.
+            Some(folded)
+                if before == Some(folded.version) && !self.log.is_long_ago(folded.complete) =>
+            {
+                Ok(known)
+            }
+            Some(mut folded) => {
                 folded.complete = seen.max(folded.position);
                 Ok(Some(self.keep(key, folded).await))
             }
-            Some(_) | None => Ok(known),
+            None => Ok(known),
         }
     }
 }

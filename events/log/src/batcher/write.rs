@@ -36,10 +36,9 @@ pub(super) struct Written {
 pub(super) async fn write(writer: &mut Writer, batch: Vec<Request>) -> Written {
     let mut written = Written::default();
     let mut is_away = false;
-    // A try may have stored some of these appends, and got no answer.
-    let mut is_unknown = false;
-    let mut waiting = vec![batch];
-    while let Some(part) = waiting.pop() {
+    // Beside each part, whether a try may have stored some of it, and got no answer.
+    let mut waiting = vec![(batch, false)];
+    while let Some((part, mut is_unknown)) = waiting.pop() {
         let part = if is_away { give_up_late(part) } else { part };
         if part.is_empty() {
             continue;
@@ -59,11 +58,11 @@ pub(super) async fn write(writer: &mut Writer, batch: Vec<Request>) -> Written {
                     }
                 }
                 // Where some are in the way of themselves, none is stored: those were answered. Each turn answers at least one.
-                waiting.push(others);
+                waiting.push((others, false));
             }
             Err(Error::Refused(_) | Error::BeyondHead { .. }) if part.len() > 1 => {
                 let (first, second) = in_halves(part);
-                waiting.extend([second, first]);
+                waiting.extend([(second, is_unknown), (first, is_unknown)]);
             }
             Err(Error::Unavailable { source, .. }) if part.len() > 1 && took_too_long(&source) => {
                 written = write_each_briefly(writer, part, is_unknown, written).await;
@@ -283,12 +282,7 @@ pub(super) fn is_transient(error: &sqlx::Error) -> bool {
         ]
         .iter()
         .any(|class| code.starts_with(class)),
-        None => !matches!(
-            error,
-            sqlx::Error::Encode(_)
-                | sqlx::Error::Decode(_)
-                | sqlx::Error::ColumnDecode { .. }
-                | sqlx::Error::ColumnNotFound(_)
-        ),
+        // What could not be said was never sent. What could not be read was an answer, after a COMMIT.
+        None => !matches!(error, sqlx::Error::Encode(_)),
     }
 }
