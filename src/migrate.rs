@@ -5,6 +5,9 @@ use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 use crate::config::MigrateArgs;
 
+/// How long a lock is waited for that somebody else holds, another migration included.
+const LOCK_TIMEOUT: &str = "20s";
+
 pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     let config = args.read()?;
     if let Some(database) = config.log {
@@ -20,7 +23,7 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
 
 /// Brings the log's database to this version.
 pub async fn log(options: &PgConnectOptions, cell: &str) -> anyhow::Result<()> {
-    let mut owner = PgConnection::connect_with(options)
+    let mut owner = PgConnection::connect_with(&patient(options))
         .await
         .context("cannot connect to the log's database")?;
     foldline_schema::migrate_log(&mut owner, cell, foldline_schema::SEGMENT_POSITIONS).await?;
@@ -30,10 +33,14 @@ pub async fn log(options: &PgConnectOptions, cell: &str) -> anyhow::Result<()> {
 
 /// Brings the views' database to this version.
 pub async fn views(options: &PgConnectOptions) -> anyhow::Result<()> {
-    let mut owner = PgConnection::connect_with(options)
+    let mut owner = PgConnection::connect_with(&patient(options))
         .await
         .context("cannot connect to the views' database")?;
     foldline_schema::migrate_view(&mut owner).await?;
     foldline_projector::install(&mut owner).await?;
     owner.close().await.context("cannot close the connection")
+}
+
+fn patient(options: &PgConnectOptions) -> PgConnectOptions {
+    options.clone().options([("lock_timeout", LOCK_TIMEOUT)])
 }

@@ -14,8 +14,11 @@ pub mod testing;
 
 use sqlx::{
     PgConnection, SqlSafeStr,
-    migrate::{Migration, MigrationType, Migrator},
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
+
+/// What the database says when a lock was not had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// How many positions a segment of the log holds, unless said otherwise at the first migration.
 pub const SEGMENT_POSITIONS: i64 = 4_000_000;
@@ -50,8 +53,13 @@ pub enum Error {
     Migrate {
         history: &'static str,
         #[source]
-        source: sqlx::migrate::MigrateError,
+        source: MigrateError,
     },
+    #[error(
+        "somebody holds a lock that migrating the {history} tables needs; end that session (`select pid from pg_locks`), or \
+         wait for it, and migrate again"
+    )]
+    Blocked { history: &'static str },
     #[error("cannot name the cell {cell:?}: use 1 to 32 of a-z, 0-9 and -")]
     Cell {
         cell: String,
@@ -72,7 +80,12 @@ pub enum Error {
     AnotherCell { present: String, wanted: String },
 }
 
-/// Brings the log's tables to the present, and names the cell when it is new. Run by their owner.
+/// Brings the log's tables to the present, and names the cell when it is new. Run by their owner, on a connection whose
+/// `lock_timeout` bounds how long others are waited for.
+///
+/// # Errors
+/// [`Error::Blocked`] when others are waited for too long; [`Error::Cell`] and [`Error::AnotherCell`] when the database may not
+/// have this name; [`Error::Grant`] when the user may not act as a service; [`Error::Migrate`] otherwise.
 pub async fn migrate_log(
     connection: &mut PgConnection,
     cell: &str,
@@ -155,7 +168,19 @@ async fn run(
     migrator
         .run(&mut *connection)
         .await
-        .map_err(|source| Error::Migrate { history, source })
+        .map_err(|source| match is_kept_waiting(&source) {
+            true => Error::Blocked { history },
+            false => Error::Migrate { history, source },
+        })
+}
+
+/// Whether a lock was not had in the time that the connection gives.
+fn is_kept_waiting(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)) = error else {
+        return false;
+    };
+    let said = source.as_database_error().and_then(|said| said.code());
+    said.is_some_and(|code| code == LOCK_NOT_AVAILABLE)
 }
 
 /// Lets the owner act as a service: `foldline up` does so when one person's URL serves all roles. Who may already is

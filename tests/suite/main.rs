@@ -15,6 +15,7 @@ mod import_ways;
 mod layout;
 mod lists;
 mod load;
+mod migrate;
 mod one_command;
 mod parked;
 mod processes;
