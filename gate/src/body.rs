@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Path, Request},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
 };
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -256,7 +256,13 @@ pub fn media_type_must_be(headers: &HeaderMap, fits: impl Fn(&str) -> bool) -> R
         .and_then(|value| value.split(';').next())
         .map(|essence| essence.trim().to_ascii_lowercase());
     if second.is_none() && essence.as_deref().is_some_and(fits) {
-        return Ok(());
+        return match first.and_then(charset).filter(|charset| !is_utf8(charset)) {
+            None => Ok(()),
+            Some(charset) => unsupported(
+                "The body's character set is not supported",
+                format!("it is {charset:?}; send UTF-8"),
+            ),
+        };
     }
     let found = match (essence, second) {
         (_, Some(_)) => "it is given more than once".to_owned(),
@@ -267,6 +273,23 @@ pub fn media_type_must_be(headers: &HeaderMap, fits: impl Fn(&str) -> bool) -> R
         "The body's content type is not supported",
         format!("{found}; send `Content-Type: application/json`"),
     )
+}
+
+/// The parameter of a content type that says how its text is encoded.
+fn charset(content_type: &HeaderValue) -> Option<&str> {
+    let mut parameters = content_type.to_str().ok()?.split(';').skip(1);
+    parameters.find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let is_charset = name.trim().eq_ignore_ascii_case("charset");
+        is_charset.then(|| value.trim().trim_matches('"'))
+    })
+}
+
+/// ASCII is UTF-8.
+fn is_utf8(charset: &str) -> bool {
+    ["utf-8", "utf8", "us-ascii"]
+        .iter()
+        .any(|known| charset.eq_ignore_ascii_case(known))
 }
 
 /// RFC 6901, of the place where reading stopped.

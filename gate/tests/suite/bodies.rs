@@ -11,6 +11,7 @@ async fn a_fitting_body_is_read() {
     for content_type in [
         JSON,
         "Content-Type: Application/JSON; charset=utf-8",
+        "content-type: application/json; profile=x; Charset=\"UTF-8\"",
         "content-type: application/x+json",
     ] {
         let body = br#"{"name":"Ada","children":[{"name":"B"}]}"#;
@@ -20,13 +21,16 @@ async fn a_fitting_body_is_read() {
 }
 
 #[tokio::test]
-async fn a_body_of_another_content_type_of_none_of_two_or_compressed_is_refused() {
+async fn a_body_of_another_content_type_of_none_of_two_in_another_charset_or_compressed_is_refused()
+{
     for headers in [
         &[][..],
         &["content-type: text/plain"],
         &["content-type: application/x-www-form-urlencoded"],
         &[JSON, JSON],
         &[JSON, "content-encoding: gzip"],
+        &["content-type: application/json; charset=utf-16"],
+        &["content-type: application/json;charset=\"ISO-8859-1\""],
     ] {
         let answer = send(house().await, "POST /guests", headers, b"{}").await;
         assert_eq!(
