@@ -50,11 +50,16 @@ impl FromStr for Cursor {
         if partition.is_some_and(|partition| partition >= PARTITIONS) {
             return Err(InvalidCursor);
         }
-        Ok(Self {
+        let cursor = Self {
             epoch,
             position,
             partition,
-        })
+        };
+        // A place has one spelling: tokens that are equal mean the same, and others do not.
+        match cursor.to_string() == token {
+            true => Ok(cursor),
+            false => Err(InvalidCursor),
+        }
     }
 }
 
@@ -100,6 +105,9 @@ mod tests {
             format!("{epoch}.+1"),
             format!("{epoch}.1.32"),
             format!("{epoch}.1.2.3"),
+            format!("{epoch}.01"),
+            format!("{epoch}.1.02"),
+            format!("{}.1", "A".repeat(32)),
             format!("{}.1", Uuid::nil()),
         ] {
             assert_eq!(bad.parse::<Cursor>(), Err(InvalidCursor), "{bad}");
