@@ -150,6 +150,19 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// What had no default meant nothing where it was absent, and where nothing has a name of its own, null.
+    fn default_of_absent(&mut self, at: &str, old: &Value, new: &Value) {
+        let is_nullable = Shape::of(self.old, old).has("null");
+        if let (None, Some(now)) = (old.get("default"), new.get("default"))
+            && is_nullable
+            && !now.is_null()
+        {
+            let what =
+                format!("has the default {now} and had none, so events without it meant null");
+            self.breaks(ThisBuild, at, what);
+        }
+    }
+
     fn types(&mut self, at: &str, before: &Shape, after: &Shape) {
         let missing = |from: &Shape, of: &Shape| -> Vec<String> {
             let types = of.types.keys().filter(|name| !from.has(name));
@@ -242,7 +255,12 @@ impl<'a> Comparison<'a> {
         for (name, old) in &old_fields {
             let at = pointer(at, name);
             match new_fields.get(name) {
-                Some(new) => self.schemas(&at, old, new),
+                Some(new) => {
+                    if !had_to.contains(name) {
+                        self.default_of_absent(&at, old, new);
+                    }
+                    self.schemas(&at, old, new);
+                }
                 None => {
                     let what = "is not read any more, and events recorded before may say it";
                     self.breaks(ThisBuild, &at, what);

@@ -286,4 +286,14 @@ fn another_default_breaks_this_build() {
     assert_breaks(&of(1), &of(2), &[(ThisBuild, "/a")]);
     assert_breaks(&of(1), &none, &[(ThisBuild, "/a")]);
     assert_breaks(&none, &of(1), &[]);
+
+    // Nothing meant null.
+    let nullable = json!({"type": ["integer", "null"]});
+    let of = |default: Value| field(json!({"type": ["integer", "null"], "default": default}));
+    let none = field(nullable.clone());
+    assert_breaks(&none, &of(json!(1)), &[(ThisBuild, "/a")]);
+    assert_breaks(&none, &of(json!(null)), &[]);
+    // Where events always say it, no default is asked for.
+    let always = object(json!({ "a": nullable }), &["a"]);
+    assert_breaks(&always, &of(json!(1)), &[(Others, "/a")]);
 }
