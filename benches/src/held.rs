@@ -13,12 +13,14 @@ use crate::{
     sample,
 };
 
-/// How many batches one of the two logs gets before it is the other's turn.
-const TURN_BATCHES: usize = 2_500;
+/// How many batches the log gets that is looked at before it is the other's turn, and how many that one, which nothing piles
+/// up in.
+const HELD_TURN_BATCHES: usize = 2_500;
+const FREE_TURN_BATCHES: usize = 1_000;
 
 #[derive(Args)]
 pub struct HeldArgs {
-    /// How many batches are appended to each log while the snapshot is open
+    /// How many batches are appended while the snapshot is open
     #[arg(long, default_value_t = 100_000)]
     batches: usize,
     /// How often everything is measured
@@ -30,15 +32,10 @@ pub async fn run(args: HeldArgs) -> anyhow::Result<()> {
     let (mut free, mut held, mut free_last, mut held_last) = (vec![], vec![], vec![], vec![]);
     for run in 1..=args.runs {
         let took = measure(args.batches).await?;
-        let a_second = |turns: &[Duration]| {
-            let seconds: f64 = turns.iter().map(Duration::as_secs_f64).sum();
-            (turns.len() * TURN_BATCHES) as f64 / seconds
-        };
-        let last = |turns: &[Duration]| a_second(&turns[turns.len() - turns.len().div_ceil(10)..]);
-        free.push(a_second(&took.free));
-        held.push(a_second(&took.held));
-        free_last.push(last(&took.free));
-        held_last.push(last(&took.held));
+        free.push(a_second(&took.free, FREE_TURN_BATCHES));
+        held.push(a_second(&took.held, HELD_TURN_BATCHES));
+        free_last.push(a_second(last_tenth(&took.free), FREE_TURN_BATCHES));
+        held_last.push(a_second(last_tenth(&took.held), HELD_TURN_BATCHES));
         eprintln!(
             "run {run}: {:.0} batches a second beside an open snapshot, {:.0} without",
             held[run - 1],
@@ -57,6 +54,15 @@ pub async fn run(args: HeldArgs) -> anyhow::Result<()> {
     report::publish("held", &figures)
 }
 
+fn a_second(turns: &[Duration], turn_batches: usize) -> f64 {
+    let seconds: f64 = turns.iter().map(Duration::as_secs_f64).sum();
+    (turns.len() * turn_batches) as f64 / seconds
+}
+
+fn last_tenth(turns: &[Duration]) -> &[Duration] {
+    &turns[turns.len() - turns.len().div_ceil(10)..]
+}
+
 /// How long each turn took.
 struct Took {
     held: Vec<Duration>,
@@ -70,7 +76,7 @@ async fn measure(batches: usize) -> anyhow::Result<Took> {
         database::open(&alone.url()).await?,
     );
     for log in [&watched_log, &alone_log] {
-        turn(log).await?;
+        turn(log, FREE_TURN_BATCHES).await?;
     }
     let mut looking = PgConnection::connect(&watched.url()).await?;
     sqlx::raw_sql("begin isolation level repeatable read; select count(*) from log.streams")
@@ -80,9 +86,9 @@ async fn measure(batches: usize) -> anyhow::Result<Took> {
         held: Vec::new(),
         free: Vec::new(),
     };
-    for _ in 0..batches.div_ceil(TURN_BATCHES) {
-        took.held.push(turn(&watched_log).await?);
-        took.free.push(turn(&alone_log).await?);
+    for _ in 0..batches.div_ceil(HELD_TURN_BATCHES) {
+        took.held.push(turn(&watched_log, HELD_TURN_BATCHES).await?);
+        took.free.push(turn(&alone_log, FREE_TURN_BATCHES).await?);
     }
     sqlx::raw_sql("commit").execute(&mut looking).await?;
     looking.close().await?;
@@ -94,10 +100,10 @@ async fn measure(batches: usize) -> anyhow::Result<Took> {
 
 /// Each append waits for its answer, so each is a batch. Every other one goes on with the stream of the one before it, so
 /// that rows are changed as well as made.
-async fn turn(log: &Log) -> anyhow::Result<Duration> {
+async fn turn(log: &Log, batches: usize) -> anyhow::Result<Duration> {
     let began = Instant::now();
     let mut before = None;
-    for _ in 0..TURN_BATCHES {
+    for _ in 0..batches {
         let mut append = sample::append();
         if let Some((stream, version)) = before.take() {
             append.writes[0].stream = stream;
