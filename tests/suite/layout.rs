@@ -269,6 +269,7 @@ fn every_role_that_reads_events_first_asks_whether_it_can_read_all_versions() {
         ("src/roles.rs", "run_command(args: CommandArgs)"),
         ("src/roles.rs", "run_query(args: QueryArgs)"),
         ("src/roles.rs", "run_projector(args: ProjectorArgs)"),
+        ("src/roles.rs", "run_worker(args: WorkerArgs)"),
         ("src/up.rs", "run(args: UpArgs)"),
     ] {
         let first =

@@ -12,7 +12,7 @@ use foldline_log::{
 use futures_util::future::join_all;
 
 use crate::store::{
-    SEGMENT_POSITIONS, append, appended, both, database, event, log, one, open, tenant,
+    SEGMENT_POSITIONS, append, appended, both, database, event, log, one, open, owner, tenant,
 };
 
 /// Two segments more than the migration made.
@@ -373,4 +373,31 @@ async fn a_killed_connection_costs_a_retry_and_no_event() {
         );
     }
     assert_eq!(log.head().await.unwrap().position, 11);
+}
+
+#[tokio::test]
+async fn times_of_recording_never_go_back_when_the_server_s_clock_does() {
+    let database = database().await;
+    let log = open(&database, Service::Command).await;
+    appended(log.append(one("task-1")).await.unwrap());
+    // The clock was an hour ahead when this was recorded.
+    let ahead = "update log.batches set recorded_at = recorded_at + interval '1 hour';
+                 update log.events set recorded_at = recorded_at + interval '1 hour'";
+    sqlx::raw_sql(ahead)
+        .execute(&mut owner(&database).await)
+        .await
+        .unwrap();
+
+    appended(log.append(one("task-2")).await.unwrap());
+    let together = (0..20).map(|n| log.append(one(&format!("task-{n}-of-many"))));
+    for verdict in join_all(together).await {
+        appended(verdict.unwrap());
+    }
+    let events = log.read(0, 100).await.unwrap();
+    assert_eq!(events.len(), 22);
+    for pair in events.windows(2) {
+        assert!(pair[0].recorded_at <= pair[1].recorded_at, "{pair:?}");
+    }
+    let last = events.last().unwrap();
+    assert_eq!(log.position_at(last.recorded_at).await.unwrap(), 22);
 }

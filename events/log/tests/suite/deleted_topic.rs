@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use foldline_log::{Delivery, Feed, Log, Mark, Service, Start, relay};
-use rdkafka::admin::AdminOptions;
+use foldline_log::{Delivery, Error, Feed, Log, Mark, Service, Start, relay};
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 
 use crate::{
     kafka::{PATIENCE, Relay, admin, by_partition, cell, feed, fill},
@@ -113,4 +113,66 @@ async fn a_topic_deleted_while_nothing_happens_is_made_again_and_tells_what_it_l
     follower.follow(&mut feed, last).await;
     assert_eq!(follower.folded, by_partition(&log).await);
     relay.stop().await;
+}
+
+/// As somebody does who has no patience with it, before the relay gets there.
+async fn recreate(log: &Log, partitions: i32) {
+    let topic = relay::topic(log.cell());
+    let options = AdminOptions::new();
+    let recreating = async {
+        loop {
+            // What is being deleted, or was, is gone all the same.
+            let _ = admin().delete_topics(&[&topic], &options).await.unwrap();
+            let new = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
+            let made = admin().create_topics([&new], &options).await.unwrap();
+            if made[0].is_ok() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, recreating)
+        .await
+        .expect("the topic can be made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_somebody_else_makes_again_costs_the_relay_and_its_consumers_nothing() {
+    let database = cell().await;
+    let log = open(&database, Service::Command).await;
+    let last = fill(&log, 50).await;
+    let mut relay = Relay::start(&database).await;
+    let mut feed = feed(&database).await;
+    let mut follower = Follower::default();
+    follower.follow(&mut feed, last).await;
+
+    recreate(&log, 32).await;
+    let last = fill(&log, 200).await;
+    relay.reaches(last).await;
+    follower.follow(&mut feed, last).await;
+    assert_eq!(follower.folded, by_partition(&log).await);
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_somebody_makes_again_with_fewer_partitions_ends_the_relay() {
+    let database = cell().await;
+    let log = open(&database, Service::Command).await;
+    let last = fill(&log, 50).await;
+    let mut relay = Relay::start(&database).await;
+    relay.reaches(last).await;
+
+    recreate(&log, 1).await;
+    let ended = tokio::time::timeout(PATIENCE, relay.task).await;
+    let ended = ended.expect("the relay ends").unwrap();
+    assert!(
+        matches!(
+            ended,
+            Err(Error::TopicPartitions {
+                found: 1,
+                needed: 32,
+                ..
+            })
+        ),
+        "{ended:?}"
+    );
 }

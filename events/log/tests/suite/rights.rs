@@ -175,6 +175,27 @@ async fn no_service_may_say_when_something_was_recorded() {
 }
 
 #[tokio::test]
+async fn only_the_worker_may_have_command_ids_forgotten() {
+    let database = database().await;
+    let mut owner = owner(&database).await;
+    let [call] = &calls(&mut owner, &["forget_commands"]).await[..] else {
+        panic!("one function");
+    };
+    for role in [
+        "foldline_command",
+        "foldline_relay",
+        "foldline_projector",
+        "foldline_query",
+    ] {
+        let refused = as_role(&mut owner, role, call).await.unwrap_err();
+        assert!(refused.contains("permission denied"), "{role}: {refused}");
+    }
+    let answer = as_role(&mut owner, "foldline_worker", call).await;
+    let is_let_in = |refused: &String| !refused.contains("permission denied");
+    assert!(answer.as_ref().err().is_none_or(is_let_in), "{answer:?}");
+}
+
+#[tokio::test]
 async fn appending_in_a_stricter_isolation_is_refused() {
     let database = database().await;
     let mut owner = owner(&database).await;
