@@ -85,6 +85,9 @@ impl Event {
     }
 
     /// Reads an event back from what the log stored, in whichever version it was recorded.
+    ///
+    /// # Errors
+    /// [`DecodeError`] says which type and version is not known here, or where the payload is not what they say.
     pub fn decode(
         event_type: &str,
         schema_version: i16,

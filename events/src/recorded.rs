@@ -43,6 +43,9 @@ pub struct Recorded {
 
 impl Recorded {
     /// The event inside, or why this build cannot read it.
+    ///
+    /// # Errors
+    /// As [`Event::decode`].
     pub fn event(&self) -> Result<Event, DecodeError> {
         Event::decode(&self.event_type, self.schema_version, &self.payload)
     }

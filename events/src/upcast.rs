@@ -144,6 +144,9 @@ impl Chain {
 }
 
 /// Whether every version that any event ever had reaches the present one. Asked once, before anything is read.
+///
+/// # Errors
+/// [`BrokenChains`] names each version that does not, and why.
 pub fn check() -> Result<(), BrokenChains> {
     check_these(examples().iter().map(|example| example.chain))
 }

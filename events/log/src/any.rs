@@ -26,6 +26,9 @@ impl AnyLog {
     }
 
     /// See [`Log::append`].
+    ///
+    /// # Errors
+    /// As [`Log::append`], or as [`MemoryLog::append`].
     pub async fn append(&self, append: Append) -> Result<Verdict, Error> {
         match self {
             Self::Postgres(log) => log.append(append).await,
@@ -34,6 +37,9 @@ impl AnyLog {
     }
 
     /// See [`Log::known`].
+    ///
+    /// # Errors
+    /// As [`Log::known`]; none of the log in memory.
     pub async fn known(
         &self,
         tenant: &Tenant,
@@ -47,6 +53,9 @@ impl AnyLog {
     }
 
     /// See [`Log::read`].
+    ///
+    /// # Errors
+    /// As [`Log::read`], or as [`MemoryLog::read`].
     pub async fn read(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, Error> {
         match self {
             Self::Postgres(log) => log.read(after, limit).await,
@@ -55,6 +64,9 @@ impl AnyLog {
     }
 
     /// See [`Log::read_stream`].
+    ///
+    /// # Errors
+    /// As [`Log::read_stream`]; none of the log in memory.
     pub async fn read_stream(
         &self,
         tenant: &Tenant,
@@ -69,6 +81,9 @@ impl AnyLog {
     }
 
     /// See [`Log::read_stream_backward`].
+    ///
+    /// # Errors
+    /// As [`Log::read_stream_backward`]; none of the log in memory.
     pub async fn read_stream_backward(
         &self,
         tenant: &Tenant,
@@ -86,6 +101,9 @@ impl AnyLog {
     }
 
     /// See [`Log::read_selected`].
+    ///
+    /// # Errors
+    /// As [`Log::read_selected`], or as [`MemoryLog::read_selected`].
     pub async fn read_selected(
         &self,
         selection: &Selection,
@@ -123,6 +141,9 @@ impl AnyLog {
     }
 
     /// See [`Log::position_of`].
+    ///
+    /// # Errors
+    /// As [`Log::position_of`], or as [`MemoryLog::position_of`].
     pub async fn position_of(&self, cursor: &Cursor) -> Result<Position, Error> {
         match self {
             Self::Postgres(log) => log.position_of(cursor).await,
@@ -131,6 +152,9 @@ impl AnyLog {
     }
 
     /// See [`Log::head`].
+    ///
+    /// # Errors
+    /// As [`Log::head`]; none of the log in memory.
     pub async fn head(&self) -> Result<Mark, Error> {
         match self {
             Self::Postgres(log) => log.head().await,
@@ -139,6 +163,9 @@ impl AnyLog {
     }
 
     /// See [`Log::position_at`].
+    ///
+    /// # Errors
+    /// As [`Log::position_at`]; none of the log in memory.
     pub async fn position_at(&self, instant: DateTime<Utc>) -> Result<Position, Error> {
         match self {
             Self::Postgres(log) => log.position_at(instant).await,

@@ -89,6 +89,10 @@ pub struct Slice {
 
 impl Feed {
     /// The next delivery; waits as long as there is none. Cancel safe: a delivery not returned is made again.
+    ///
+    /// # Errors
+    /// What reading the log meets ([`crate::Log::read`]), and from Kafka [`Error::Kafka`] and [`Error::ForeignRecord`]. Make
+    /// another feed then, and start where the last delivery ended.
     pub async fn next(&mut self) -> Result<Delivery, Error> {
         match self {
             Self::Postgres(feed) => feed.next().await,
@@ -96,8 +100,11 @@ impl Feed {
         }
     }
 
-    /// Begins (or begins again) to deliver partitions. Fails with [`Error::AnotherLog`] when a start is not in this
-    /// log: the log was restored or replaced, and whoever asks holds rows from another one.
+    /// Begins (or begins again) to deliver partitions.
+    ///
+    /// # Errors
+    /// [`Error::AnotherLog`] when a start is not in this log: it was restored or replaced, and whoever asks holds rows of
+    /// another one. Otherwise as [`Self::next`].
     pub async fn start(&mut self, starts: &[Start]) -> Result<(), Error> {
         match self {
             Self::Postgres(feed) => feed.start(starts).await,

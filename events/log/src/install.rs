@@ -73,6 +73,10 @@ const CATCH_UP: &str = "
 
 /// Installs the functions, all at once, and the first segments. Run by the tables' owner; safe to repeat, and while
 /// others append.
+///
+/// # Errors
+/// [`Error::InstallBlocked`] when somebody keeps a lock that this needs for 20 s; [`Error::Install`] when the database refuses
+/// a function, as to a user who does not own the tables. Repeating it goes on.
 pub async fn install(connection: &mut PgConnection) -> Result<(), Error> {
     let mut all = connection.begin().await.map_err(Error::Install)?;
     lock(&mut all, INSTALL_LOCK).await?;

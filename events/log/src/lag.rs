@@ -69,6 +69,10 @@ impl Log {
     ///
     /// The number of events is exact up to [`LAG_POSITIONS_COUNTED_MAX`] positions after the lowest of them, and an
     /// estimate beyond. It costs a look at each of those positions, and nothing when all are at the head.
+    ///
+    /// # Errors
+    /// [`Error::Read`] where the database cannot be asked (it may be tried again); [`Error::AnotherLog`] and
+    /// [`Error::AnotherEpoch`] once the log turns out to be another; [`Error::NotMigrated`] when it lacks what this build calls.
     pub async fn lags(&self, reached: &BTreeMap<Partition, Position>) -> Result<Lags, Error> {
         let head = self.head_position().await?;
         let none = |partition: &Partition| (*partition, Lag::default());

@@ -42,6 +42,9 @@ pub struct OfflineImport<'a> {
 
 impl Offline {
     /// Connects as whoever the options name: the owner of the log's tables.
+    ///
+    /// # Errors
+    /// [`Error::Connect`].
     pub async fn connect(options: &PgConnectOptions) -> Result<Self, Error> {
         let connection = PgConnection::connect_with(options)
             .await
@@ -51,6 +54,10 @@ impl Offline {
 
     /// Begins the one import that this log may have. A log that is not empty is refused here already; were it written
     /// in between, by the first batch.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`] when the log has events, [`Error::NotMigrated`] when there is none, [`Error::Connect`] when the connection
+    /// broke.
     pub async fn begin(&mut self) -> Result<OfflineImport<'_>, Error> {
         let head: Position =
             sqlx::query_scalar("select coalesce(max(position), 0) from log.events")
@@ -71,6 +78,10 @@ impl Offline {
 
 impl OfflineImport<'_> {
     /// Appends, one after another; several may write the same stream. An error ends the import.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for an append that breaks a rule or has a guard, [`Error::Refused`] when the database does not take it.
+    /// Nothing of the import is stored then.
     pub async fn append(&mut self, appends: &[OfflineAppend]) -> Result<(), Error> {
         for OfflineAppend { append, .. } in appends {
             batcher::check_unguarded(append)?;
@@ -88,6 +99,9 @@ impl OfflineImport<'_> {
     }
 
     /// Makes it all visible at once, and wakes whoever reads. Returns the head.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]. Where the connection broke while it was being said, look at the head: all is stored, or nothing.
     pub async fn commit(mut self) -> Result<Position, Error> {
         // Nobody else writes now, so the instance-wide lock that this takes across the flush is in nobody's way.
         sqlx::query("select pg_notify($1, '')")

@@ -25,6 +25,10 @@ pub(crate) fn cannot_be(name: &str) -> bool {
 impl Log {
     /// The events of a stream after a version, oldest first: at most `limit`, and no more after those that reach
     /// [`crate::READ_BYTES_MAX`]. So only an empty page is the end of the stream. An unknown one has none.
+    ///
+    /// # Errors
+    /// [`Error::Read`] where the database cannot be asked (it may be tried again); [`Error::AnotherLog`] and
+    /// [`Error::AnotherEpoch`] once the log turns out to be another; [`Error::NotMigrated`] when it lacks what this build calls.
     pub async fn read_stream(
         &self,
         tenant: &Tenant,
@@ -39,6 +43,9 @@ impl Log {
 
     /// The events of a stream before a version, newest first, as many as [`Self::read_stream`] gives. `Version::MAX` begins
     /// with the last one; the version of the last event given goes on before it.
+    ///
+    /// # Errors
+    /// As [`Self::read_stream`].
     pub async fn read_stream_backward(
         &self,
         tenant: &Tenant,
@@ -169,6 +176,9 @@ impl Log {
 
     /// The events of one partition after a position and up to another, in order: at most `limit`, and no more after those
     /// that reach [`crate::READ_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// As [`Self::read_stream`].
     pub async fn read_partition(
         &self,
         partition: Partition,
@@ -241,6 +251,9 @@ impl Log {
     }
 
     /// The last position recorded at or before an instant, 0 when there is none. Every instant is valid.
+    ///
+    /// # Errors
+    /// As [`Self::read_stream`].
     pub async fn position_at(&self, instant: DateTime<Utc>) -> Result<Position, Error> {
         let query = sqlx::query_scalar("select log.position_at($1)").bind(as_kept(instant));
         self.inner.read(async |on| query.fetch_one(on).await).await

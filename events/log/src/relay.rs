@@ -67,6 +67,10 @@ pub struct RelayStatus {
 }
 
 /// Relays until `shutdown`. Failures end a session, not the relay; only a foreign log or topic ends it.
+///
+/// # Errors
+/// [`Error::AnotherLog`], [`Error::AnotherEpoch`] and [`Error::TopicOfAnotherLog`] when the log or the topic is not the one that
+/// was relayed; [`Error::TopicPartitions`] when the topic has another number of partitions. Somebody has to look then.
 pub async fn run(
     log: Log,
     kafka: KafkaOptions,

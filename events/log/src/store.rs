@@ -272,6 +272,9 @@ impl Log {
 
     /// What became of a command id: [`Verdict::Known`], [`Verdict::InputDiffers`], or `None` when it was never
     /// accepted.
+    ///
+    /// # Errors
+    /// As [`Self::read_stream`].
     pub async fn known(
         &self,
         tenant: &Tenant,

@@ -38,6 +38,9 @@ pub struct StreamEvent {
 
 impl StreamEvent {
     /// The event inside, or why this build cannot read it.
+    ///
+    /// # Errors
+    /// Its type or version is none that this build knows, or its payload is not what they say.
     pub fn event(&self) -> Result<Event, DecodeError> {
         Event::decode(&self.event_type, self.schema_version, &self.payload)
     }
@@ -90,6 +93,9 @@ impl From<Recorded> for StreamEvent {
 impl Log {
     /// The events of a stream after a version, oldest first, as a fold needs them: at most `limit`, and no more after those
     /// that reach [`crate::READ_BYTES_MAX`]. An unknown stream has none.
+    ///
+    /// # Errors
+    /// As [`Log::read_stream`].
     pub async fn read_to_fold(
         &self,
         tenant: &Tenant,
@@ -235,6 +241,9 @@ impl MemoryLog {
 
 impl AnyLog {
     /// See [`Log::read_to_fold`].
+    ///
+    /// # Errors
+    /// As [`Log::read_stream`].
     pub async fn read_to_fold(
         &self,
         tenant: &Tenant,
