@@ -13,6 +13,7 @@ use axum::{
     routing::get,
 };
 use foldline_command::worker;
+use foldline_gate::{bounded, closed, observe};
 use foldline_log::{Log, relay::RelayStatus};
 use foldline_query::QueryState;
 use serde_json::{Map, Value, json};
@@ -116,7 +117,7 @@ pub async fn serve(
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(checks);
-    let app = foldline_gate::observe(foldline_gate::closed(routes.merge(operations)));
+    let app = observe(bounded(closed(routes.merge(operations))));
     connections::serve(listener, app, connections::Limits::default(), shutdown).await;
     Ok(())
 }

@@ -7,7 +7,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
 };
 
 use axum::http::StatusCode;
@@ -17,7 +16,7 @@ use foldline_gate::{Caller, Problem, parse_object};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use crate::{
@@ -31,108 +30,22 @@ pub const COMMANDS_PER_REQUEST_MAX: usize = 1_000;
 /// room for, so that however many requests a tenant sends, they do not fill its share there.
 pub const COMMANDS_CONCURRENT_MAX: usize = 1_024;
 
-/// How many bytes of such requests may be in memory at the same time, of all tenants and of one. What is made of them takes some
-/// six times as much.
-pub const BYTES_CONCURRENT_MAX: usize = 32 * 1_024 * 1_024;
-pub const TENANT_BYTES_CONCURRENT_MAX: usize = BYTES_CONCURRENT_MAX / 2;
-/// How many bytes more there are for requests of tenants that have no other under way, and how long such a request may be: so
-/// nobody who fills the rest, be it with requests that come a byte at a time, keeps another tenant out.
-pub const BYTES_RESERVED: usize = 4 * 1_024 * 1_024;
-pub const RESERVED_REQUEST_BYTES_MAX: usize = 256 * 1_024;
-/// How long a request waits for others to end, before it is read.
-const ROOM_WAIT_MS_MAX: u64 = 4_000;
-/// What a permit of room stands for.
-const ROOM_STEP_BYTES: usize = 1_024;
-
-/// What requests of many commands share, each tenant by itself, so that nobody waits behind the commands of another.
-#[derive(Debug, Clone)]
-pub(crate) struct Places {
-    of: Arc<Mutex<HashMap<Tenant, Weak<OfTenant>>>>,
-    room: Arc<Semaphore>,
-    reserve: Arc<Semaphore>,
-}
-
-#[derive(Debug)]
-struct OfTenant {
-    /// What a command holds one of while it is handled.
-    commands: Semaphore,
-    room: Arc<Semaphore>,
-}
-
-/// Room for a request in memory, from before it is read until it is answered.
-#[derive(Debug)]
-pub(crate) struct Room {
-    _tenant: Arc<OfTenant>,
-    _permits: [OwnedSemaphorePermit; 2],
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self {
-            of: Arc::default(),
-            room: Arc::new(Semaphore::new(BYTES_CONCURRENT_MAX / ROOM_STEP_BYTES)),
-            reserve: Arc::new(Semaphore::new(BYTES_RESERVED / ROOM_STEP_BYTES)),
-        }
-    }
-}
+/// What requests of many commands share, each tenant by itself, so that nobody waits behind the commands of another: what a
+/// command holds one of while it is handled.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places(Arc<Mutex<HashMap<Tenant, Weak<Semaphore>>>>);
 
 impl Places {
-    fn of(&self, tenant: &Tenant) -> Arc<OfTenant> {
-        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+    fn of(&self, tenant: &Tenant) -> Arc<Semaphore> {
+        let mut of = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = of.get(tenant).and_then(Weak::upgrade);
         known.unwrap_or_else(|| {
             // Of some tenants nothing is under way any more.
             of.retain(|_, places| places.strong_count() > 0);
-            let places = Arc::new(OfTenant {
-                commands: Semaphore::new(COMMANDS_CONCURRENT_MAX),
-                room: Arc::new(Semaphore::new(
-                    TENANT_BYTES_CONCURRENT_MAX / ROOM_STEP_BYTES,
-                )),
-            });
+            let places = Arc::new(Semaphore::new(COMMANDS_CONCURRENT_MAX));
             of.insert(tenant.clone(), Arc::downgrade(&places));
             places
         })
-    }
-
-    /// Waits until a request of so many bytes may be read.
-    pub(crate) async fn room(&self, tenant: &Tenant, bytes: usize) -> Result<Room, Problem> {
-        let steps = u32::try_from(bytes.div_ceil(ROOM_STEP_BYTES)).unwrap_or(u32::MAX);
-        let of_tenant = self.of(tenant);
-        let both = async {
-            let own = of_tenant.room.clone().acquire_many_owned(steps).await;
-            let own = own.ok()?;
-            if let Some(of_all) = self.at_once(&of_tenant, steps) {
-                return Some([own, of_all]);
-            }
-            let of_all = self.room.clone().acquire_many_owned(steps).await;
-            Some([own, of_all.ok()?])
-        };
-        let bound = Duration::from_millis(ROOM_WAIT_MS_MAX);
-        match tokio::time::timeout(bound, both).await {
-            Ok(Some(permits)) => Ok(Room {
-                _tenant: of_tenant,
-                _permits: permits,
-            }),
-            Ok(None) | Err(_) => Err(Problem::unavailable(
-                "too many bytes of commands are being handled, so these were not read",
-            )),
-        }
-    }
-
-    /// Room of all that is there without waiting; for a small request that is its tenant's only one, of the reserve, too.
-    fn at_once(&self, of_tenant: &OfTenant, steps: u32) -> Option<OwnedSemaphorePermit> {
-        let of_rest = self.room.clone().try_acquire_many_owned(steps);
-        if let Ok(permit) = of_rest {
-            return Some(permit);
-        }
-        let small = RESERVED_REQUEST_BYTES_MAX / ROOM_STEP_BYTES;
-        let steps_of_request = usize::try_from(steps).unwrap_or(usize::MAX);
-        let others =
-            TENANT_BYTES_CONCURRENT_MAX / ROOM_STEP_BYTES - of_tenant.room.available_permits();
-        if steps_of_request > small || others > steps_of_request {
-            return None;
-        }
-        self.reserve.clone().try_acquire_many_owned(steps).ok()
     }
 }
 
@@ -290,7 +203,7 @@ async fn run(handler: &Handler, caller: &Caller, read: Vec<Read>) -> Result<Verd
                     // It never sends: that its sender is gone says that the earlier item has ended.
                     let _ = ends[*earlier].clone().changed().await;
                 }
-                let permit = places.commands.acquire().await;
+                let permit = places.acquire().await;
                 let verdict = match read {
                     Ok(request) => one(handler, caller, request).await,
                     Err(verdict) => Ok(*verdict),

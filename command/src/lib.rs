@@ -21,10 +21,7 @@ mod turns;
 pub mod wire;
 pub mod worker;
 
-pub use bulk::{
-    BYTES_CONCURRENT_MAX, COMMANDS_CONCURRENT_MAX, COMMANDS_PER_REQUEST_MAX,
-    TENANT_BYTES_CONCURRENT_MAX,
-};
+pub use bulk::{COMMANDS_CONCURRENT_MAX, COMMANDS_PER_REQUEST_MAX};
 pub use failure::Failure;
 pub use handle::{Handler, Options, Request, created_id};
 pub use http::{BULK_BODY_BYTES_MAX, openapi, router};

@@ -10,7 +10,7 @@ use axum::{
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
-use crate::Problem;
+use crate::{Problem, room::Held};
 
 /// How long a body may be where nothing else is said, in bytes.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -154,12 +154,20 @@ async fn bytes(request: Request) -> Result<Vec<u8>, Problem> {
     }
     let pause_max = Duration::from_secs(BODY_PAUSE_SECONDS_MAX);
     let whole_max = Duration::from_secs(BODY_SECONDS_MAX);
-    tokio::time::timeout(whole_max, read(request.into_body(), bytes_max, pause_max))
+    let held = request.extensions().get::<Held>().cloned();
+    let reading = read(request.into_body(), bytes_max, pause_max, held.as_ref());
+    tokio::time::timeout(whole_max, reading)
         .await
         .unwrap_or_else(|_| Err(too_slow(whole_max)))
 }
 
-async fn read(body: Body, bytes_max: usize, pause_max: Duration) -> Result<Vec<u8>, Problem> {
+/// What is kept takes room, where that is bounded.
+async fn read(
+    body: Body,
+    bytes_max: usize,
+    pause_max: Duration,
+    held: Option<&Held>,
+) -> Result<Vec<u8>, Problem> {
     let mut frames = body.into_data_stream();
     let mut bytes = Vec::new();
     let mut length = 0;
@@ -177,6 +185,9 @@ async fn read(body: Body, bytes_max: usize, pause_max: Duration) -> Result<Vec<u
         })?;
         length += frame.len();
         if length <= bytes_max {
+            if let Some(held) = held {
+                held.grow(frame.len()).await?;
+            }
             bytes.extend_from_slice(&frame);
         } else if length <= bytes_max + DRAINED_BYTES_MAX {
             bytes = Vec::new();
@@ -364,7 +375,7 @@ mod tests {
     async fn a_client_that_stops_in_the_middle_of_its_body_is_told_so() {
         let silence = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
         let body = Body::from_stream(silence);
-        let answer = read(body, BODY_BYTES_MAX, Duration::from_millis(50)).await;
+        let answer = read(body, BODY_BYTES_MAX, Duration::from_millis(50), None).await;
         assert_eq!(answer.unwrap_err().code, "BODY_TOO_SLOW");
     }
 

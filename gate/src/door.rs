@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     http::{Method, StatusCode, Uri},
     middleware::{self, Next},
     response::Response,
@@ -12,7 +12,7 @@ use axum::{
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
-use crate::{Problem, TraceContext};
+use crate::{Problem, TraceContext, room::Room};
 
 /// Puts problem documents where a router has nothing: 404 for unknown routes, 405 with `Allow` for unknown methods.
 /// Apply it once, after all routers were merged.
@@ -26,6 +26,21 @@ pub fn closed<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> 
 /// Apply it once, last of all.
 pub fn observe<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router.layer(middleware::from_fn(observed))
+}
+
+/// Gives the bodies of all requests together [`crate::BODIES_BYTES_MAX`] of room. Apply it once, so that it holds for all
+/// routes of a process.
+pub fn bounded<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router.layer(middleware::from_fn_with_state(Room::default(), held))
+}
+
+/// What was read of a request takes its room until there is an answer.
+async fn held(State(room): State<Room>, mut request: Request, next: Next) -> Response {
+    let held = room.for_request();
+    request.extensions_mut().insert(held.clone());
+    let response = next.run(request).await;
+    drop(held);
+    response
 }
 
 async fn unknown_route(uri: Uri) -> Problem {

@@ -17,7 +17,7 @@ use jsonwebtoken::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Problem, Secret};
+use crate::{Problem, Secret, counts_for};
 
 /// How far the clocks of issuer and verifier may be apart, in seconds.
 pub const LEEWAY_S: i64 = 5;
@@ -177,7 +177,9 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Gate::from_ref(state).caller(&parts.headers)
+        let caller = Gate::from_ref(state).caller(&parts.headers)?;
+        counts_for(&parts.extensions, &caller.tenant);
+        Ok(caller)
     }
 }
 

@@ -22,7 +22,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use foldline_gate::{JsonText, Problem, TraceContext, media_type_must_be};
+use foldline_gate::{JsonText, Problem, TraceContext, counts_for, media_type_must_be};
 use serde::Serialize;
 use tracing::{Instrument, info_span};
 
@@ -62,6 +62,7 @@ async fn by_body(
     request: Request,
 ) -> Result<Response, Problem> {
     let asker = asker(&state, request.headers(), trace)?;
+    counts_for(request.extensions(), &asker.caller.tenant);
     let media = accepted(request.headers())?;
     media_type_must_be(request.headers(), |essence| essence == "application/json")?;
     let JsonText(text) = JsonText::from_request(request, &()).await?;

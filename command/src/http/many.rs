@@ -3,12 +3,12 @@
 use axum::{
     Json,
     extract::{FromRequest, Request, State},
-    http::{HeaderMap, header, request::Parts},
+    http::request::Parts,
 };
 use foldline_gate::{Caller, JsonText, Problem};
 use utoipa::ToSchema;
 
-use super::{BULK_BODY_BYTES_MAX, answer::Problems, envelope};
+use super::{answer::Problems, envelope};
 use crate::{Handler, Item, Verdicts, bulk};
 
 /// For the description only: an array of items without the object is taken, too.
@@ -41,18 +41,9 @@ pub(super) async fn commands(
     parts: Parts,
     request: Request,
 ) -> Result<Json<Verdicts>, Problem> {
-    let bytes = length(request.headers());
-    let _room = handler.of_many.room(&caller.tenant, bytes).await?;
     let JsonText(body) = JsonText::from_request(request, &()).await?;
     let trace_context = envelope::trace_context(&parts);
     bulk::answer(&handler, &caller, trace_context.as_deref(), &body)
         .await
         .map(Json)
-}
-
-/// How long a body is; as long as one may be, where its sender does not say it.
-fn length(headers: &HeaderMap) -> usize {
-    let said = headers.get(header::CONTENT_LENGTH);
-    let said = said.and_then(|length| length.to_str().ok()?.parse().ok());
-    said.unwrap_or(BULK_BODY_BYTES_MAX).min(BULK_BODY_BYTES_MAX)
 }

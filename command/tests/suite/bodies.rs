@@ -1,11 +1,15 @@
 //! What a body says, leaves out, and says beside the path.
 
+use std::time::Duration;
+
 use foldline_command::{Accepted, Outcome, created_id};
-use foldline_gate::Role;
+use foldline_events::Tenant;
+use foldline_gate::{BODIES_BYTES_MAX, BODY_BYTES_MAX, Caller, Role};
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use uuid::Uuid;
 
-use crate::service::{Answer, Service, caller, project, recorded, task};
+use crate::service::{Answer, JSON, Service, caller, project, recorded, task, token_of};
 
 #[track_caller]
 fn assert_invalid(answer: &Answer, pointer: &str) {
@@ -169,4 +173,39 @@ async fn when_it_happened_is_neither_absurd_nor_forgotten() {
         let body = json!({"label": "f", "at": malformed}).to_string();
         assert_invalid(&service.post(&path, &body).await, "/at");
     }
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_end_take_their_tenant_s_room_and_nobody_else_s() {
+    let service = Service::start().await;
+    let project = project(&service.handler).await;
+    let other = Caller {
+        tenant: Tenant::parse("umbrella").unwrap(),
+        ..caller(Role::Admin)
+    };
+    let mut held = Vec::new();
+    for _ in 0..BODIES_BYTES_MAX / 2 / BODY_BYTES_MAX {
+        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        let head = format!(
+            "POST /api/v1/projects/{project}/rename HTTP/1.1\r\nhost: foldline\r\nauthorization: Bearer {}\r\n{JSON}\r\n\
+             content-length: {BODY_BYTES_MAX}\r\n\r\n",
+            token_of(&other)
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let most = vec![b' '; BODY_BYTES_MAX - 1];
+        stream.write_all(&most).await.unwrap();
+        held.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let rename = format!("POST /api/v1/projects/{project}/rename");
+    let body = format!(r#"{{"name":"{}"}}"#, "M".repeat(100));
+    let of_other = format!("authorization: Bearer {}", token_of(&other));
+    let refused = service
+        .send(&rename, &[&of_other, JSON], body.as_bytes())
+        .await;
+    assert_eq!(refused.problem().code, "UNAVAILABLE");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    let path = format!("/api/v1/projects/{project}/rename");
+    assert_eq!(service.post(&path, &body).await.status, 200);
+    drop(held);
 }

@@ -1,15 +1,16 @@
-use std::time::Duration;
-
-use foldline_command::{
-    BULK_BODY_BYTES_MAX, COMMANDS_PER_REQUEST_MAX, TENANT_BYTES_CONCURRENT_MAX, Verdict, Verdicts,
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
+
+use foldline_command::{BULK_BODY_BYTES_MAX, COMMANDS_PER_REQUEST_MAX, Failure, Verdict, Verdicts};
 use foldline_events::Tenant;
 use foldline_gate::{Caller, Role};
 use futures_util::future::join_all;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use uuid::Uuid;
 
-use crate::service::{JSON, Service, caller, recorded, task_data, token, token_of};
+use crate::service::{JSON, Service, caller, recorded, request, task_data, token, token_of};
 
 const COMMANDS: &str = "/api/v1/commands";
 
@@ -233,6 +234,36 @@ async fn a_tenants_flood_of_many_commands_does_not_keep_another_tenant_waiting()
     assert!(head < in_all / 2, "it waited for {head} of {in_all}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_flood_of_commands_that_read_does_not_keep_another_tenant_waiting() {
+    let handler = Service::start().await.handler;
+    let of = |tenant: &str| Caller {
+        tenant: Tenant::parse(tenant).unwrap(),
+        ..caller(Role::Member)
+    };
+    let (acme, globex) = (of("acme"), of("globex"));
+    // Each on a project of its own, which has to be looked for.
+    let rename = || request(Uuid::now_v7(), "tasks.rename_project", r#"{"name":"Mars"}"#);
+    let answered = AtomicUsize::new(0);
+    let commands = 2_000;
+    let flood = join_all((0..commands).map(|_| async {
+        let _answer = handler.handle(&acme, rename()).await;
+        answered.fetch_add(1, Ordering::Relaxed);
+    }));
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let before = answered.load(Ordering::Relaxed);
+        let refused = handler.handle(&globex, rename()).await.unwrap_err();
+        assert!(matches!(refused, Failure::Rejected(_)), "{refused:?}");
+        answered.load(Ordering::Relaxed) - before
+    };
+    let (_, waited_for) = tokio::join!(flood, other);
+    assert!(
+        waited_for < commands / 4,
+        "it waited for {waited_for} of {commands}"
+    );
+}
+
 #[tokio::test]
 async fn requests_of_many_commands_fill_no_queue_however_many_there_are() {
     let service = Service::start().await;
@@ -244,25 +275,28 @@ async fn requests_of_many_commands_fill_no_queue_however_many_there_are() {
     }
 }
 
+/// Sends all of the longest body that there may be, but its last byte.
+async fn hold(service: &Service, caller: &Caller) -> TcpStream {
+    let mut stream = TcpStream::connect(service.address).await.unwrap();
+    let token = token_of(caller);
+    let head = format!(
+        "POST {COMMANDS} HTTP/1.1\r\nhost: foldline\r\nauthorization: Bearer {token}\r\n{JSON}\r\n\
+         content-length: {BULK_BODY_BYTES_MAX}\r\n\r\n["
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let rest = vec![b' '; BULK_BODY_BYTES_MAX - 2];
+    stream.write_all(&rest).await.unwrap();
+    // Until the service has read it.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stream
+}
+
 #[tokio::test]
 async fn large_requests_wait_for_room_and_are_told_to_come_back_when_there_is_none() {
     let service = Service::start().await;
-    // Each says that it will be so long, and sends nothing: as many as a tenant has room for.
-    let length = format!("content-length: {BULK_BODY_BYTES_MAX}");
-    let hold = async || {
-        let mut stream = TcpStream::connect(service.address).await.unwrap();
-        let head = format!(
-            "POST {COMMANDS} HTTP/1.1\r\nhost: foldline\r\n{}\r\n{JSON}\r\n{length}\r\n\r\n[",
-            format_args!("authorization: Bearer {}", token(Role::Member))
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream
-    };
-    let mut held = Vec::new();
-    for _ in 0..TENANT_BYTES_CONCURRENT_MAX / BULK_BODY_BYTES_MAX {
-        held.push(hold().await);
-    }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let member = caller(Role::Member);
+    // As many as a tenant has room for.
+    let held = [hold(&service, &member).await, hold(&service, &member).await];
     let refused = service.post(COMMANDS, &projects(1)).await.problem();
     assert_eq!(
         (refused.status, refused.code.as_str()),
@@ -273,37 +307,32 @@ async fn large_requests_wait_for_room_and_are_told_to_come_back_when_there_is_no
     assert_eq!(codes(&answer.json()), ["accepted"]);
 }
 
-/// Each of the two takes half of the room, a byte at a time.
+/// One has half of the room, the other a quarter, and both send no more.
 #[tokio::test]
-async fn tenants_that_fill_all_room_keep_no_other_tenant_s_small_request_waiting() {
+async fn tenants_that_fill_their_room_keep_no_other_tenant_s_request_waiting() {
     let service = Service::start().await;
-    let length = format!("content-length: {BULK_BODY_BYTES_MAX}");
-    let of = |tenant: &str| {
-        let caller = Caller {
-            tenant: Tenant::parse(tenant).unwrap(),
-            ..caller(Role::Member)
-        };
-        format!("authorization: Bearer {}", token_of(&caller))
+    let of = |tenant: &str| Caller {
+        tenant: Tenant::parse(tenant).unwrap(),
+        ..caller(Role::Member)
     };
-    let mut held = Vec::new();
-    for tenant in ["umbrella", "globex"] {
-        for _ in 0..TENANT_BYTES_CONCURRENT_MAX / BULK_BODY_BYTES_MAX {
-            let mut stream = TcpStream::connect(service.address).await.unwrap();
-            let head = format!(
-                "POST {COMMANDS} HTTP/1.1\r\nhost: foldline\r\n{}\r\n{JSON}\r\n{length}\r\n\r\n[",
-                of(tenant)
-            );
-            stream.write_all(head.as_bytes()).await.unwrap();
-            held.push(stream);
-        }
+    let (umbrella, globex) = (of("umbrella"), of("globex"));
+    let held = [
+        hold(&service, &umbrella).await,
+        hold(&service, &umbrella).await,
+        hold(&service, &globex).await,
+    ];
+    let answer = service
+        .post(COMMANDS, &projects(COMMANDS_PER_REQUEST_MAX))
+        .await;
+    assert_eq!(answer.json::<Verdicts>().accepted, COMMANDS_PER_REQUEST_MAX);
+    for full in [&umbrella, &globex] {
+        let token = format!("authorization: Bearer {}", token_of(full));
+        let (post, body) = (
+            format!("POST {COMMANDS}"),
+            projects(COMMANDS_PER_REQUEST_MAX),
+        );
+        let refused = service.send(&post, &[&token, JSON], body.as_bytes()).await;
+        assert_eq!(refused.status, 503, "{}", full.tenant);
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let answer = service.post(COMMANDS, &projects(1)).await;
-    assert_eq!(codes(&answer.json()), ["accepted"]);
-    // The room is full all the same.
-    let (post, full) = (format!("POST {COMMANDS}"), of("umbrella"));
-    let body = projects(1);
-    let refused = service.send(&post, &[&full, JSON], body.as_bytes()).await;
-    assert_eq!(refused.status, 503);
     drop(held);
 }

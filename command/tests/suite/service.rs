@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use foldline_command::{Accepted, Failure, Handler, Options, Request, router};
 use foldline_domain::Command;
 use foldline_events::{Recorded, Tenant};
-use foldline_gate::{Caller, Gate, Problem, Role, Secret, closed, observe};
+use foldline_gate::{Caller, Gate, Problem, Role, Secret, bounded, closed, observe};
 use foldline_log::{Log, LogOptions, install};
 use foldline_schema::testing::TestDatabase;
 use serde::de::DeserializeOwned;
@@ -139,7 +139,8 @@ impl Service {
     pub async fn over(database: &TestDatabase) -> Self {
         let log = log(database).await;
         let handler = Handler::new(log.clone(), &secret(), &Options::default());
-        let router = observe(closed(router(handler.clone(), Gate::new(&secret()))));
+        let router = router(handler.clone(), Gate::new(&secret()));
+        let router = observe(bounded(closed(router)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -9,7 +9,7 @@ use axum::{
 };
 use foldline_gate::{
     BodyBytesMax, Caller, Gate, Json, OptionalJson, PathParameters, Problem, Secret, TraceContext,
-    closed, observe,
+    bounded, closed, observe,
 };
 use serde::Deserialize;
 use tokio::{
@@ -64,7 +64,7 @@ pub async fn house() -> SocketAddr {
             "/trace",
             get(async |Extension(trace): Extension<TraceContext>| trace.to_string()),
         );
-    let router = observe(closed(one.merge(other)))
+    let router = observe(bounded(closed(one.merge(other))))
         .layer(Extension(BodyBytesMax(BODY_BYTES_MAX)))
         .with_state(House { gate: gate() });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
