@@ -89,9 +89,15 @@ fn failed(error: &foldline_log::Error) -> Problem {
         Error::Overloaded { full, .. } => {
             Problem::unavailable(format!("{}, so this one was not recorded", waiting(*full)))
         }
+        // What reads comes before what appends, so nothing was sent.
+        Error::Read(_) => {
+            warn!(error = chain(error), "the log cannot be read");
+            Problem::unavailable(
+                "the log cannot be read now, so this one was not recorded; repeating it with the same command id is safe",
+            )
+        }
         Error::Connect(_)
         | Error::NotMigrated { .. }
-        | Error::Read(_)
         | Error::Unavailable { .. }
         | Error::Unanswered
         | Error::Closed => {
@@ -140,6 +146,7 @@ fn waiting(full: Full) -> &'static str {
         }
         Full::Appends => "too many commands are waiting already",
         Full::Bytes => "the commands that are waiting are too large together",
+        Full::ReadsOfTenant => "too many commands of this tenant wait for what they read",
     }
 }
 

@@ -22,6 +22,11 @@ pub enum Full {
     /// Their bytes.
     #[error("the appends of all tenants that are waiting take as many bytes as they may")]
     Bytes,
+    /// The reads that its tenant may have waiting for its share of the connections, or for how long one may wait.
+    #[error(
+        "its tenant has as many reads waiting as it may, or one has waited for as long as it may"
+    )]
+    ReadsOfTenant,
 }
 
 /// What kept an operation from being done, and what was done all the same.
@@ -63,8 +68,8 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
-    /// Too much is waiting already, which `full` names. Nothing was recorded; the same append may be sent again in a moment.
-    #[error("an append of tenant {tenant} was turned away: {full}; try again in a moment")]
+    /// Too much is waiting already, which `full` names. Nothing was recorded; the same may be asked again in a moment.
+    #[error("something of tenant {tenant} was turned away: {full}; try again in a moment")]
     Overloaded { tenant: Tenant, full: Full },
     /// The database takes no such append, and never will. Nothing was recorded.
     #[error("the append was refused by the database and not recorded")]

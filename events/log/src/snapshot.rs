@@ -81,8 +81,10 @@ impl Log {
 
     /// What was kept, and whether its bytes are those that were.
     async fn found(&self, of: Folding<'_>) -> Result<Option<(Snapshot, bool)>, Error> {
+        let _share = self.inner.share(of.tenant).await?;
         let query = sqlx::query(
-            "select version, position, event_id, state, sha256(state) = digest as is_whole
+            "select version, position, event_id, state,
+                 sha256(int8send(version) || int8send(position) || uuid_send(event_id) || state) = digest as is_whole
              from log.snapshots
              where tenant = $1
                and stream = $2
@@ -164,7 +166,8 @@ impl Log {
              )
              insert into log.snapshots as present
                  (tenant, stream, fold, version, position, event_id, state, digest, kept_at)
-             select e.tenant, e.stream, $3, e.version, e.position, e.id, $6, sha256($6), clock_timestamp()
+             select e.tenant, e.stream, $3, e.version, e.position, e.id, $6,
+                 sha256(int8send(e.version) || int8send(e.position) || uuid_send(e.id) || $6), clock_timestamp()
              from log.events e
              where e.tenant = $1
                and e.stream = $2

@@ -16,18 +16,19 @@ use crate::{
     batcher::{self, Identity, PLACES_MAX, Places, Request, Writer},
     page::Pace,
     prepared,
+    reading::{Shares, in_time},
     seen::Seen,
     wake,
 };
 
 /// How long one statement on the log may take. Far above anything normal; it frees a connection from a dead server.
-const STATEMENT_TIMEOUT: &str = "10s";
+pub(crate) const STATEMENT_TIMEOUT: &str = "10s";
 
 /// A guard that is so many segments behind the newest position is old: from four on, `sql/guards_plan.sql` looks into all.
 const SEGMENTS_AGO: i64 = 2;
 
 /// How long to wait for a connection of the pool.
-const ACQUIRE_TIMEOUT_MS: u64 = 2_000;
+pub(crate) const ACQUIRE_TIMEOUT_MS: u64 = 2_000;
 
 /// When the database asks a silent client's machine whether it is still there, in seconds: after the first, at intervals of
 /// the second, so often. A machine that vanished must not hold a lock of the log for the two hours that systems wait.
@@ -96,6 +97,7 @@ pub struct Log {
 pub(crate) struct Inner {
     /// To be used by [`Inner::read`] and [`Inner::connection`].
     pub(super) pool: PgPool,
+    pub(crate) shares: Arc<Shares>,
     pub(crate) seen: Arc<Seen>,
     /// Options of a direct connection as the service's role.
     pub(crate) direct: PgConnectOptions,
@@ -124,8 +126,8 @@ impl Log {
         // A plan that is kept has every segment in it, which all would be locked by each read.
         let planning = [("plan_cache_mode", "force_custom_plan")];
         let reading = options.url.clone().options(role).options(planning);
-        let mut first = PgConnection::connect_with(&reading)
-            .await
+        let mut first = in_time(PgConnection::connect_with(&reading))
+            .await?
             .map_err(Error::Connect)?;
         let (cell, identity) = identity(&mut first).await?;
         prepared::check(&mut first).await?;
@@ -156,6 +158,7 @@ impl Log {
         };
         let inner = Inner {
             pool,
+            shares: Arc::new(Shares::of(options.connections_max)),
             seen,
             direct,
             cell,
@@ -225,6 +228,7 @@ impl Log {
     pub fn woken_by(&self, writer: &Self) -> Self {
         let inner = Inner {
             pool: self.inner.pool.clone(),
+            shares: Arc::clone(&self.inner.shares),
             seen: Arc::clone(&self.inner.seen),
             direct: self.inner.direct.clone(),
             cell: self.inner.cell.clone(),
@@ -281,6 +285,7 @@ impl Log {
         command_id: Uuid,
         input_hmac: &[u8],
     ) -> Result<Option<Verdict>, Error> {
+        let _share = self.inner.share(tenant).await?;
         let query = sqlx::query(
             "select input_hmac, stream, version, position, partition
              from log.commands

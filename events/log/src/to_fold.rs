@@ -109,6 +109,7 @@ impl Log {
                 may_go_on: false,
             });
         }
+        let _share = self.inner.share(tenant).await?;
         let after = after.clamp(0, Version::MAX - 1);
         let mut room = Room::default();
         if self.has_few_segments() {

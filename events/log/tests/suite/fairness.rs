@@ -1,5 +1,10 @@
 //! Tenants share a log's queue and its batches; none can take them from the others.
 
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
 use foldline_events::Tenant;
 use foldline_log::{
     Append, BYTES_PER_APPEND_MAX, EVENTS_PER_APPEND_MAX, Error, Expected, Full, Log,
@@ -11,6 +16,8 @@ use crate::store::{append, appended, event, log, one};
 
 /// More than may wait.
 const FLOOD_APPENDS: usize = 5_000;
+/// More than may wait of one tenant.
+const READS: usize = 3_000;
 
 async fn of_tenant(log: &Log, tenant: &str, append: Append) -> Result<Verdict, Error> {
     let append = Append {
@@ -104,4 +111,40 @@ async fn what_waits_is_bounded_in_bytes_too_and_leaves_room_for_another_tenant()
     assert!(stored > 0 && turned_away > 0, "{stored} were let in");
     // It was for what waited then.
     appended(of_tenant(&log, "acme", large(FLOOD_APPENDS)).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_a_tenant_that_floods_keep_no_other_tenant_s_read_waiting() {
+    let log = log().await;
+    let of = |name: &str| Tenant::parse(name).unwrap();
+    let (flooding, other) = (of("flooding"), of("other"));
+    let answered = AtomicUsize::new(0);
+    let flood = join_all((0..READS).map(|n| {
+        let (log, flooding, answered) = (&log, &flooding, &answered);
+        async move {
+            let read = log
+                .read_to_fold(flooding, &format!("task-{n}"), 0, 10)
+                .await;
+            answered.fetch_add(1, Ordering::Relaxed);
+            read
+        }
+    }));
+    let read = async {
+        // After the others have got in line.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let before = answered.load(Ordering::Relaxed);
+        log.read_to_fold(&other, "task-1", 0, 10).await.unwrap();
+        answered.load(Ordering::Relaxed) - before
+    };
+    let (flood, waited_for) = tokio::join!(flood, read);
+    assert!(waited_for < READS / 4, "it waited for {waited_for}");
+    let is_turned_away = |read: &Result<_, Error>| {
+        let full = Full::ReadsOfTenant;
+        matches!(read, Err(Error::Overloaded { full: why, .. }) if *why == full)
+    };
+    for read in &flood {
+        assert!(read.is_ok() || is_turned_away(read), "{read:?}");
+    }
+    assert!(flood.iter().any(is_turned_away));
+    assert!(flood.iter().any(Result::is_ok));
 }

@@ -131,6 +131,9 @@ async fn a_damaged_snapshot_and_one_of_another_history_are_dropped() {
         "update log.snapshots set event_id = gen_random_uuid()",
         "update log.snapshots set version = 4",
         "update log.snapshots set position = 5",
+        // At the place of another event of its stream.
+        "update log.snapshots s set (version, position, event_id) = (e.version, e.position, e.id)
+         from log.events e where e.stream = s.stream and e.version = 4",
         // Another event at its place, as in a log that was restored and has gone on.
         "update log.events set id = gen_random_uuid() where version = 5",
         "delete from log.events where version = 5",
