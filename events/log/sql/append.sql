@@ -10,7 +10,8 @@
 -- Arrays of one prefix belong together, element by element. `write_appends` and `guard_appends` point to appends,
 -- `event_writes` and `append_writes` to writes, each by its number from 1. Events are in the order in which they get
 -- their positions; an offset is an event's place in that order, from 1. What the caller knows as well is not worked out
--- here, because everybody waits for the lock.
+-- here, because everybody waits for the lock: a caller that says wrong things appends wrong things, and reaches nothing that
+-- was appended before.
 --
 -- Expected versions: null is any, -1 is "exists", 0 is "no stream yet". A guard has one element for each of its types: its
 -- first tag in `guard_tags`, and where it has several, the others in `guard_other_tags`, separated by chr(31). That array
@@ -93,6 +94,20 @@ begin
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'log.append needs read committed, not %', current_setting('transaction_isolation')
             using errcode = 'invalid_transaction_state';
+    end if;
+
+    -- Whoever counts wrongly must not reach what is there already.
+    if 1 > any (event_numbers)
+        or 0 > any (event_partitions)
+        or 31 < any (event_partitions)
+        or 0 > any (write_event_counts)
+        or 0 > any (write_last_offsets)
+        or event_count < any (write_last_offsets)
+        or 1 > any (append_last_offsets)
+        or event_count < any (append_last_offsets)
+    then
+        raise exception 'a number, count, offset or partition of a batch of % events is out of its range', event_count
+            using errcode = 'invalid_parameter_value';
     end if;
 
     -- The one lock of the log; its number is "fold" in ASCII.

@@ -49,6 +49,11 @@ begin
             using errcode = 'invalid_transaction_state';
     end if;
 
+    if this_partition not between 0 and 31 then
+        raise exception 'there is no partition %', this_partition
+            using errcode = 'invalid_parameter_value';
+    end if;
+
     -- The one lock of the log; its number is "fold" in ASCII.
     perform pg_advisory_xact_lock(1718578276);
 

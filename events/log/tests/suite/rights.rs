@@ -163,6 +163,7 @@ async fn no_service_may_say_when_something_was_recorded() {
         "foldline_relay",
         "foldline_projector",
         "foldline_query",
+        "foldline_worker",
     ] {
         for call in calls(&mut owner, &["append_offline", "refusals"]).await {
             let refused = as_role(&mut owner, role, &call).await.unwrap_err();
@@ -171,6 +172,60 @@ async fn no_service_may_say_when_something_was_recorded() {
                 "{role}: {call}: {refused}"
             );
         }
+    }
+}
+
+/// A call of a function of the log by names, each argument null but those given.
+async fn call_with(owner: &mut PgConnection, function: &str, given: &[(&str, &str)]) -> String {
+    let arguments: Vec<(String, String)> = sqlx::query_as(
+        "select a.name, format_type(a.type, null)
+         from pg_proc p
+         cross join unnest(p.proargnames[:p.pronargs], p.proargtypes::oid[]) as a (name, type)
+         where p.pronamespace = 'log'::regnamespace
+           and p.proname = $1",
+    )
+    .bind(function)
+    .fetch_all(owner)
+    .await
+    .unwrap();
+    assert!(arguments.len() > given.len());
+    let value = |name: &str| {
+        let given = given.iter().find(|(given, _)| *given == name);
+        given.map_or("null".to_owned(), |(_, value)| format!("'{value}'"))
+    };
+    let arguments: Vec<String> = arguments
+        .iter()
+        .map(|(name, of_type)| format!("{name} => {}::{of_type}", value(name)))
+        .collect();
+    format!("select log.{function}({})", arguments.join(", "))
+}
+
+#[tokio::test]
+async fn no_count_or_number_of_a_caller_reaches_what_was_appended_before() {
+    let database = database().await;
+    let mut owner = owner(&database).await;
+    let one_event = ("event_ids", "{00000000-0000-0000-0000-000000000000}");
+    for wrong in [
+        ("event_numbers", "{0}"),
+        ("event_numbers", "{1,-1}"),
+        ("event_partitions", "{-1}"),
+        ("event_partitions", "{32}"),
+        ("write_event_counts", "{-1}"),
+        ("write_last_offsets", "{-3}"),
+        ("write_last_offsets", "{2}"),
+        ("append_last_offsets", "{0}"),
+        ("append_last_offsets", "{2}"),
+    ] {
+        let call = call_with(&mut owner, "append", &[one_event, wrong]).await;
+        let refused = as_role(&mut owner, "foldline_command", &call).await;
+        let refused = refused.unwrap_err();
+        assert!(refused.contains("out of its range"), "{wrong:?}: {refused}");
+    }
+    for partition in ["-1", "32"] {
+        let call = call_with(&mut owner, "append_one", &[("this_partition", partition)]).await;
+        let refused = as_role(&mut owner, "foldline_command", &call).await;
+        let refused = refused.unwrap_err();
+        assert!(refused.contains("there is no partition"), "{refused}");
     }
 }
 
