@@ -56,14 +56,14 @@ impl Offline {
     /// in between, by the first batch.
     ///
     /// # Errors
-    /// [`Error::NotEmpty`] when the log has events, [`Error::NotMigrated`] when there is none, [`Error::Connect`] when the connection
-    /// broke.
+    /// [`Error::NotEmpty`] when the log has events, [`Error::NotMigrated`] when there is none, [`Error::Read`] when it cannot be
+    /// looked at, as without the rights to.
     pub async fn begin(&mut self) -> Result<OfflineImport<'_>, Error> {
         let head: Position =
             sqlx::query_scalar("select coalesce(max(position), 0) from log.events")
                 .fetch_one(&mut self.connection)
                 .await
-                .map_err(|error| Error::not_migrated(&error))?;
+                .map_err(Error::reading)?;
         if head > 0 {
             return Err(Error::NotEmpty { head });
         }

@@ -24,6 +24,8 @@ use crate::{
     install::SEGMENTS_AHEAD,
     kafka::{Outgoing, TOPIC_UNKNOWN_MS_MAX, Topic, ensure_topic, topic_of},
     known_bug,
+    reading::in_time,
+    store::STATEMENT_TIMEOUT,
 };
 
 use acknowledged::{Acknowledging, Delivered, is_there, producing};
@@ -124,15 +126,18 @@ async fn lead(
     kafka: &KafkaOptions,
     status: &watch::Sender<RelayStatus>,
 ) -> Result<(), Error> {
-    let silence = [("idle_session_timeout", PREPARING_SILENCE_MAX)];
-    let mut connection = PgConnection::connect_with(&log.inner.direct.clone().options(silence))
-        .await
+    let bounds = [
+        ("idle_session_timeout", PREPARING_SILENCE_MAX),
+        ("statement_timeout", STATEMENT_TIMEOUT),
+    ];
+    let direct = log.inner.direct.clone().options(bounds);
+    let mut connection = in_time(PgConnection::connect_with(&direct))
+        .await?
         .map_err(Error::Connect)?;
-    let leader: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
+    let leading = sqlx::query_scalar("select pg_try_advisory_lock($1)")
         .bind(LEADER_LOCK)
-        .fetch_one(&mut connection)
-        .await
-        .map_err(Error::reading)?;
+        .fetch_one(&mut connection);
+    let leader: bool = in_time(leading).await?.map_err(Error::reading)?;
     if !leader {
         status.send_modify(|status| status.leader = false);
         return Ok(());
@@ -349,12 +354,10 @@ impl Session {
             return Ok(());
         }
         self.room_made_at = Some(Instant::now());
-        sqlx::query("select log.ensure_segments($1)")
+        let making = sqlx::query("select log.ensure_segments($1)")
             .bind(SEGMENTS_AHEAD)
-            .execute(&mut self.connection)
-            .await
-            .map_err(Error::reading)?;
-        Ok(())
+            .execute(&mut self.connection);
+        in_time(making).await?.map(drop).map_err(Error::reading)
     }
 
     /// A topic that was deleted, or deleted and made again, ends the session while nothing happens, too: the next one
@@ -459,9 +462,8 @@ impl Session {
         .bind(&sent.heads)
         .bind(&self.topic)
         .bind(self.mark.position)
-        .execute(&mut self.connection)
-        .await
-        .map_err(Error::reading)?;
+        .execute(&mut self.connection);
+        let moved = in_time(moved).await?.map_err(Error::reading)?;
         fail::fail_point!("relay_after_mark", |_| std::process::abort());
         if moved.rows_affected() == 0 {
             return Ok(false);

@@ -13,6 +13,8 @@ use sqlx::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::{Error, reading::in_time};
+
 /// The notification channel of a log, in the database that holds it.
 pub(crate) const CHANNEL: &str = "foldline_log";
 
@@ -55,9 +57,13 @@ pub(crate) async fn notify_others(options: PgConnectOptions, mut moved: watch::R
     let options = options.options([("synchronous_commit", "off")]);
     let mut connection = None;
     while moved.changed().await.is_ok() {
-        if let Err(error) = notify(&options, &mut connection).await {
+        let notifying = in_time(notify(&options, &mut connection)).await;
+        if let Err(error) = notifying.and_then(|notified| notified.map_err(Error::Read)) {
             connection = None;
-            tracing::warn!(%error, "readers in other processes were not woken; they will poll");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "readers in other processes were not woken; they will poll"
+            );
         }
         tokio::time::sleep(Duration::from_millis(NOTIFY_INTERVAL_MS)).await;
     }

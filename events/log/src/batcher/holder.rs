@@ -4,7 +4,7 @@
 //! from here: docs/OPERATIONS.md says how.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row, postgres::PgDatabaseError};
 
 /// What the database says when a lock was not had in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -16,6 +16,15 @@ const ABANDONED_AFTER_S: f64 = 11.0;
 pub(crate) fn is_kept_waiting(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+}
+
+/// What the database did when it waited for another lock than the log's, as it tells it; `None` when that was it.
+pub(super) fn elsewhere(error: &sqlx::Error) -> Option<String> {
+    let said = error.as_database_error()?;
+    let said = said.try_downcast_ref::<PgDatabaseError>()?;
+    let doing = said.r#where().unwrap_or_default();
+    let is_of_log = doing.contains(&crate::install::LOG_LOCK.to_string());
+    (!is_of_log).then(|| format!("{} {doing}", said.message()))
 }
 
 /// Says who holds the lock, and ends a session of the same login that holds it in the middle of an append and has said
@@ -33,7 +42,7 @@ pub(super) async fn name(connection: &mut PgConnection) -> Result<(), sqlx::Erro
             coalesce(
                 a.usename = session_user
                 and a.state = 'active'
-                and a.wait_event = 'ClientRead'
+                and a.wait_event in ('ClientRead', 'ClientWrite')
                 and a.query like '%log.append%'
                 and a.xact_start < clock_timestamp() - make_interval(secs => $2),
                 false

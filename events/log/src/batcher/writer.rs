@@ -83,7 +83,16 @@ impl Writer {
         };
         let executing = execute(&mut connection, self.log, appends);
         let answer = within(ANSWER_TIMEOUT_MS, executing).await;
-        if answer.as_ref().is_err_and(holder::is_kept_waiting) {
+        let kept_waiting = answer
+            .as_ref()
+            .err()
+            .filter(|error| holder::is_kept_waiting(error));
+        if let Some(waited_for) = kept_waiting.and_then(holder::elsewhere) {
+            tracing::warn!(
+                waited_for,
+                "a lock was not had in time; somebody keeps a table of the log"
+            );
+        } else if kept_waiting.is_some() {
             let naming = holder::name(&mut connection);
             if let Err(error) = within(ANSWER_TIMEOUT_MS, naming).await {
                 tracing::warn!(%error, "the log's lock was not had in time; who holds it is unknown");
