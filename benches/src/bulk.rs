@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use clap::Args;
-use foldline_log::Append;
+use foldline_log::{Append, Verdict};
 use futures_util::future::try_join_all;
 
 use crate::{
@@ -97,7 +97,9 @@ async fn append(requests: usize, rates: &mut Rates) -> anyhow::Result<()> {
         .collect();
     let began = Instant::now();
     for appends in all {
-        try_join_all(appends.into_iter().map(|append| log.append(append))).await?;
+        let verdicts = try_join_all(appends.into_iter().map(|append| log.append(append))).await?;
+        let is_appended = |verdict: &Verdict| matches!(verdict, Verdict::Appended(_));
+        anyhow::ensure!(verdicts.iter().all(is_appended), "an append was refused");
     }
     let rate = (requests * COMMANDS) as f64 / began.elapsed().as_secs_f64();
     drop(log);

@@ -259,14 +259,15 @@ async fn caller(steps: Vec<Step>, log: Log, sent: Sent) -> Vec<Call> {
 
 async fn kill_connections(database: TestDatabase, kills: usize) {
     let mut owner = owner(&database).await;
-    for _ in 0..kills {
+    // In turns with statements that are ended, as by their time.
+    for how in ["terminate", "cancel"].into_iter().cycle().take(kills) {
         tokio::time::sleep(Duration::from_millis(15)).await;
-        sqlx::raw_sql(
-            "select pg_terminate_backend(pid)
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+            "select pg_{how}_backend(pid)
              from pg_stat_activity
              where datname = current_database()
-               and pid <> pg_backend_pid()",
-        )
+               and pid <> pg_backend_pid()"
+        )))
         .execute(&mut owner)
         .await
         .unwrap();
