@@ -155,22 +155,27 @@ async fn bytes(request: Request) -> Result<Vec<u8>, Problem> {
     let pause_max = Duration::from_secs(BODY_PAUSE_SECONDS_MAX);
     let whole_max = Duration::from_secs(BODY_SECONDS_MAX);
     let held = request.extensions().get::<Held>().cloned();
-    let reading = read(request.into_body(), bytes_max, pause_max, held.as_ref());
+    // One who does not say how long it will be may send as much as there may be.
+    let length = announced(request.headers()).unwrap_or(bytes_max);
+    let kept = held.as_ref().map(|held| (held, length.min(bytes_max)));
+    let reading = read(request.into_body(), bytes_max, pause_max, kept);
     tokio::time::timeout(whole_max, reading)
         .await
         .unwrap_or_else(|_| Err(too_slow(whole_max)))
 }
 
-/// What is kept takes room, where that is bounded.
+/// What is kept takes room, where that is bounded. What is not kept is read all the same, up to a bound: a client that is still
+/// sending when the connection closes never sees why.
 async fn read(
     body: Body,
     bytes_max: usize,
     pause_max: Duration,
-    held: Option<&Held>,
+    kept: Option<(&Held, usize)>,
 ) -> Result<Vec<u8>, Problem> {
     let mut frames = body.into_data_stream();
     let mut bytes = Vec::new();
     let mut length = 0;
+    let mut refused = None;
     while let Some(frame) = tokio::time::timeout(pause_max, frames.next())
         .await
         .map_err(|_| too_slow(pause_max))?
@@ -184,21 +189,26 @@ async fn read(
             .detail("it ended before it was complete")
         })?;
         length += frame.len();
-        if length <= bytes_max {
-            if let Some(held) = held {
-                held.grow(frame.len()).await?;
-            }
-            bytes.extend_from_slice(&frame);
-        } else if length <= bytes_max + DRAINED_BYTES_MAX {
-            bytes = Vec::new();
-        } else {
+        if length > bytes_max {
+            refused = Some(too_large(bytes_max));
+        }
+        if length > bytes_max + DRAINED_BYTES_MAX {
             break;
         }
+        if let (None, Some((held, whole))) = (&refused, kept) {
+            refused = held.grow(frame.len(), whole).await.err();
+        }
+        match refused {
+            None => bytes.extend_from_slice(&frame),
+            Some(_) => {
+                bytes = Vec::new();
+                if let Some((held, _)) = kept {
+                    held.give_back();
+                }
+            }
+        }
     }
-    if length > bytes_max {
-        return Err(too_large(bytes_max));
-    }
-    Ok(bytes)
+    refused.map_or(Ok(bytes), Err)
 }
 
 fn too_slow(pause: Duration) -> Problem {

@@ -2,7 +2,8 @@
 //! shared out among tenants.
 //!
 //! A body takes room as it arrives, and its request gives it back when it is answered. So whoever says much and sends little
-//! takes little, and whoever sends much and slowly keeps nobody else out.
+//! takes little, and whoever sends much and slowly keeps nobody else out. One that turns out to be large takes all that it says
+//! it will need at once: then of several that are too much together some are read, instead of all for a part.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use std::{
 
 use axum::http::Extensions;
 use foldline_events::Tenant;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{BODY_BYTES_MAX, Problem};
 
@@ -21,7 +22,7 @@ use crate::{BODY_BYTES_MAX, Problem};
 pub const BODIES_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How many more there may be of tenants that have no more than [`BODY_BYTES_MAX`] in all.
 pub const FEW_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long a body that finds no room waits for others to be answered.
+/// How long a body waits in all for others to be answered.
 const ROOM_WAIT_MS_MAX: u64 = 4_000;
 
 /// Cheap to clone.
@@ -54,7 +55,11 @@ struct OfRequest {
 #[derive(Debug, Default)]
 struct Part {
     tenant: Option<Tenant>,
+    /// That are taken.
     bytes: usize,
+    /// That have arrived.
+    arrived: usize,
+    waited: Duration,
 }
 
 /// Says whose the request is, before its body is read: from then on its bytes count as that tenant's.
@@ -78,22 +83,34 @@ impl Room {
 }
 
 impl Held {
-    /// Waits until so many bytes more may be kept.
-    pub(crate) async fn grow(&self, bytes: usize) -> Result<(), Problem> {
+    /// Waits until so many bytes more may be kept, of a body that will have `length` in all.
+    pub(crate) async fn grow(&self, bytes: usize, length: usize) -> Result<(), Problem> {
+        let (needed, waited) = {
+            let mut part = lock(&self.0.part);
+            part.arrived += bytes;
+            let whole = match part.arrived > BODY_BYTES_MAX {
+                true => part.arrived.max(length),
+                false => part.arrived,
+            };
+            (whole.saturating_sub(part.bytes), part.waited)
+        };
         let shared = &self.0.room.0;
         let growing = async {
             loop {
                 let freed = shared.freed.notified();
                 tokio::pin!(freed);
                 freed.as_mut().enable();
-                if self.takes(bytes) {
+                if self.takes(needed) {
                     return;
                 }
                 freed.await;
             }
         };
-        let bound = Duration::from_millis(ROOM_WAIT_MS_MAX);
-        tokio::time::timeout(bound, growing).await.map_err(|_late| {
+        let began = Instant::now();
+        let bound = Duration::from_millis(ROOM_WAIT_MS_MAX).saturating_sub(waited);
+        let grown = tokio::time::timeout(bound, growing).await;
+        lock(&self.0.part).waited += began.elapsed();
+        grown.map_err(|_late| {
             metrics::counter!("foldline_http_bodies_turned_away_total").increment(1);
             Problem::unavailable(
                 "the requests that are under way have too many bytes, so this one was not read; nothing was done",
@@ -101,15 +118,31 @@ impl Held {
         })
     }
 
+    /// Gives everything back, of a body that is kept no longer.
+    pub(crate) fn give_back(&self) {
+        self.0.give_back();
+    }
+
     fn takes(&self, bytes: usize) -> bool {
         let mut part = lock(&self.0.part);
         let mut taken = lock(&self.0.room.0.taken);
-        let fits = taken.fits(&part.tenant, bytes);
+        let fits = bytes == 0 || taken.fits(&part.tenant, bytes);
         if fits {
             taken.add(&part.tenant, bytes);
             part.bytes += bytes;
         }
         fits
+    }
+}
+
+impl OfRequest {
+    fn give_back(&self) {
+        let mut part = lock(&self.part);
+        if part.bytes > 0 {
+            lock(&self.room.0.taken).give_back(&part.tenant, part.bytes);
+            part.bytes = 0;
+            self.room.0.freed.notify_waiters();
+        }
     }
 }
 
@@ -141,11 +174,7 @@ impl Taken {
 
 impl Drop for OfRequest {
     fn drop(&mut self) {
-        let part = std::mem::take(&mut *lock(&self.part));
-        if part.bytes > 0 {
-            lock(&self.room.0.taken).give_back(&part.tenant, part.bytes);
-            self.room.0.freed.notify_waiters();
-        }
+        self.give_back();
     }
 }
 
@@ -201,6 +230,34 @@ mod tests {
         }
         drop(floods);
         assert!(few[0].takes(MIB));
+    }
+
+    #[tokio::test]
+    async fn of_large_bodies_that_are_too_much_together_each_is_read_in_its_turn() {
+        let room = Room::default();
+        let length = 4 * MIB;
+        let read = async || {
+            let held = of(&room, "a");
+            for _ in 0..64 {
+                held.grow(length / 64, length).await?;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Ok::<_, Problem>(())
+        };
+        for read in futures_util::future::join_all((0..8).map(|_| read())).await {
+            read.unwrap();
+        }
+        // One that finds no room gives up, however many pieces of it wait.
+        let flood = of(&room, "a");
+        assert!(flood.takes(16 * MIB - 10));
+        let began = Instant::now();
+        let late = of(&room, "a");
+        for _ in 0..10 {
+            if late.grow(1_024, 10_240).await.is_err() {
+                break;
+            }
+        }
+        assert!(began.elapsed() < Duration::from_millis(ROOM_WAIT_MS_MAX + 100));
     }
 
     #[test]
