@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use foldline_events::Version;
-use foldline_log::{Folding, Log};
+use foldline_log::{Error, Folding, Log};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::warn;
 
@@ -47,31 +47,36 @@ impl Snapshots {
     }
 
     /// What was folded last of the stream by the code of this build.
-    pub(crate) async fn newest<A: Aggregate>(&self, key: &Key) -> Option<Folded<A>> {
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] alone: replaying the stream would make it worse.
+    pub(crate) async fn newest<A: Aggregate>(&self, key: &Key) -> Result<Option<Folded<A>>, Error> {
         let snapshot = match self.log.snapshot(self.folding(key)).await {
-            Ok(snapshot) => snapshot?,
+            Ok(Some(snapshot)) => snapshot,
+            Ok(None) => return Ok(None),
+            Err(error @ Error::Overloaded { .. }) => return Err(error),
             Err(error) => {
                 let stream = &key.stream;
                 warn!(%error, stream, "replaying a stream: its snapshot cannot be had");
-                return None;
+                return Ok(None);
             }
         };
         match serde_json::from_slice(&snapshot.state) {
-            Ok(state) => Some(Folded {
+            Ok(state) => Ok(Some(Folded {
                 state,
                 version: snapshot.version,
                 position: snapshot.position,
                 complete: snapshot.position,
                 event_id: snapshot.event_id,
                 kept: snapshot.version,
-            }),
+            })),
             Err(error) => {
                 // Not the error's own text, which may show a piece of the state.
                 let why = format!("its state cannot be read at byte {}", error.column());
                 if let Err(error) = self.log.drop_snapshot(self.folding(key), &why).await {
                     warn!(%error, stream = key.stream, "a wrong snapshot stays");
                 }
-                None
+                Ok(None)
             }
         }
     }

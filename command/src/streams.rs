@@ -141,7 +141,7 @@ impl<A: Aggregate> Streams<A> {
             // A stream that ends in its first page costs one query, as if there were no snapshots.
             if page.may_go_on && is_first {
                 is_first = false;
-                let snapshot = self.snapshots.newest(key).await;
+                let snapshot = self.snapshots.newest(key).await?;
                 if let Some(snapshot) = snapshot.filter(|it| it.version >= last.version) {
                     after = snapshot.version;
                     folded = Some(snapshot);

@@ -54,8 +54,11 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Read`], also for a service that may not read snapshots: only [`crate::Service::Command`] may.
-    /// [`Error::Snapshot`] when a wrong one could not be dropped. Either way replaying the stream is right.
+    /// [`Error::Snapshot`] when a wrong one could not be dropped. Either way replaying the stream is right. [`Error::Overloaded`]
+    /// when too many reads of the tenant are waiting.
     pub async fn snapshot(&self, of: Folding<'_>) -> Result<Option<Snapshot>, Error> {
+        let share = self.inner.share(of.tenant).await;
+        let _share = share.inspect_err(|_| count("failed"))?;
         let found = self.found(of).await.inspect_err(|_| count("failed"))?;
         let Some((snapshot, is_whole)) = found else {
             count("absent");
@@ -81,7 +84,6 @@ impl Log {
 
     /// What was kept, and whether its bytes are those that were.
     async fn found(&self, of: Folding<'_>) -> Result<Option<(Snapshot, bool)>, Error> {
-        let _share = self.inner.share(of.tenant).await?;
         let query = sqlx::query(
             "select version, position, event_id, state,
                  sha256(int8send(version) || int8send(position) || uuid_send(event_id) || state) = digest as is_whole
