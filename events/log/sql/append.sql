@@ -105,6 +105,8 @@ begin
         or event_count < any (write_last_offsets)
         or 1 > any (append_last_offsets)
         or event_count < any (append_last_offsets)
+        or 1 > any (tag_offsets)
+        or event_count < any (tag_offsets)
     then
         raise exception 'a number, count, offset or partition of a batch of % events is out of its range', event_count
             using errcode = 'invalid_parameter_value';

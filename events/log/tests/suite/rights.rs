@@ -215,6 +215,8 @@ async fn no_count_or_number_of_a_caller_reaches_what_was_appended_before() {
         ("write_last_offsets", "{2}"),
         ("append_last_offsets", "{0}"),
         ("append_last_offsets", "{2}"),
+        ("tag_offsets", "{0}"),
+        ("tag_offsets", "{1,2}"),
     ] {
         let call = call_with(&mut owner, "append", &[one_event, wrong]).await;
         let refused = as_role(&mut owner, "foldline_command", &call).await;
