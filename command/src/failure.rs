@@ -86,18 +86,20 @@ fn rejected(rejection: &Rejection, detail: String) -> Problem {
 fn failed(error: &foldline_log::Error) -> Problem {
     use foldline_log::Error;
     match error {
+        // It may be the read that was to tell whether an earlier try was recorded.
+        Error::Overloaded {
+            full: full @ Full::ReadsOfTenant,
+            ..
+        } => Problem::unavailable(format!(
+            "{}, so it is not known whether this was recorded; repeating it with the same command id is safe",
+            waiting(*full)
+        )),
         Error::Overloaded { full, .. } => {
             Problem::unavailable(format!("{}, so this one was not recorded", waiting(*full)))
         }
-        // What reads comes before what appends, so nothing was sent.
-        Error::Read(_) => {
-            warn!(error = chain(error), "the log cannot be read");
-            Problem::unavailable(
-                "the log cannot be read now, so this one was not recorded; repeating it with the same command id is safe",
-            )
-        }
         Error::Connect(_)
         | Error::NotMigrated { .. }
+        | Error::Read(_)
         | Error::Unavailable { .. }
         | Error::Unanswered
         | Error::Closed => {

@@ -196,7 +196,7 @@ async fn bodies_that_do_not_end_take_their_tenant_s_room_and_nobody_else_s() {
         stream.write_all(&most).await.unwrap();
         held.push(stream);
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     let rename = format!("POST /api/v1/projects/{project}/rename");
     let body = format!(r#"{{"name":"{}"}}"#, "M".repeat(100));
     let of_other = format!("authorization: Bearer {}", token_of(&other));

@@ -286,8 +286,8 @@ async fn hold(service: &Service, caller: &Caller) -> TcpStream {
     stream.write_all(head.as_bytes()).await.unwrap();
     let rest = vec![b' '; BULK_BODY_BYTES_MAX - 2];
     stream.write_all(&rest).await.unwrap();
-    // Until the service has read it.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Until the service has read it, on a loaded machine, too.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     stream
 }
 
@@ -302,8 +302,13 @@ async fn large_requests_wait_for_room_and_are_told_to_come_back_when_there_is_no
         (refused.status, refused.code.as_str()),
         (503, "UNAVAILABLE")
     );
-    drop(held);
-    let answer = service.post(COMMANDS, &projects(1)).await;
+    let body = projects(1);
+    let waiting = service.post(COMMANDS, &body);
+    let end = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        drop(held);
+    };
+    let (answer, ()) = tokio::join!(waiting, end);
     assert_eq!(codes(&answer.json()), ["accepted"]);
 }
 

@@ -1,4 +1,5 @@
-//! Reading over the connections of the pool, each for a bounded time, and no tenant over more than its share of them.
+//! Reading over the connections of the pool, each for a bounded time; what commands read, no tenant over more than its share of
+//! them.
 //!
 //! The database bounds its own part of it. What it cannot bound is a network that swallows everything: then a reader would
 //! wait until the system gives the connection up, which takes minutes, or for ever.
@@ -79,9 +80,12 @@ impl Inner {
     /// # Errors
     /// [`Error::Overloaded`] when too many of its reads are waiting, or this has waited for too long.
     pub(crate) async fn share(&self, tenant: &Tenant) -> Result<Share, Error> {
-        let full = || Error::Overloaded {
-            tenant: tenant.clone(),
-            full: Full::ReadsOfTenant,
+        let full = || {
+            metrics::counter!("foldline_log_reads_turned_away_total").increment(1);
+            Error::Overloaded {
+                tenant: tenant.clone(),
+                full: Full::ReadsOfTenant,
+            }
         };
         let of_tenant = self.shares.of_tenant(tenant);
         let waiting = of_tenant.waiting.clone().try_acquire_owned();

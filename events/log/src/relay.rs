@@ -212,14 +212,13 @@ impl Session {
         status: watch::Sender<RelayStatus>,
     ) -> Result<Self, Error> {
         // A move of the mark that a crash of the server takes back costs repetitions, which consumers drop.
-        sqlx::query(
+        let setting = sqlx::query(
             "select set_config('synchronous_commit', 'off', false), set_config('idle_session_timeout', $1, false)",
         )
         .bind(LEADING_SILENCE_MAX)
-        .execute(&mut connection)
-        .await
-        .map_err(Error::reading)?;
-        let row = sqlx::query(
+        .execute(&mut connection);
+        in_time(setting).await?.map_err(Error::reading)?;
+        let beginning = sqlx::query(
             "insert into log.relay (topic, mark, event_id, heads, moved_at)
              values ($1, 0, $2, array_fill(0::bigint, array[32]), now())
              on conflict on constraint relay_pkey do update
@@ -228,9 +227,8 @@ impl Session {
         )
         .bind(&topic)
         .bind(Mark::START.event_id)
-        .fetch_one(&mut connection)
-        .await
-        .map_err(Error::reading)?;
+        .fetch_one(&mut connection);
+        let row = in_time(beginning).await?.map_err(Error::reading)?;
         let mark = Mark {
             position: row.get("mark"),
             event_id: row.get("event_id"),

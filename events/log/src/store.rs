@@ -129,8 +129,8 @@ impl Log {
         let mut first = in_time(PgConnection::connect_with(&reading))
             .await?
             .map_err(Error::Connect)?;
-        let (cell, identity) = identity(&mut first).await?;
-        prepared::check(&mut first).await?;
+        let (cell, identity) = in_time(identity(&mut first)).await??;
+        in_time(prepared::check(&mut first)).await??;
         first.close().await.map_err(Error::Connect)?;
         let seen = Arc::new(Seen::new(identity.epoch));
         let pool = pool(reading, options.connections_max, Arc::clone(&seen)).await?;
@@ -278,7 +278,7 @@ impl Log {
     /// accepted.
     ///
     /// # Errors
-    /// As [`Self::read_stream`].
+    /// As [`Self::read_stream`], and [`Error::Overloaded`] when too many reads of the tenant are waiting.
     pub async fn known(
         &self,
         tenant: &Tenant,

@@ -95,7 +95,7 @@ impl Log {
     /// that reach [`crate::READ_BYTES_MAX`]. An unknown stream has none.
     ///
     /// # Errors
-    /// As [`Log::read_stream`].
+    /// As [`Log::read_stream`], and [`Error::Overloaded`] when too many reads of the tenant are waiting.
     pub async fn read_to_fold(
         &self,
         tenant: &Tenant,

@@ -109,7 +109,8 @@ async fn listen(options: &PgConnectOptions, moved: &watch::Sender<u64>) -> Resul
         .connect_with(options.clone())
         .await?;
     let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen(CHANNEL).await?;
+    let late = |_error| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    in_time(listener.listen(CHANNEL)).await.map_err(late)??;
     loop {
         // Whatever came before we listened must be looked for once.
         moved.send_modify(|count| *count = count.wrapping_add(1));

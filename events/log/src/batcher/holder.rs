@@ -24,14 +24,13 @@ pub(super) fn elsewhere(error: &sqlx::Error) -> Option<String> {
     let said = said.try_downcast_ref::<PgDatabaseError>()?;
     let doing = said.r#where().unwrap_or_default();
     let is_of_log = doing.contains(&crate::install::LOG_LOCK.to_string());
-    (!is_of_log).then(|| format!("{} {doing}", said.message()))
+    (!is_of_log).then(|| doing.to_owned())
 }
 
 /// Says who holds the lock, and ends a session of the same login that holds it in the middle of an append and has said
 /// nothing for long: its process was stopped, or its machine. What another login's session does is for its own role and
 /// monitors alone to see, and nobody's to end.
 pub(super) async fn name(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    metrics::counter!("foldline_log_lock_timeouts_total").increment(1);
     // The service's role may not see what its own login does.
     let mut as_login = connection.begin().await?;
     sqlx::query("set local role none")

@@ -87,6 +87,9 @@ impl Writer {
             .as_ref()
             .err()
             .filter(|error| holder::is_kept_waiting(error));
+        if kept_waiting.is_some() {
+            metrics::counter!("foldline_log_lock_timeouts_total").increment(1);
+        }
         if let Some(waited_for) = kept_waiting.and_then(holder::elsewhere) {
             tracing::warn!(
                 waited_for,
