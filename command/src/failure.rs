@@ -97,6 +97,14 @@ fn failed(error: &foldline_log::Error) -> Problem {
         Error::Overloaded { full, .. } => {
             Problem::unavailable(format!("{}, so this one was not recorded", waiting(*full)))
         }
+        Error::Unavailable {
+            is_unknown: false, ..
+        } => {
+            warn!(error = chain(error), "the log cannot be written");
+            Problem::unavailable(
+                "the log cannot be written now, so this try recorded nothing; repeating it with the same command id is safe",
+            )
+        }
         Error::Connect(_)
         | Error::NotMigrated { .. }
         | Error::Read(_)

@@ -94,7 +94,7 @@ pub(crate) async fn run(
         }
         gather(&mut requests, &mut waiting, expected).await;
         if is_away {
-            give_up(waiting.take_where(is_late));
+            give_up(waiting.take_where(is_late), false);
             if waiting.is_empty() {
                 continue;
             }

@@ -59,12 +59,19 @@ pub enum Error {
     /// The state is longer than [`crate::SNAPSHOT_BYTES_MAX`]; it is not kept.
     #[error("a snapshot has {bytes} bytes, and at most {bytes_max} are kept")]
     SnapshotTooLarge { bytes: usize, bytes_max: usize },
-    /// The database was away for too long. The append is stored, or is not: sent again with its command id it gets the answer.
+    /// The database was away for too long, or somebody held a lock of it. Where a try of this append was not answered, it is
+    /// stored or is not: sent again with its command id it gets the answer. Where none was, it is not stored.
     #[error(
-        "the log could not be written for {waited_ms} ms; whether the command was recorded is unknown, retry it with the same id"
+        "the log could not be written for {waited_ms} ms; {}, retry it with the same id",
+        match .is_unknown {
+            true => "whether the command was recorded is unknown",
+            false => "the command was not recorded",
+        }
     )]
     Unavailable {
         waited_ms: u64,
+        /// Whether a try was not answered.
+        is_unknown: bool,
         #[source]
         source: sqlx::Error,
     },

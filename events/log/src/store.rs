@@ -249,7 +249,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Overloaded`] when as many appends are waiting, or take as many bytes, as may, most often those of the same
-    /// tenant; [`Error::Unavailable`] when the database could not be reached for long enough (the append may or may not be
+    /// tenant; [`Error::Unavailable`] when the database could not be reached for long enough (where its `is_unknown` says so, the append may or may not be
     /// stored: the same command id tells); [`Error::Refused`] and [`Error::Malformed`] for an append that can never go through;
     /// [`Error::BeyondHead`] for a guard on a position that the log does not reach to; [`Error::AnotherLog`] and
     /// [`Error::AnotherEpoch`] once the log turns out to be another, [`Error::NotMigrated`] when it lacks what this build calls;

@@ -39,7 +39,10 @@ pub(super) async fn write(writer: &mut Writer, batch: Vec<Request>) -> Written {
     // Beside each part, whether a try may have stored some of it, and got no answer.
     let mut waiting = vec![(batch, false)];
     while let Some((part, mut is_unknown)) = waiting.pop() {
-        let part = if is_away { give_up_late(part) } else { part };
+        let part = match is_away {
+            true => give_up_late(part, is_unknown),
+            false => part,
+        };
         if part.is_empty() {
             continue;
         }
@@ -71,11 +74,8 @@ pub(super) async fn write(writer: &mut Writer, batch: Vec<Request>) -> Written {
                 is_away = is_unavailable(&error);
                 written.is_away |= is_away;
                 let waited = part.iter().map(|request| request.came.elapsed()).max();
-                let error = match is_unknown {
-                    true => not_known(error, waited.unwrap_or_default()),
-                    false => error,
-                };
-                answer_all(part, error);
+                let error = told(error, is_unknown, waited.unwrap_or_default());
+                answer_all(part, error, is_unknown);
             }
         }
     }
@@ -83,11 +83,21 @@ pub(super) async fn write(writer: &mut Writer, batch: Vec<Request>) -> Written {
 }
 
 /// What refuses a later try says nothing of an earlier one.
-fn not_known(error: Error, waited: Duration) -> Error {
-    let Error::Refused(source) = error else {
-        return error;
-    };
-    unavailable(source, waited)
+fn told(error: Error, is_unknown: bool, waited: Duration) -> Error {
+    if let Error::Unavailable {
+        waited_ms, source, ..
+    } = error
+    {
+        return Error::Unavailable {
+            waited_ms,
+            is_unknown,
+            source,
+        };
+    }
+    if is_unknown && let Error::Refused(source) = error {
+        return unavailable(source, true, waited);
+    }
+    error
 }
 
 fn in_halves(mut batch: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
@@ -96,9 +106,9 @@ fn in_halves(mut batch: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
 }
 
 /// While the database is away, those who waited long enough are not tried again.
-fn give_up_late(batch: Vec<Request>) -> Vec<Request> {
+fn give_up_late(batch: Vec<Request>, is_unknown: bool) -> Vec<Request> {
     let (late, in_time): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_late);
-    give_up(late);
+    give_up(late, is_unknown);
     in_time
 }
 
@@ -133,17 +143,17 @@ async fn write_each_briefly(
     let mut answered = false;
     for request in batch {
         if Instant::now() >= until {
-            give_up([request]);
+            give_up([request], is_unknown);
             continue;
         }
         let verdict = match writer.write(&[&request.append]).await {
             Ok(verdicts) => Ok(only(verdicts)),
-            Err(error) => Err(failed(error, request.came.elapsed())),
+            Err(error) => {
+                let is_unknown = is_unknown || is_unanswered(&error);
+                let waited = request.came.elapsed();
+                Err(told(failed(error, waited), is_unknown, waited))
+            }
         };
-        let verdict = verdict.map_err(|error| match is_unknown {
-            true => not_known(error, request.came.elapsed()),
-            false => error,
-        });
         answered |= verdict.is_ok();
         written.stored |= verdict.as_ref().is_ok_and(is_stored);
         request.answer(verdict);
@@ -161,22 +171,27 @@ fn only(mut verdicts: Vec<Option<Verdict>>) -> Verdict {
 }
 
 /// The first append gets the error with its cause; the others the same in words.
-fn answer_all(batch: Vec<Request>, error: Error) {
+fn answer_all(batch: Vec<Request>, error: Error, is_unknown: bool) {
     let mut first = Some(error);
     for request in batch {
-        let error = first.take();
-        let error = error
-            .unwrap_or_else(|| unavailable(sqlx::Error::WorkerCrashed, request.came.elapsed()));
+        let error = first.take().unwrap_or_else(|| {
+            unavailable(
+                sqlx::Error::WorkerCrashed,
+                is_unknown,
+                request.came.elapsed(),
+            )
+        });
         request.answer(Err(error));
     }
 }
 
 /// While the database is away, those who waited long enough are not kept waiting for a batch of their own: of many that
 /// touch one stream, each would wait for all those before it to be given up.
-pub(super) fn give_up(late: impl IntoIterator<Item = Request>) {
+pub(super) fn give_up(late: impl IntoIterator<Item = Request>, is_unknown: bool) {
     for request in late {
         let waited = request.came.elapsed();
-        request.answer(Err(unavailable(sqlx::Error::WorkerCrashed, waited)));
+        let error = unavailable(sqlx::Error::WorkerCrashed, is_unknown, waited);
+        request.answer(Err(error));
     }
 }
 
@@ -204,8 +219,7 @@ async fn persist(
             Err(error) if is_transient(&error) => error,
             Err(error) => return Err(failed(error, began.elapsed())),
         };
-        // What the server has refused it has not stored; a session that ended may have.
-        *is_unknown |= error.as_database_error().is_none() || ends_the_session(&error);
+        *is_unknown |= is_unanswered(&error);
         // Of another log no try would say what became of an append.
         writer.check()?;
         let waited = began.elapsed();
@@ -213,24 +227,31 @@ async fn persist(
             .next()
             .filter(|_| waited < Duration::from_millis(UNAVAILABLE_AFTER_MS));
         let Some(pause) = pause else {
-            return Err(unavailable(error, waited));
+            return Err(unavailable(error, *is_unknown, waited));
         };
         tracing::warn!(%error, ?pause, "appending again");
         tokio::time::sleep(pause).await;
     }
 }
 
-fn unavailable(source: sqlx::Error, waited: Duration) -> Error {
+fn unavailable(source: sqlx::Error, is_unknown: bool, waited: Duration) -> Error {
     Error::Unavailable {
         waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+        is_unknown,
         source,
     }
+}
+
+/// What the server has refused it has not stored; a session that ended may have.
+fn is_unanswered(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_none() || ends_the_session(error)
 }
 
 /// What is said of an append whose last try this was.
 fn failed(error: sqlx::Error, waited: Duration) -> Error {
     if is_transient(&error) {
-        unavailable(error, waited)
+        let is_unknown = is_unanswered(&error);
+        unavailable(error, is_unknown, waited)
     } else if prepared::is_absent(&error) {
         Error::not_migrated(&error)
     } else {

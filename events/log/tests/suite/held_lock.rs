@@ -84,7 +84,13 @@ async fn while_a_stranger_holds_the_log_s_lock_appends_are_answered_within_their
     let waiting = (0..3).map(|n| log.append(one(&format!("task-{n}"))));
     for answer in futures_util::future::join_all(waiting).await {
         assert!(
-            matches!(answer, Err(Error::Unavailable { .. })),
+            matches!(
+                answer,
+                Err(Error::Unavailable {
+                    is_unknown: false,
+                    ..
+                })
+            ),
             "{answer:?}"
         );
     }

@@ -15,6 +15,7 @@ use crate::store::{append, appended, at, database, event, one, open, owner};
 fn unavailable() -> Error {
     Error::Unavailable {
         waited_ms: 4_000,
+        is_unknown: true,
         source: sqlx::Error::WorkerCrashed,
     }
 }

@@ -115,7 +115,16 @@ async fn an_append_that_was_cut_off_after_its_commit_is_not_said_to_be_refused_b
     .await;
     proxy.set(Network::Well);
     let said = sending.await.unwrap();
-    assert!(matches!(said, Err(Error::Unavailable { .. })), "{said:?}");
+    assert!(
+        matches!(
+            said,
+            Err(Error::Unavailable {
+                is_unknown: true,
+                ..
+            })
+        ),
+        "{said:?}"
+    );
     // Nothing is unknown of one that comes new.
     let refused = log.append(one("task-2")).await;
     assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");

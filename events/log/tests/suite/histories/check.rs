@@ -57,7 +57,11 @@ pub fn complaint(
         let doubtful = of_append.iter().any(|call| {
             matches!(
                 call.answer,
-                Ok(Verdict::Known(_)) | Err(Error::Unavailable { .. })
+                Ok(Verdict::Known(_))
+                    | Err(Error::Unavailable {
+                        is_unknown: true,
+                        ..
+                    })
             )
         });
         let is_told = told.len() == 1 || (told.is_empty() && kills > 0 && doubtful);
