@@ -41,7 +41,7 @@ pub struct Ask {
     noted: Mutex<Noted>,
 }
 
-/// What a root field reads.
+/// What a field reads.
 #[derive(Debug, Clone)]
 pub enum Touches {
     /// One aggregate.
@@ -55,6 +55,10 @@ pub enum Touches {
 struct Noted {
     /// Up to where the answer surely holds everything: noted before its first row is read.
     completed: Option<Completed>,
+    /// The cursors that were waited for: one of a root field at most.
+    cursors: Vec<Cursor>,
+    /// With how many of them everything of the tenant was looked at for what is parked; `None` before it was at all.
+    all_looked_at: Option<usize>,
     /// How many of the streams that it reads are parked, by view.
     parked: BTreeMap<View, i64>,
     /// The instant for which is computed what changes with time alone.
@@ -91,6 +95,8 @@ impl Ask {
             at_least_wait_ms_max: state.limits.at_least_wait_ms_max,
             noted: Mutex::new(Noted {
                 completed: None,
+                cursors: Vec::new(),
+                all_looked_at: None,
                 parked: BTreeMap::new(),
                 now: now(),
             }),
@@ -120,30 +126,69 @@ impl Ask {
                     return Err(self.in_vain(&cursor, waited_ms).await?);
                 }
                 reached?;
+                self.noted().cursors.push(cursor);
                 Some(cursor)
             }
             None => None,
         };
-        let seen = self.progress.seen();
-        let completed = seen.completed(&VIEWS);
+        let completed = self.progress.seen().completed(&VIEWS);
         self.noted().completed.get_or_insert(completed);
-        if seen.parked(&self.caller.tenant).is_empty() {
+        if self.is_nothing_parked() {
             return Ok(());
         }
-        let parked = self.reader.parked(touches, cursor.as_ref()).await?;
+        self.look_with(touches, cursor.as_ref()).await?;
+        let mut noted = self.noted();
+        let is_only_one = noted.cursors.len() == usize::from(cursor.is_some());
+        if is_only_one && matches!(touches, Touches::Everything) {
+            noted.all_looked_at = Some(noted.cursors.len());
+        }
+        Ok(())
+    }
+
+    /// Called by every field that reads more than the field above it said, which has waited: notes what is parked of it.
+    ///
+    /// # Errors
+    /// [`Error::Parked`] where a cursor was waited for, by whichever field of the request, and a stream that it reads waits at
+    /// an event before it.
+    pub async fn look(&self, touches: &Touches) -> Result<(), Error> {
+        if self.is_nothing_parked() {
+            return Ok(());
+        }
+        let cursors = {
+            let noted = self.noted();
+            if noted.all_looked_at == Some(noted.cursors.len()) {
+                return Ok(());
+            }
+            noted.cursors.clone()
+        };
+        if cursors.is_empty() {
+            self.look_with(touches, None).await?;
+        }
+        for cursor in &cursors {
+            self.look_with(touches, Some(cursor)).await?;
+        }
+        if matches!(touches, Touches::Everything) {
+            self.noted().all_looked_at = Some(cursors.len());
+        }
+        Ok(())
+    }
+
+    fn is_nothing_parked(&self) -> bool {
+        self.progress.seen().parked(&self.caller.tenant).is_empty()
+    }
+
+    async fn look_with(&self, touches: &Touches, cursor: Option<&Cursor>) -> Result<(), Error> {
         let mut before_cursor = 0;
-        for of_view in parked {
+        for of_view in self.reader.parked(touches, cursor).await? {
             before_cursor = of_view.before_cursor.max(before_cursor);
             let mut noted = self.noted();
             let streams = noted.parked.entry(of_view.view).or_default();
             *streams = of_view.streams.max(*streams);
         }
-        if before_cursor > 0 {
-            return Err(Error::Parked {
-                streams: before_cursor,
-            });
+        match before_cursor {
+            0 => Ok(()),
+            streams => Err(Error::Parked { streams }),
         }
-        Ok(())
     }
 
     /// Why the views did not come to a cursor: they are slow, or it is of nothing in the log.
@@ -168,6 +213,8 @@ impl Ask {
             .map(|(view, streams)| (view, streams.count));
         *self.noted() = Noted {
             completed: Some(seen.completed(&VIEWS)),
+            cursors: Vec::new(),
+            all_looked_at: Some(0),
             parked: parked.collect(),
             now: now(),
         };

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::task::{FilterInput, OrderInput, Task, Tasks};
 use crate::{
-    ask::Ask,
+    ask::{Ask, Touches},
     dashboards::{Owner, ProjectDashboard},
     error::Error,
     node::NodeKind,
@@ -110,6 +110,7 @@ impl Project {
             };
             let window = paging.window(order.unwrap_or_default().order())?;
             let tasks = Tasks(filter.unwrap_or_default().checked()?);
+            Ask::of(ctx)?.look(&Touches::Everything).await?;
             nested::connection(ctx, self.project_id, tasks, window).await
         };
         Some(answer.await)
@@ -118,7 +119,9 @@ impl Project {
     /// What the project's tasks add up to; null while nothing of it was folded.
     async fn dashboard(&self, ctx: &Context<'_>) -> Option<Result<ProjectDashboard, Error>> {
         let answer = async {
-            let loaders = &Ask::of(ctx)?.loaders;
+            let ask = Ask::of(ctx)?;
+            ask.look(&Touches::Everything).await?;
+            let loaders = &ask.loaders;
             let sums = loaders.load_one(Owner::Project(self.project_id)).await?;
             Ok(sums.map(|sums| ProjectDashboard::new(self.project_id, sums)))
         };

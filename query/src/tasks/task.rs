@@ -15,7 +15,7 @@ use async_graphql::{ComplexObject, Context, Enum, ID, Json, SimpleObject};
 use chrono::{DateTime, NaiveDate, Utc};
 use foldline_events::{
     Hours,
-    tasks::{Priority, ReviewStatus},
+    tasks::{Priority, ReviewStatus, project_stream},
 };
 use serde::Deserialize;
 use sqlx::types;
@@ -26,7 +26,7 @@ use super::{
     project::{Project, ProjectById},
 };
 use crate::{
-    ask::Ask,
+    ask::{Ask, Touches},
     error::Error,
     node::NodeKind,
     page::{self, Connection, Paging, nested},
@@ -325,8 +325,10 @@ impl Task {
     /// The project that it belongs to; null while that has not been folded yet.
     async fn project(&self, ctx: &Context<'_>) -> Option<Result<Project, Error>> {
         let answer = async {
-            let loaders = &Ask::of(ctx)?.loaders;
-            loaders.load_one(ProjectById(self.project_id)).await
+            let ask = Ask::of(ctx)?;
+            let touches = Touches::Stream(project_stream(self.project_id));
+            ask.look(&touches).await?;
+            ask.loaders.load_one(ProjectById(self.project_id)).await
         };
         answer.await.transpose()
     }

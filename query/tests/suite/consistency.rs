@@ -190,6 +190,20 @@ async fn a_read_says_what_is_parked_of_what_it_reads_and_with_at_least_it_is_an_
         }
     }
 
+    // What is read below a field is read, too.
+    let task = tasks::task_stream(Uuid::from_u128(3));
+    fixture.park("acme", "task_view", &task, 8).await;
+    fixture.fold_all(10).await;
+    let of_tasks = json!([{"view": "task_view", "streams": 1}]);
+    let below =
+        "query($id: ID!, $c: String) { project(id: $id, atLeast: $c) { tasks { totalCount } } }";
+    let answer = fixture.ask(below, json!({"id": other})).await;
+    let parked_of_tasks = parked_in(&answer);
+    let named = parked_of_tasks.as_array().unwrap();
+    assert!(named.contains(&of_tasks[0]), "{answer}");
+    let covered = json!({"id": other, "c": cursor(10, None)});
+    assert_eq!(fixture.code(below, covered).await, "PARKED");
+
     sqlx::query("delete from views.parked")
         .execute(&fixture.owner)
         .await
