@@ -45,6 +45,16 @@ const VIEW: &[(i64, &str, &str)] = &[
         "late_indexes",
         include_str!("../view/0006_late_indexes.sql"),
     ),
+    (
+        7,
+        "late_statistics",
+        include_str!("../view/0007_late_statistics.sql"),
+    ),
+    (
+        8,
+        "stall_reasons",
+        include_str!("../view/0008_stall_reasons.sql"),
+    ),
 ];
 
 #[derive(Debug, thiserror::Error)]
