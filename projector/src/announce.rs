@@ -13,6 +13,8 @@ use crate::CHANNEL;
 
 /// How long to wait before connecting again after the connection was lost.
 const RECONNECT_PAUSE_MS: u64 = 500;
+/// How long it may take to connect, and to say it once.
+const ANNOUNCE_MS_MAX: u64 = 10_000;
 
 /// Announces each change of `moved`; ends when its sender is gone.
 pub(crate) async fn run(options: PgConnectOptions, mut moved: watch::Receiver<u64>) {
@@ -30,12 +32,22 @@ async fn announce(
     options: &PgConnectOptions,
     moved: &mut watch::Receiver<u64>,
 ) -> Result<(), sqlx::Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
+    let mut connection = in_time(PgConnection::connect_with(options)).await?;
     while moved.changed().await.is_ok() {
-        sqlx::query("select pg_notify($1, '')")
+        let announcing = sqlx::query("select pg_notify($1, '')")
             .bind(CHANNEL)
-            .execute(&mut connection)
-            .await?;
+            .execute(&mut connection);
+        in_time(announcing).await?;
     }
     connection.close().await
+}
+
+async fn in_time<T>(
+    announcing: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let bound = Duration::from_millis(ANNOUNCE_MS_MAX);
+    let late = |_elapsed| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(bound, announcing)
+        .await
+        .map_err(late)?
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use foldline_events::Partition;
 use foldline_log::Mark;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
 use crate::{Error, View, error, view::VIEWS};
@@ -227,5 +227,55 @@ pub(crate) async fn hold(
         Err(Error::Lost {
             partitions: vec![partition],
         })
+    }
+}
+
+const SET_BACK: &str = "
+    select distinct
+        h.partition
+    from unnest($1::text[], $2::integer[], $3::smallint[], $4::bigint[], $5::bigint[])
+        as h (view, version, partition, position, fence)
+    left join views.checkpoints c
+        on c.view = h.view
+        and c.version = h.version
+        and c.partition = h.partition
+    where c.fence is null
+        or (c.fence, c.position) < (h.fence, h.position)
+    order by h.partition
+";
+
+/// Fails with [`Error::SetBack`] when checkpoints are behind those that are held: a crash of the server took the last commits
+/// back, which do not wait for its disk. Whoever writes next finds out by itself; while there is nothing to write, nobody does.
+pub(crate) async fn compare(
+    pool: &PgPool,
+    held: &[(View, Partition, Checkpoint)],
+) -> Result<(), Error> {
+    let column = |of: fn(&Checkpoint) -> i64| -> Vec<i64> {
+        held.iter().map(|(.., checkpoint)| of(checkpoint)).collect()
+    };
+    let partitions: Vec<Partition> = sqlx::query_scalar(SET_BACK)
+        .bind(
+            held.iter()
+                .map(|(view, ..)| view.name())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            held.iter()
+                .map(|(view, ..)| view.version())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            held.iter()
+                .map(|(_, partition, _)| *partition)
+                .collect::<Vec<_>>(),
+        )
+        .bind(column(|checkpoint| checkpoint.mark.position))
+        .bind(column(|checkpoint| checkpoint.fence))
+        .fetch_all(pool)
+        .await
+        .map_err(Error::Checkpoints)?;
+    match partitions.is_empty() {
+        true => Ok(()),
+        false => Err(Error::SetBack { partitions }),
     }
 }

@@ -58,6 +58,11 @@ pub enum Error {
     /// Another writer took these over, so nothing was written.
     #[error("partitions {partitions:?} were taken over by another projector")]
     Lost { partitions: Vec<Partition> },
+    /// A crash of the view server took commits back.
+    #[error(
+        "the view server lost its last commits of partitions {partitions:?} in a crash; what is missing is folded again"
+    )]
+    SetBack { partitions: Vec<Partition> },
     #[error(
         "partition {partition} of {view} was folded from the log {checkpoint}, but this log is {log}: it was restored \
          or replaced. Point the projector at the log that belongs to these views, or make an empty view database, run \
@@ -118,9 +123,11 @@ impl Error {
             | Self::LateIndexes(source)
             | Self::Parked(source)
             | Self::Commit(source) => of_database(source),
-            Self::LeasesLost | Self::Stands { .. } | Self::Stuck { .. } | Self::Lost { .. } => {
-                Remedy::Retry
-            }
+            Self::LeasesLost
+            | Self::Stands { .. }
+            | Self::Stuck { .. }
+            | Self::Lost { .. }
+            | Self::SetBack { .. } => Remedy::Retry,
             Self::Unfoldable { .. } => Remedy::Isolate,
             Self::Install { .. }
             | Self::NotMigrated(_)

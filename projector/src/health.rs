@@ -17,6 +17,7 @@ use crate::{View, view::VIEWS};
 #[derive(Debug, Clone)]
 pub struct Health {
     status: Arc<Mutex<Status>>,
+    failing: Arc<Mutex<Option<Failing>>>,
     reached: Arc<Mutex<BTreeMap<Partition, [Position; VIEWS]>>>,
 }
 
@@ -80,6 +81,13 @@ pub struct Behind {
     pub seconds: f64,
 }
 
+/// What keeps every partition from going on: one session after another fails.
+#[derive(Debug, Clone)]
+pub(crate) struct Failing {
+    pub(crate) why: String,
+    pub(crate) since: Instant,
+}
+
 /// A partition that does not go on, while others do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -117,6 +125,7 @@ impl Health {
                 stalled: Vec::new(),
                 parked: 0,
             })),
+            failing: Arc::default(),
             reached: Arc::default(),
         }
     }
@@ -126,11 +135,23 @@ impl Health {
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
+        if let Phase::Retrying(why) = &phase {
+            let mut failing = self.lock_failing();
+            let since = failing.as_ref().map_or_else(Instant::now, |it| it.since);
+            let why = why.clone();
+            *failing = Some(Failing { why, since });
+        }
         self.lock().phase = phase;
     }
 
     pub(crate) fn committed(&self, at: DateTime<Utc>) {
+        *self.lock_failing() = None;
         self.lock().committed_at = Some(at);
+    }
+
+    /// Why sessions fail, until one of them gets anywhere, or there is nothing to get to.
+    pub(crate) fn failing(&self) -> Option<Failing> {
+        self.lock_failing().clone()
     }
 
     pub(crate) fn stalled(&self, stalled: Vec<Stall>) {
@@ -193,10 +214,24 @@ impl Health {
                 seconds: lag.seconds,
             })
         });
-        let behind = behind.collect();
+        let behind: Vec<Behind> = behind.collect();
         let mut status = self.lock();
+        let stalls = |one: &Behind| {
+            status
+                .stalled
+                .iter()
+                .any(|stall| stall.partition == one.partition)
+        };
+        // A process that has taken nothing over knows of nothing to get to.
+        if !lags.is_empty() && behind.iter().all(stalls) {
+            *self.lock_failing() = None;
+        }
         status.head = lags.iter().map(|(_, lags)| lags.head).max();
         status.behind = behind;
+    }
+
+    fn lock_failing(&self) -> std::sync::MutexGuard<'_, Option<Failing>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Status> {

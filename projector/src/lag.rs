@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use foldline_events::{Partition, Position};
@@ -11,7 +11,7 @@ use foldline_log::{Lag, Lags, Log};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::{Error, Health, Stall, View, error::in_full};
+use crate::{Error, Health, Stall, View, error::in_full, health::Failing};
 
 /// How often it looks.
 const LOOK_INTERVAL_MS: u64 = 1_000;
@@ -29,7 +29,10 @@ pub(crate) async fn run(log: Log, views: PgPool, health: Health) {
         let bound = Duration::from_millis(LOOK_MS_MAX);
         let looked = tokio::time::timeout(bound, look(&log, &views, &health, &mut told)).await;
         let why = match looked {
-            Ok(Ok(())) => None,
+            Ok(Ok(())) => {
+                looked_now();
+                None
+            }
             Ok(Err(error)) => Some(in_full(&error)),
             Err(_) => Some(format!("no answer within {LOOK_MS_MAX} ms")),
         };
@@ -39,6 +42,13 @@ pub(crate) async fn run(log: Log, views: PgPool, health: Health) {
         }
         is_known = why.is_none();
     }
+}
+
+/// The gauges of lag keep what they last said while nothing can be asked; this one says since when.
+fn looked_now() {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = since_epoch.map_or(0.0, |since| since.as_secs_f64());
+    metrics::gauge!("foldline_projector_lag_looked_timestamp_seconds").set(seconds);
 }
 
 /// Looks once, and tells it everywhere.
@@ -60,26 +70,25 @@ async fn look(log: &Log, views: &PgPool, health: &Health, told: &mut Told) -> Re
         lags.push((view, of_view));
     }
     health.behind(&lags);
-    let rows = rows(&lags, &health.status().stalled);
+    let rows = rows(&lags, &health.status().stalled, health.failing().as_ref());
     told.measure(&rows);
     let head = lags.iter().map(|(_, lags)| lags.head).max();
     told.write(views, (log.epoch(), head, began), rows).await
 }
 
-/// What is to be told of each partition of each view.
-fn rows(lags: &[(View, Lags)], stalls: &[Stall]) -> Rows {
+/// What is to be told of each partition of each view. One that is stalled says why; and where every session fails, all that are
+/// behind say so.
+fn rows(lags: &[(View, Lags)], stalls: &[Stall], failing: Option<&Failing>) -> Rows {
     let mut rows = Rows::new();
     for (view, lags) in lags {
         for (partition, lag) in &lags.of {
             let stall = stalls.iter().find(|stall| stall.partition == *partition);
-            let row = Row {
-                lag: *lag,
-                stalled: stall.map(|stall| Stalled {
-                    at: stall.position,
-                    since: stall.since,
-                }),
+            let stalled = match (stall, failing) {
+                (Some(stall), _) => Some(Stalled::of(stall)),
+                (None, Some(failing)) if lag.events > 0 => Some(Stalled::failing(failing)),
+                (None, _) => None,
             };
-            rows.insert((*view, *partition), row);
+            rows.insert((*view, *partition), Row { lag: *lag, stalled });
         }
     }
     rows
@@ -88,16 +97,42 @@ fn rows(lags: &[(View, Lags)], stalls: &[Stall]) -> Rows {
 type Rows = BTreeMap<(View, Partition), Row>;
 
 /// A row of `views.lag`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Row {
     lag: Lag,
     stalled: Option<Stalled>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Stalled {
+    /// One of those that `lag_reason_known` in `schema/view/0008_stall_reasons.sql` knows.
+    reason: &'static str,
+    why: String,
     at: Option<Position>,
     since: Instant,
+}
+
+impl Stalled {
+    fn of(stall: &Stall) -> Self {
+        Self {
+            reason: match stall.position {
+                Some(_) => "too_many_parked",
+                None => "taken_over",
+            },
+            why: stall.why.clone(),
+            at: stall.position,
+            since: stall.since,
+        }
+    }
+
+    fn failing(failing: &Failing) -> Self {
+        Self {
+            reason: "failing",
+            why: failing.why.clone(),
+            at: None,
+            since: failing.since,
+        }
+    }
 }
 
 /// What was told last, so that only what changed is told again.
@@ -133,7 +168,7 @@ impl Told {
         let changed: Vec<((View, Partition), Row)> = rows
             .iter()
             .filter(|(key, row)| all || self.rows.get(key) != Some(row))
-            .map(|(key, row)| (*key, *row))
+            .map(|(key, row)| (*key, row.clone()))
             .collect();
         sqlx::query(TELL_HEAD)
             .bind(epoch)
@@ -200,7 +235,9 @@ pub(crate) async fn lost(views: &PgPool) -> Result<(), Error> {
 }
 
 const TELL_LAG: &str = "
-    insert into views.lag (view, version, partition, events, seconds, stalled_since, stalled_at, told_at)
+    insert into views.lag (
+        view, version, partition, events, seconds, stalled_since, stalled_at, stalled_reason, stalled_why, told_at
+    )
     select
         view,
         version,
@@ -209,10 +246,15 @@ const TELL_LAG: &str = "
         seconds,
         clock_timestamp() - make_interval(secs => stalled_seconds),
         stalled_at,
+        stalled_reason,
+        stalled_why,
         clock_timestamp()
     from unnest(
-        $1::text[], $2::integer[], $3::smallint[], $4::bigint[], $5::float8[], $6::float8[], $7::bigint[]
-    ) as told (view, version, partition, events, seconds, stalled_seconds, stalled_at)
+        $1::text[], $2::integer[], $3::smallint[], $4::bigint[], $5::float8[], $6::float8[], $7::bigint[], $8::text[],
+        $9::text[]
+    ) as told (
+        view, version, partition, events, seconds, stalled_seconds, stalled_at, stalled_reason, stalled_why
+    )
     order by
         view collate \"C\",
         version,
@@ -222,46 +264,36 @@ const TELL_LAG: &str = "
         seconds = excluded.seconds,
         stalled_since = excluded.stalled_since,
         stalled_at = excluded.stalled_at,
+        stalled_reason = excluded.stalled_reason,
+        stalled_why = excluded.stalled_why,
         told_at = excluded.told_at
 ";
 
 async fn tell_lag(views: &PgPool, rows: &[((View, Partition), Row)]) -> Result<(), Error> {
-    let stalled = |of: fn(&Stalled) -> f64| -> Vec<Option<f64>> {
-        let of_row = |(_, row): &(_, Row)| row.stalled.as_ref().map(of);
+    fn column<'r, T>(
+        rows: &'r [((View, Partition), Row)],
+        of: impl Fn(View, Partition, &'r Row) -> T,
+    ) -> Vec<T> {
+        let of_row =
+            |((view, partition), row): &'r ((View, Partition), Row)| of(*view, *partition, row);
         rows.iter().map(of_row).collect()
-    };
+    }
     sqlx::query(TELL_LAG)
-        .bind(
-            rows.iter()
-                .map(|((view, _), _)| view.name())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            rows.iter()
-                .map(|((view, _), _)| view.version())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            rows.iter()
-                .map(|((_, partition), _)| *partition)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            rows.iter()
-                .map(|(_, row)| row.lag.events)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            rows.iter()
-                .map(|(_, row)| row.lag.seconds)
-                .collect::<Vec<_>>(),
-        )
-        .bind(stalled(|stalled| stalled.since.elapsed().as_secs_f64()))
-        .bind(
-            rows.iter()
-                .map(|(_, row)| row.stalled?.at)
-                .collect::<Vec<_>>(),
-        )
+        .bind(column(rows, |view, _, _| view.name()))
+        .bind(column(rows, |view, _, _| view.version()))
+        .bind(column(rows, |_, partition, _| partition))
+        .bind(column(rows, |_, _, row| row.lag.events))
+        .bind(column(rows, |_, _, row| row.lag.seconds))
+        .bind(column(rows, |_, _, row| {
+            let stalled = row.stalled.as_ref()?;
+            Some(stalled.since.elapsed().as_secs_f64())
+        }))
+        .bind(column(rows, |_, _, row| row.stalled.as_ref()?.at))
+        .bind(column(rows, |_, _, row| Some(row.stalled.as_ref()?.reason)))
+        // The database takes no NUL, and an error may quote one.
+        .bind(column(rows, |_, _, row| {
+            Some(row.stalled.as_ref()?.why.replace('\0', "\u{fffd}"))
+        }))
         .execute(views)
         .await
         .map_err(Error::Lag)?;

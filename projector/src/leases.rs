@@ -60,15 +60,13 @@ impl Leases {
         standing_by: impl Fn(),
     ) -> Result<Self, Error> {
         let options = options.clone().options(KEEPALIVE);
-        let mut connection = PgConnection::connect_with(&options)
-            .await
-            .map_err(Error::Leases)?;
+        let connecting = PgConnection::connect_with(&options);
+        let mut connection = in_time(async { connecting.await.map_err(Error::Leases) }).await?;
         loop {
-            let acquired: bool = sqlx::query_scalar("select pg_try_advisory_lock_shared($1)")
+            let asking = sqlx::query_scalar("select pg_try_advisory_lock_shared($1)")
                 .bind(LOCK)
-                .fetch_one(&mut connection)
-                .await
-                .map_err(Error::Leases)?;
+                .fetch_one(&mut connection);
+            let acquired: bool = in_time(async { asking.await.map_err(Error::Leases) }).await?;
             if acquired {
                 break;
             }
@@ -83,8 +81,8 @@ impl Leases {
             ours,
             folded: seen_by_task,
         };
-        sweep(&mut renewing.connection).await?;
-        renewing.renew().await?;
+        in_time(sweep(&mut renewing.connection)).await?;
+        in_time(renewing.renew()).await?;
         Ok(Self {
             ours: seen_by_runtime,
             folded,
@@ -106,6 +104,12 @@ impl Leases {
     pub(crate) fn folds(&self, partitions: &BTreeSet<Partition>) {
         self.folded.send_replace(partitions.clone());
     }
+}
+
+async fn in_time<T>(doing: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let bound = Duration::from_millis(RENEW_MS_MAX);
+    let late = |_elapsed| Error::Leases(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+    tokio::time::timeout(bound, doing).await.map_err(late)?
 }
 
 struct Renewing {

@@ -8,6 +8,7 @@ pub mod desk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
 use foldline_events::{DecodeError, Partition, Position, Recorded, Tenant, Version};
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -37,6 +38,8 @@ pub struct Parked {
     pub event_type: String,
     pub schema_version: i16,
     pub why: Why,
+    /// The wish for which it is tried again.
+    pub asked_at: Option<DateTime<Utc>>,
 }
 
 /// Why an event cannot be folded.
@@ -60,6 +63,15 @@ impl Parked {
             event_type: recorded.event_type.clone(),
             schema_version: recorded.schema_version,
             why,
+            asked_at: None,
+        }
+    }
+
+    /// The same stream, tried for the same wish, further on.
+    pub(crate) fn now_at(&self, recorded: &Recorded, why: Why) -> Self {
+        Self {
+            asked_at: self.asked_at,
+            ..Self::at(self.view, recorded, why)
         }
     }
 
@@ -324,6 +336,29 @@ pub(crate) async fn advance(connection: &mut PgConnection, parked: &Parked) -> R
     Ok(())
 }
 
+/// Whether what is wished of a stream is still that for which it is tried. Nobody wishes anything else before this transaction
+/// ends.
+pub(crate) async fn hold(connection: &mut PgConnection, parked: &Parked) -> Result<bool, Error> {
+    let is_the_same: Option<bool> = sqlx::query_scalar(
+        "select retry_asked_at is not distinct from $5
+         from views.parked
+         where tenant = $1
+             and view = $2
+             and view_version = $3
+             and stream = $4
+         for update",
+    )
+    .bind(parked.tenant.as_str())
+    .bind(parked.view.name())
+    .bind(parked.view.version())
+    .bind(&parked.stream)
+    .bind(parked.asked_at)
+    .fetch_optional(connection)
+    .await
+    .map_err(Error::Parked)?;
+    Ok(is_the_same.unwrap_or(false))
+}
+
 /// The stream goes on.
 pub(crate) async fn release(connection: &mut PgConnection, parked: &Parked) -> Result<(), Error> {
     sqlx::query(
@@ -355,7 +390,8 @@ const TO_RETRY: &str = "
         event_type,
         schema_version,
         needs_newer_build,
-        why
+        why,
+        retry_asked_at
     from views.parked
     where partition = any($1)
         and retry_asked_at is not null
@@ -400,6 +436,7 @@ fn parked_of(row: &PgRow) -> Result<Parked, Error> {
             needs_newer_build: row.get("needs_newer_build"),
             text: row.get("why"),
         },
+        asked_at: row.get("retry_asked_at"),
     })
 }
 

@@ -41,6 +41,9 @@ const RETRY_MS_MAX: u64 = 5_000;
 const PARKED_POLL_MS: u64 = 1_000;
 const PARKED_MORE_MS: u64 = 20;
 
+/// How often it is looked whether the database still holds what was committed.
+const COMPARE_INTERVAL_MS: u64 = 5_000;
+
 /// How a projector runs.
 #[derive(Debug, Clone)]
 pub struct ProjectorOptions {
@@ -194,6 +197,8 @@ impl Projector {
         self.health.enter(self.phase());
         let log = self.log.clone();
         let mut look_at = Instant::now();
+        let compare_interval = Duration::from_millis(COMPARE_INTERVAL_MS);
+        let mut compare_at = Instant::now() + compare_interval;
         loop {
             turned.once_more();
             let due = self.stalls.due_at();
@@ -209,8 +214,15 @@ impl Projector {
                 }
                 () = tokio::time::sleep_until(due.into()) => self.retry_stalled().await?,
                 () = tokio::time::sleep_until(look_at.into()) => {
+                    let began = Instant::now();
                     let pause_ms = self.retry_parked().await?;
-                    look_at = Instant::now() + Duration::from_millis(pause_ms);
+                    // The feed gets as much time as the streams that are tried again.
+                    let pause = Duration::from_millis(pause_ms).max(began.elapsed());
+                    look_at = Instant::now() + pause;
+                }
+                () = tokio::time::sleep_until(compare_at.into()) => {
+                    self.writer.compare().await?;
+                    compare_at = Instant::now() + compare_interval;
                 }
                 delivery = self.feed.next() => match delivery? {
                     Delivery::Assigned(partitions) => {
@@ -325,11 +337,7 @@ impl Projector {
         for partition in lost {
             self.stalls.lost(partition);
         }
-        let writer = &self.writer;
-        self.stalls.passed(|partition| {
-            let through = writer.folded_through(partition);
-            through.filter(|_| writer.folds(partition))
-        });
+        self.end_stalls();
         if let Some(at) = committed_at {
             self.has_committed = true;
             self.health.committed(at);
@@ -349,13 +357,28 @@ impl Projector {
     async fn retry_stalled(&mut self) -> Result<(), Error> {
         let writer = &self.writer;
         let due = self.stalls.retry(|partition| writer.folds(partition));
-        self.take_over(&due).await
+        self.take_over(&due).await?;
+        // One that was only taken over goes on, though there may be nothing to fold.
+        self.end_stalls();
+        self.tell();
+        Ok(())
+    }
+
+    fn end_stalls(&mut self) {
+        let writer = &self.writer;
+        self.stalls.passed(|partition| {
+            let through = writer.folded_through(partition);
+            through.filter(|_| writer.folds(partition))
+        });
     }
 
     /// Tries the parked streams again that somebody asked for, some at a time, and says when to look for more.
     async fn retry_parked(&mut self) -> Result<u64, Error> {
-        let folds = |partition: &Partition| self.writer.folds(*partition);
-        let partitions: Vec<Partition> = self.assigned.iter().copied().filter(folds).collect();
+        // One that stopped at an event goes on with fewer parked streams; one that was taken over is not ours to write to.
+        let is_ours = |partition: &Partition| {
+            self.writer.folds(*partition) || self.stalls.is_at_event(*partition)
+        };
+        let partitions: Vec<Partition> = self.assigned.iter().copied().filter(is_ours).collect();
         if partitions.is_empty() {
             return Ok(PARKED_POLL_MS);
         }
@@ -372,6 +395,7 @@ impl Projector {
                         stream = parked.stream,
                         "a parked stream goes on"
                     );
+                    self.stalls.hasten(parked.partition);
                     metrics::counter!("foldline_projector_released_total", "view" => parked.view.name())
                         .increment(1);
                     self.options
@@ -379,7 +403,7 @@ impl Projector {
                         .send_modify(|count| *count = count.wrapping_add(1));
                 }
                 Ok(Retried::Waits(parked)) => told(&parked, "a parked stream was tried in vain"),
-                Ok(Retried::NotHeld) => {}
+                Ok(Retried::NotHeld | Retried::WishedAnew) => {}
                 Err(Error::Lost { partitions }) => {
                     for partition in partitions {
                         self.writer.stop(partition);

@@ -118,11 +118,16 @@ impl Writer {
     /// Takes partitions over, from others or again. Fails with [`Error::AnotherEpoch`] when they were folded from
     /// another log.
     pub async fn take(&mut self, partitions: &[Partition]) -> Result<(), Error> {
-        let mut transaction = self.pool.begin_with(BEGIN).await.map_err(Error::Begin)?;
-        let taken = checkpoint::raise_fences(&mut transaction, partitions, self.epoch).await?;
-        // Whoever had them commits nothing any more, so this is all that is parked.
-        let mut aside = parking::load(&mut transaction, partitions).await?;
-        transaction.commit().await.map_err(Error::Commit)?;
+        let (pool, epoch) = (&self.pool, self.epoch);
+        let taking = async {
+            let mut transaction = pool.begin_with(BEGIN).await.map_err(Error::Begin)?;
+            let taken = checkpoint::raise_fences(&mut transaction, partitions, epoch).await?;
+            // Whoever had them commits nothing any more, so this is all that is parked.
+            let aside = parking::load(&mut transaction, partitions).await?;
+            transaction.commit().await.map_err(Error::Commit)?;
+            Ok((taken, aside))
+        };
+        let (taken, mut aside) = bounded(taking).await?;
         for (partition, checkpoints) in taken {
             let held = Held {
                 checkpoints,
@@ -144,6 +149,11 @@ impl Writer {
     /// Whether slices of the partition are written.
     pub fn folds(&self, partition: Partition) -> bool {
         folds(&self.held, partition)
+    }
+
+    /// Whether the partition is ours, be it stopped.
+    pub(crate) fn holds(&self, partition: Partition) -> bool {
+        self.held.contains_key(&partition)
     }
 
     /// How far every view has folded a partition that is held.
@@ -238,6 +248,20 @@ impl Writer {
     /// The parked streams of some partitions that somebody wants tried again, the first of them.
     pub(crate) async fn to_retry(&self, partitions: &[Partition]) -> Result<Vec<Parked>, Error> {
         bounded(parking::to_retry(&self.pool, partitions)).await
+    }
+
+    /// Whether the database still holds what was committed.
+    ///
+    /// # Errors
+    /// [`Error::SetBack`] where it does not.
+    pub(crate) async fn compare(&self) -> Result<(), Error> {
+        let of_partition = |(partition, held): (&Partition, &Held)| {
+            let partition = *partition;
+            let views = View::ALL.into_iter().zip(held.checkpoints);
+            views.map(move |(view, checkpoint)| (view, partition, checkpoint))
+        };
+        let held: Vec<_> = self.held.iter().flat_map(of_partition).collect();
+        bounded(checkpoint::compare(&self.pool, &held)).await
     }
 
     pub(crate) fn stop(&mut self, partition: Partition) {

@@ -70,15 +70,15 @@ pub struct PartitionProjection {
     stalled: Option<PartitionStall>,
 }
 
-/// Why a partition does not go on, while others do. It is tried again, ever more seldom; its projector's `/health/ready` says
-/// more.
+/// Why a partition does not go on. It is tried again, ever more seldom; `foldline status` and its
+/// projector's `/health/ready` say more.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct PartitionStall {
     /// When it began.
     since: DateTime<Utc>,
     /// What is in its way.
     reason: StallReason,
-    /// The event that it stopped at; null when it was taken over.
+    /// The event that it stopped at; null when it did not stop at one.
     position: Option<Position>,
 }
 
@@ -89,6 +89,8 @@ pub enum StallReason {
     TooManyParked,
     /// Another projector took it over, although it is assigned to the one that says so.
     TakenOver,
+    /// Whatever whoever folds it tries fails, in every partition.
+    Failing,
 }
 
 #[derive(FromRow)]
@@ -103,6 +105,7 @@ struct Row {
     seconds: Option<f64>,
     stalled_since: Option<DateTime<Utc>>,
     stalled_at: Option<i64>,
+    stalled_reason: Option<String>,
 }
 
 /// Nothing is told of a version that nobody folds, or of what an older process said long ago.
@@ -117,7 +120,8 @@ const READ: &str = "
         lag.events,
         lag.seconds,
         lag.stalled_since,
-        lag.stalled_at
+        lag.stalled_at,
+        lag.stalled_reason
     from views.active
     join views.checkpoints
         on checkpoints.view = active.view
@@ -193,9 +197,10 @@ impl PartitionProjection {
     fn of(row: &Row) -> Self {
         let stalled = row.stalled_since.map(|since| PartitionStall {
             since,
-            reason: match row.stalled_at {
-                Some(_) => StallReason::TooManyParked,
-                None => StallReason::TakenOver,
+            reason: match (row.stalled_reason.as_deref(), row.stalled_at) {
+                (Some("failing"), _) => StallReason::Failing,
+                (_, Some(_)) => StallReason::TooManyParked,
+                (_, None) => StallReason::TakenOver,
             },
             position: row.stalled_at.map(Position),
         });

@@ -24,6 +24,9 @@ use crate::config::Database;
 const CONNECT_SECONDS_MAX: u64 = 5;
 const READ_SECONDS_MAX: u64 = 30;
 
+/// What a projector told longer ago than this is no longer true: it tells it again every 15 seconds.
+const TOLD_SECONDS_MAX: f64 = 60.0;
+
 /// It only looks, and gives up by itself when whoever asked is gone.
 const SETTINGS: [(&str, &str); 2] = [
     ("default_transaction_read_only", "on"),
@@ -103,6 +106,8 @@ pub(super) enum Worker {
     None,
     Stands {
         standing: Standing,
+        /// What each of its reactions has not answered, in their order there.
+        behind: Vec<Lag>,
         /// One leads.
         running: bool,
     },
@@ -133,6 +138,8 @@ pub(super) struct Progress {
     pub(super) completed: Position,
     pub(super) moved_at: Option<DateTime<Utc>>,
     pub(super) lag: Lag,
+    /// Why it does not go on, in the words of whoever folds it.
+    pub(super) why: Option<String>,
     pub(super) stalled: Vec<Stalled>,
     /// How many streams wait at an event that it cannot fold.
     pub(super) parked: i64,
@@ -159,6 +166,7 @@ struct Marks {
     idle_seconds: [f64; PARTITIONS as usize],
     from_kafka: bool,
     moved_at: Option<DateTime<Utc>>,
+    why: Option<String>,
 }
 
 pub(super) struct Reader {
@@ -231,6 +239,7 @@ impl Reader {
                 completed: marks.positions.iter().copied().min().unwrap_or(0),
                 moved_at: marks.moved_at,
                 lag,
+                why: marks.why.clone(),
                 stalled,
                 parked: parked.get(&(view.clone(), *version)).copied().unwrap_or(0),
             });
@@ -245,7 +254,7 @@ impl Reader {
             offsets: marks.values().any(|marks| marks.active && marks.from_kafka),
         };
         let worker = self
-            .worker()
+            .worker(log.position)
             .await
             .context("cannot read what the worker has to do")?;
         Ok(Reading {
@@ -257,16 +266,24 @@ impl Reader {
         })
     }
 
-    async fn worker(&mut self) -> anyhow::Result<Worker> {
+    async fn worker(&mut self, head: Position) -> anyhow::Result<Worker> {
         let Some(worker) = &mut self.worker else {
             return Ok(Worker::Hidden);
         };
         match desk::standing(worker).await {
             Ok(standing) if standing.reactions.is_empty() => Ok(Worker::None),
-            Ok(standing) => Ok(Worker::Stands {
-                standing,
-                running: is_held(worker, WORKER_LOCK).await?,
-            }),
+            Ok(standing) => {
+                let running = is_held(worker, WORKER_LOCK).await?;
+                let mut behind = Vec::new();
+                for (_, position) in &standing.reactions {
+                    behind.push(lag::since(&mut self.log, *position, head).await?);
+                }
+                Ok(Worker::Stands {
+                    standing,
+                    behind,
+                    running,
+                })
+            }
             // An earlier build's log, or one whose tables this user may not read.
             Err(worker::Error::NotMigrated(_)) => Ok(Worker::Hidden),
             Err(error) => Err(error.into()),
@@ -339,12 +356,20 @@ impl Reader {
                  checkpoints.position,
                  checkpoints.kafka_offset is not null as from_kafka,
                  checkpoints.moved_at,
-                 extract(epoch from clock_timestamp() - checkpoints.moved_at)::float8 as idle_seconds
+                 extract(epoch from clock_timestamp() - checkpoints.moved_at)::float8 as idle_seconds,
+                 lag.stalled_why
              from views.active
              full join views.checkpoints
                  on checkpoints.view = active.view
-                 and checkpoints.version = active.version",
+                 and checkpoints.version = active.version
+             left join views.lag
+                 on lag.view = checkpoints.view
+                 and lag.version = checkpoints.version
+                 and lag.partition = checkpoints.partition
+                 and lag.told_at > clock_timestamp() - make_interval(secs => $1)
+             order by lag.stalled_since",
         )
+        .bind(TOLD_SECONDS_MAX)
         .fetch_all(&mut self.view)
         .await?;
         let mut found = BTreeMap::new();
@@ -357,6 +382,7 @@ impl Reader {
                 idle_seconds: [0.0; PARTITIONS as usize],
                 from_kafka: false,
                 moved_at: None,
+                why: None,
             });
             let Some(partition) = row.get::<Option<Partition>, _>("partition") else {
                 continue;
@@ -373,6 +399,8 @@ impl Reader {
             }
             marks.from_kafka |= row.get::<bool, _>("from_kafka");
             marks.moved_at = marks.moved_at.max(row.get("moved_at"));
+            // Of those that stall, what stalled first.
+            marks.why = marks.why.take().or_else(|| row.get("stalled_why"));
         }
         Ok(found)
     }
@@ -395,7 +423,7 @@ impl Reader {
             mark,
             moved_at: row.get("moved_at"),
             of_this_log: mark <= reaches_to,
-            lag: lag::of_relay(&mut self.log, mark, log.position).await?,
+            lag: lag::since(&mut self.log, mark, log.position).await?,
         })
     }
 }

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use super::read::{Feeds, Lag, Progress, Reading, Relay, Worker};
 
+/// Where a reaction is, is noted down now and then, so it may be further than it says by as much as this.
+const NOTED_SECONDS_MAX: u64 = 30;
+
 impl Reading {
     /// What lags, in words; nothing when everything has caught up. A view that leaves streams out has not, nor has a worker that
     /// gave jobs up. Versions that no reader sees do not count, nor do views that this build does not fold: nobody will fold
@@ -31,7 +34,9 @@ impl Reading {
             if !progress.of_this_log {
                 lags.push(format!("{view} was folded from another log"));
             } else if is_above(*lag, seconds_max) {
-                lags.push(format!("{view} is {} behind", words(*lag)));
+                let why = progress.why.as_ref().map(|why| format!(": {why}"));
+                let (lag, why) = (words(*lag), why.unwrap_or_default());
+                lags.push(format!("{view} is {lag} behind{why}"));
             }
             if progress.parked > 0 {
                 let parked = progress.parked;
@@ -40,7 +45,15 @@ impl Reading {
                 ));
             }
         }
-        if let Worker::Stands { standing, .. } = &self.worker {
+        if let Worker::Stands {
+            standing, behind, ..
+        } = &self.worker
+        {
+            for ((reaction, _), lag) in standing.reactions.iter().zip(behind) {
+                if is_above(*lag, seconds_max.max(NOTED_SECONDS_MAX)) {
+                    lags.push(format!("the reaction {reaction} is {} behind", words(*lag)));
+                }
+            }
             let seconds = standing.unbegun_seconds;
             if is_late(seconds, seconds_max) {
                 lags.push(format!("a job has waited {seconds:.1} s for a worker"));
@@ -98,11 +111,23 @@ pub(super) fn to_json(reading: &Reading, lags: &[String]) -> Value {
 fn worker_to_json(worker: &Worker) -> Value {
     match worker {
         Worker::Hidden | Worker::None => Value::Null,
-        Worker::Stands { standing, running } => {
-            let reaction = |(name, position): &(String, Position)| json!({"reaction": name, "notedAt": position.to_string()});
+        Worker::Stands {
+            standing,
+            behind,
+            running,
+        } => {
+            let reaction = |((name, position), lag): (&(String, Position), &Lag)| {
+                json!({
+                    "reaction": name,
+                    "notedAt": position.to_string(),
+                    "lagEvents": lag.events.to_string(),
+                    "lagSeconds": tenths(lag.seconds),
+                })
+            };
+            let reactions = standing.reactions.iter().zip(behind);
             json!({
                 "running": running,
-                "reactions": standing.reactions.iter().map(reaction).collect::<Vec<_>>(),
+                "reactions": reactions.map(reaction).collect::<Vec<_>>(),
                 "jobs": {
                     "waiting": standing.jobs.waiting,
                     "due": standing.jobs.due,
@@ -159,6 +184,7 @@ fn view_to_json(progress: &Progress) -> Value {
         "movedAt": progress.moved_at,
         "lagEvents": progress.lag.events.to_string(),
         "lagSeconds": tenths(progress.lag.seconds),
+        "why": progress.why,
         "stalled": stalled,
         "parked": progress.parked.to_string(),
     })
@@ -257,7 +283,9 @@ fn write_worker(text: &mut String, worker: &Worker) -> std::fmt::Result {
             "worker   hidden: the URL's user may not act as foldline_worker"
         ),
         Worker::None => writeln!(text, "worker   none: no worker was ever run"),
-        Worker::Stands { standing, running } => {
+        Worker::Stands {
+            standing, running, ..
+        } => {
             let running = if *running { "running" } else { "not running" };
             let jobs = standing.jobs;
             writeln!(
@@ -338,6 +366,7 @@ mod tests {
             completed: 9_007_199_254_740_993,
             moved_at: None,
             lag: Lag { events: 3, seconds },
+            why: None,
             stalled: Vec::new(),
             parked: 0,
         }
@@ -370,6 +399,13 @@ mod tests {
         assert_eq!(caught_up.lags(10), [""; 0]);
         let behind = reading(vec![view("project_view", 0.0), view("task_view", 10.1)]);
         assert_eq!(behind.lags(10), ["task_view is 3 events, 10.1 s behind"]);
+        let mut failing = view("task_view", 10.1);
+        failing.why = Some("the disk is full".to_owned());
+        let lags = reading(vec![failing]).lags(10);
+        assert_eq!(
+            lags,
+            ["task_view is 3 events, 10.1 s behind: the disk is full"]
+        );
         let mut relayed = reading(Vec::new());
         relayed.relay = Relay::At {
             topic: "foldline.main.events".to_owned(),
@@ -449,7 +485,7 @@ mod tests {
 
     #[test]
     fn a_job_that_nobody_begins_lags_and_so_does_one_that_was_given_up() {
-        let standing = |unbegun_seconds, parked| Worker::Stands {
+        let standing = |unbegun_seconds, parked, behind_seconds| Worker::Stands {
             standing: Standing {
                 reactions: vec![("tasks.suggest_completion".to_owned(), 9_007_199_254_740_993)],
                 jobs: Counts {
@@ -459,16 +495,21 @@ mod tests {
                 },
                 unbegun_seconds,
             },
+            behind: vec![Lag {
+                events: 7,
+                seconds: behind_seconds,
+            }],
             running: false,
         };
         let mut read = reading(Vec::new());
-        read.worker = standing(9.9, 0);
+        read.worker = standing(9.9, 0, 29.9);
         assert_eq!(read.lags(10), [""; 0]);
-        read.worker = standing(10.1, 3);
+        read.worker = standing(10.1, 3, 30.1);
         let lags = read.lags(10);
         assert_eq!(
             lags,
             [
+                "the reaction tasks.suggest_completion is 7 events, 30.1 s behind",
                 "a job has waited 10.1 s for a worker",
                 "3 jobs of the worker are parked"
             ]

@@ -18,6 +18,9 @@ const IDLE: Duration = Duration::from_secs(3_600);
 /// A partition that was taken over is soon revoked, if it was rightly so; if not, it must not wait for long.
 const LOST_RETRY: Duration = Duration::from_secs(2);
 
+/// How soon one is tried again of which a parked stream was released: others may follow.
+const HASTE: Duration = Duration::from_secs(1);
+
 /// Trying again reads the log from the partition's checkpoint, so it must become rare.
 const RETRY_FACTOR_MAX: u32 = 32;
 
@@ -121,6 +124,19 @@ impl Stalls {
             }
         }
         due
+    }
+
+    /// Whether it stopped at an event, and not because it was taken over.
+    pub(super) fn is_at_event(&self, partition: Partition) -> bool {
+        let stalled = self.of.get(&partition);
+        stalled.is_some_and(|stalled| stalled.stall.position.is_some())
+    }
+
+    /// Something was mended that may have been its cause: a partition that is stalled is tried soon.
+    pub(super) fn hasten(&mut self, partition: Partition) {
+        if let Some(stalled) = self.of.get_mut(&partition) {
+            stalled.retry_at = stalled.retry_at.min(Instant::now() + HASTE);
+        }
     }
 
     /// Ends the stalls of partitions that are folded again, and beyond the event that they stopped at.

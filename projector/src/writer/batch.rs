@@ -12,10 +12,16 @@ use crate::{
     parking::{Parked, StreamKey, Why},
 };
 
+/// After so many finds, each an event that a view cannot fold, a batch is taken apart: each costs one more try of all of it, and where there are
+/// many, smaller pieces get written in between.
+const FOUND_MAX: usize = 8;
+
 /// Stretches of several partitions, to be written together.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) parts: Vec<Part>,
+    /// How many events of it were found that cannot be folded.
+    found: usize,
 }
 
 /// An event, and what this build reads in it.
@@ -48,6 +54,7 @@ impl Batch {
         };
         Self {
             parts: slices.into_iter().filter_map(decode).collect(),
+            found: 0,
         }
     }
 
@@ -85,14 +92,18 @@ impl Batch {
             let Some(part) = self.parts.iter_mut().find(culprit) else {
                 return Err(error);
             };
-            if part.park(*view, *position, Why::unfoldable(why.clone())) {
-                return Ok(vec![self]);
+            if !part.park(*view, *position, Why::unfoldable(why.clone())) {
+                return Err(error);
             }
-            return Err(error);
+            self.found += 1;
+            return Ok(match self.found < FOUND_MAX {
+                true => vec![self],
+                false => self.apart(),
+            });
         }
         // The database does not say which row it refused: each partition alone, then ever smaller stretches of it.
         if self.parts.len() > 1 {
-            return Ok(self.parts.into_iter().map(Self::of).collect());
+            return Ok(self.apart());
         }
         let (Some(mut part), Error::Rows { view, .. }) = (self.parts.pop(), &error) else {
             return Err(error);
@@ -107,10 +118,7 @@ impl Batch {
                     Err(error)
                 }
             }
-            [_, _, ..] => {
-                let (first, second) = part.halves();
-                Ok(vec![Self::of(first), Self::of(second)])
-            }
+            [_, _, ..] => Ok(Self::of(part).apart()),
         }
     }
 
@@ -120,7 +128,22 @@ impl Batch {
     }
 
     fn of(part: Part) -> Self {
-        Self { parts: vec![part] }
+        Self {
+            parts: vec![part],
+            found: 0,
+        }
+    }
+
+    /// Each partition alone, or of one that is alone its halves.
+    fn apart(mut self) -> Vec<Self> {
+        let can_be_halved = |part: &Part| part.events.len() > 1;
+        match self.parts.pop() {
+            Some(only) if self.parts.is_empty() && can_be_halved(&only) => {
+                let (first, second) = only.halves();
+                vec![Self::of(first), Self::of(second)]
+            }
+            last => self.parts.into_iter().chain(last).map(Self::of).collect(),
+        }
     }
 }
 
@@ -231,5 +254,92 @@ fn mark_of((recorded, _): &Decoded) -> Mark {
     Mark {
         position: recorded.position,
         event_id: recorded.id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use foldline_events::Tenant;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// An event that this build does not know: taking a batch apart does not look into it.
+    fn event(partition: Partition, position: Position) -> Recorded {
+        let id = Uuid::from_u128(u128::try_from(position).unwrap());
+        Recorded {
+            position,
+            partition,
+            id,
+            tenant: Tenant::parse("acme").unwrap(),
+            stream: format!("task-{id}"),
+            version: 1,
+            event_type: "tasks.TaskAbducted".to_owned(),
+            schema_version: 1,
+            payload: "{}".to_owned(),
+            tags: Vec::new(),
+            actor: "ada".to_owned(),
+            command_id: id,
+            correlation_id: id,
+            causation_id: id,
+            trace_context: None,
+            occurred_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    /// Of so many partitions, each with so many events.
+    fn batch(partitions: Partition, each: Position) -> Batch {
+        let slice = |partition| {
+            let position =
+                |nth: Position| nth * Position::from(partitions) + Position::from(partition) + 1;
+            let events: Vec<Recorded> = (0..each)
+                .map(|nth| event(partition, position(nth)))
+                .collect();
+            let last = events.last().unwrap();
+            Slice {
+                partition,
+                through: Mark {
+                    position: last.position,
+                    event_id: last.id,
+                },
+                offset: None,
+                events,
+            }
+        };
+        Batch::decode((0..partitions).map(slice).collect(), |_| Some(0))
+    }
+
+    fn unfoldable(partition: Partition, position: Position) -> Error {
+        Error::Unfoldable {
+            view: View::TaskView,
+            partition,
+            position,
+            why: "it is spoilt".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_batch_with_many_events_that_cannot_be_folded_is_taken_apart() {
+        let mut whole = batch(2, 100);
+        for found in 1..FOUND_MAX {
+            let position = Position::try_from(2 * found).unwrap();
+            let mut again = whole.isolate(unfoldable(1, position)).unwrap();
+            assert_eq!(again.len(), 1, "it is tried again whole");
+            whole = again.remove(0);
+            assert_eq!(whole.parked().count(), found);
+        }
+        let position = Position::try_from(2 * FOUND_MAX).unwrap();
+        let pieces = whole.isolate(unfoldable(1, position)).unwrap();
+        assert_eq!(pieces.len(), 2, "each partition alone");
+        let parked: usize = pieces.iter().map(|piece| piece.parked().count()).sum();
+        assert_eq!(parked, FOUND_MAX, "what was found is not forgotten");
+    }
+
+    #[test]
+    fn the_same_event_found_again_ends_the_search() {
+        let whole = batch(1, 10).isolate(unfoldable(0, 5)).unwrap().remove(0);
+        assert!(whole.isolate(unfoldable(0, 5)).is_err());
     }
 }

@@ -23,6 +23,8 @@ pub enum Retried {
     Waits(Parked),
     /// It is not for this writer to try.
     NotHeld,
+    /// Somebody wished something else of it meanwhile, so it is to be tried anew.
+    WishedAnew,
 }
 
 /// What to fold at a time, and what comes after it.
@@ -46,6 +48,8 @@ enum Then {
     Before(Box<Recorded>),
     /// In front of an event that cannot be folded.
     Refused(Box<Recorded>, Why),
+    /// Before it began: somebody wishes something else.
+    WishedAnew,
 }
 
 impl Writer {
@@ -64,7 +68,8 @@ impl Writer {
             held.aside.skip(parked.view, stream, skipped);
         }
         loop {
-            if !self.folds(parked.partition) {
+            // Of a partition that stopped because too many of its streams are parked, too: it goes on with fewer.
+            if !self.holds(parked.partition) {
                 return Ok(Retried::NotHeld);
             }
             let stretch = self.stretch(log, &parked).await?;
@@ -75,9 +80,10 @@ impl Writer {
                     }
                     return Ok(Retried::Released);
                 }
-                Then::Before(next) => parked = Parked::at(parked.view, &next, parked.why),
+                Then::WishedAnew => return Ok(Retried::WishedAnew),
+                Then::Before(next) => parked = parked.now_at(&next, parked.why.clone()),
                 Then::Refused(event, why) => {
-                    return Ok(Retried::Waits(Parked::at(parked.view, &event, why)));
+                    return Ok(Retried::Waits(parked.now_at(&event, why)));
                 }
             }
         }
@@ -130,8 +136,10 @@ impl Writer {
         // Each turn writes less than the one before.
         loop {
             let written = bounded(self.write_stretch(parked, &events[..count], &then)).await;
-            let Err(error) = written else {
-                return Ok(then);
+            let error = match written {
+                Ok(true) => return Ok(then),
+                Ok(false) => return Ok(Then::WishedAnew),
+                Err(error) => error,
             };
             match error.remedy() {
                 Remedy::Isolate => {}
@@ -159,12 +167,13 @@ impl Writer {
         }
     }
 
+    /// Says whether it did, because nobody wished anything else of the stream.
     async fn write_stretch(
         &self,
         parked: &Parked,
         events: &[Waiting],
         then: &Then,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let view = parked.view;
         let mut transaction = self.pool.begin_with(BEGIN).await.map_err(Error::Begin)?;
         checkpoint::hold(
@@ -174,6 +183,9 @@ impl Writer {
             self.checkpoint(parked),
         )
         .await?;
+        if !parking::hold(&mut transaction, parked).await? {
+            return Ok(false);
+        }
         let folded: Vec<Folded<'_>> = events
             .iter()
             .map(|waiting| Folded {
@@ -189,15 +201,17 @@ impl Writer {
         match then {
             Then::Released => parking::release(&mut transaction, parked).await?,
             Then::Before(next) => {
-                let next = Parked::at(view, next, parked.why.clone());
+                let next = parked.now_at(next, parked.why.clone());
                 parking::advance(&mut transaction, &next).await?;
             }
             Then::Refused(event, why) => {
-                let waits = Parked::at(view, event, why.clone());
+                let waits = parked.now_at(event, why.clone());
                 parking::park(&mut transaction, &[&waits]).await?;
             }
+            Then::WishedAnew => {}
         }
-        transaction.commit().await.map_err(Error::Commit)
+        transaction.commit().await.map_err(Error::Commit)?;
+        Ok(true)
     }
 
     fn checkpoint(&self, parked: &Parked) -> Checkpoint {

@@ -301,6 +301,54 @@ async fn a_skipped_event_is_left_out_and_so_it_is_by_a_replay() {
 }
 
 #[tokio::test]
+async fn an_event_skipped_while_its_stream_is_being_tried_is_not_waited_for_again() {
+    let history = seeded(28, 300);
+    let unknown = of_tasks(&history, 1);
+    let (views, running) = folded_with_unknown(&history, &unknown).await;
+    let [waiting] = unknown.as_slice() else {
+        panic!("the history has no task that goes on");
+    };
+
+    // The try has read what is left out, and waits for the checkpoint.
+    let mut holding = views.owner.begin().await.unwrap();
+    sqlx::query("select from views.checkpoints where partition = $1 for update")
+        .bind(waiting.partition)
+        .fetch_all(&mut *holding)
+        .await
+        .unwrap();
+    let mut desk = views.pool.acquire().await.unwrap();
+    let at = desk::now(&mut desk).await.unwrap();
+    let asked = desk::ask(&mut desk, &Which::default(), at).await.unwrap();
+    assert_eq!(asked, 3);
+    let waits = format!(
+        "select count(*)
+         from pg_stat_activity
+         where datname = current_database()
+             and application_name = '{SESSIONS}'
+             and wait_event_type = 'Lock'"
+    );
+    let is_trying = async {
+        while views.all::<i64>(&waits).await == [0] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_trying).await.unwrap();
+    for view in [View::TaskView, View::TaskHistory, View::TaskDashboard] {
+        let stream = (&waiting.tenant, waiting.stream.as_str());
+        let skip = desk::skip(&mut desk, stream, view, waiting.version, ("spoilt", "ada"));
+        assert!(skip.await.unwrap());
+    }
+    holding.rollback().await.unwrap();
+
+    running.until(|status| status.parked == 0).await;
+    assert_eq!(
+        views.all::<i64>("select count(*) from views.parked").await,
+        [0]
+    );
+    running.end().await;
+}
+
+#[tokio::test]
 async fn a_log_that_was_replaced_stops_the_projector() {
     let history = seeded(24, 50);
     for replace in [
@@ -385,5 +433,100 @@ async fn how_far_behind_every_partition_is_is_told_while_nothing_is_folded() {
     held.rollback().await.unwrap();
     running.folded(history.head()).await;
     running.until(|status| status.behind.is_empty()).await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn while_nothing_can_be_written_every_partition_that_is_behind_says_why() {
+    let history = seeded(29, 200);
+    let views = Views::new().await;
+    let log = open(views.options(), Service::Command).await;
+    append(&log, &history.events[..100]).await;
+    let running = Running::start(&views).await;
+    running.folded(100).await;
+
+    let full = "create function views.is_full() returns trigger language plpgsql as
+         $$ begin raise exception 'the disk of the test is full' using errcode = 'disk_full'; end $$;
+         create trigger is_full before insert or update on views.task_history_v1 execute function views.is_full()";
+    sqlx::raw_sql(full).execute(&views.owner).await.unwrap();
+    append(&log, &history.events[100..]).await;
+    let why = "select distinct stalled_reason || ': ' || stalled_why
+         from views.lag
+         where events > 0
+             and stalled_since is not null";
+    let is_told = async {
+        loop {
+            let told = views.all::<String>(why).await;
+            if let [told] = told.as_slice() {
+                assert!(
+                    told.starts_with("failing: ") && told.contains("the disk of the test"),
+                    "{told}"
+                );
+                return;
+            }
+            assert!(told.is_empty(), "{told:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_told).await.unwrap();
+
+    sqlx::raw_sql("drop trigger is_full on views.task_history_v1")
+        .execute(&views.owner)
+        .await
+        .unwrap();
+    running.folded(history.head()).await;
+    let stalled = "select count(*) from views.lag where stalled_since is not null";
+    let has_ended = async {
+        while views.all::<i64>(stalled).await != [0] {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, has_ended).await.unwrap();
+    running.end().await;
+}
+
+/// As a crash leaves it that takes all commits of a partition back.
+#[tokio::test]
+async fn what_a_crash_of_the_view_server_takes_back_is_folded_again_though_nothing_is_appended() {
+    let history = seeded(29, 300);
+    let views = Views::new().await;
+    let log = open(views.options(), Service::Command).await;
+    append(&log, &history.events).await;
+    let running = Running::start(&views).await;
+    running.folded(history.head()).await;
+
+    let partition = history.events[0].partition;
+    let tables: Vec<String> = views
+        .all(
+            "select c.relname::text
+             from pg_class c
+             join pg_attribute a on a.attrelid = c.oid and a.attname = 'partition'
+             where c.relnamespace = 'views'::regnamespace
+                 and c.relkind = 'r'
+                 and c.relname ~ '_v[0-9]+$'",
+        )
+        .await;
+    assert_eq!(tables.len(), 8);
+    let mut lost = String::new();
+    for table in tables {
+        lost.push_str(&format!(
+            "delete from views.{table} where partition = {partition};"
+        ));
+    }
+    lost.push_str(&format!(
+        "update views.checkpoints set position = 0, event_id = '{}', kafka_offset = null where partition = {partition};",
+        uuid::Uuid::nil()
+    ));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lost))
+        .execute(&views.owner)
+        .await
+        .unwrap();
+    let rows = replayed(&history).await;
+    let again = tokio::time::timeout(PATIENCE, async {
+        while views.rows().await != rows {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    again.await.expect("it is folded again");
     running.end().await;
 }

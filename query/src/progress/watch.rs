@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use foldline_events::{Partition, Position};
 use sqlx::{
-    PgPool,
+    PgConnection, PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use tokio::{sync::watch, time::Instant};
@@ -16,6 +16,8 @@ use super::{POLL_INTERVAL_MS, ParkedStreams, Progress, Seen, VIEWS};
 
 /// What projectors notify after they committed, in the database that holds the views.
 const CHANNEL: &str = "foldline_views";
+/// How long one look at the checkpoints may take.
+const LOOK_MS_MAX: u64 = 5_000;
 /// The pause before the listening connection is made again: doubled each time, up to the second number.
 const RECONNECT_PAUSE_MS: u64 = 100;
 const RECONNECT_PAUSE_MS_MAX: u64 = 10_000;
@@ -91,7 +93,7 @@ impl Watch {
     }
 
     async fn look(&mut self) {
-        match read(&self.views).await {
+        match read_in_time(&self.views).await {
             Ok(now) => {
                 if !self.reachable {
                     tracing::info!("reading the views' checkpoints again");
@@ -115,7 +117,21 @@ impl Watch {
     }
 }
 
-async fn read(views: &PgPool) -> Result<Seen, sqlx::Error> {
+/// A network that swallows everything would keep one look waiting for minutes, and everybody who waits for it.
+async fn read_in_time(views: &PgPool) -> Result<Seen, sqlx::Error> {
+    let mut connection = views.acquire().await?;
+    let bound = Duration::from_millis(LOOK_MS_MAX);
+    match tokio::time::timeout(bound, read(&mut connection)).await {
+        Ok(read) => read,
+        Err(_late) => {
+            // Whoever had it next would wait for the rest of the answer.
+            connection.close_on_drop();
+            Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+        }
+    }
+}
+
+async fn read(views: &mut PgConnection) -> Result<Seen, sqlx::Error> {
     let names: Vec<&str> = VIEWS.iter().map(|view| view.name()).collect();
     let rows: Vec<(String, Partition, Uuid, Position, bool)> = sqlx::query_as(
         "select
@@ -132,7 +148,7 @@ async fn read(views: &PgPool) -> Result<Seen, sqlx::Error> {
          where active.view = any($1)",
     )
     .bind(names)
-    .fetch_all(views)
+    .fetch_all(&mut *views)
     .await?;
     let mut seen = Seen::default();
     for (name, partition, epoch, position, log_lost) in rows {
@@ -146,7 +162,7 @@ async fn read(views: &PgPool) -> Result<Seen, sqlx::Error> {
         "select tenant, view, streams, tried_at
          from views.parked_of_tenants",
     )
-    .fetch_all(views)
+    .fetch_all(&mut *views)
     .await?;
     for (tenant, name, count, tried_at) in parked {
         if let Some(view) = VIEWS.into_iter().find(|view| view.name() == name) {

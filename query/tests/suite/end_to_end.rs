@@ -145,6 +145,8 @@ async fn a_reader_learns_how_far_every_partition_of_every_view_is_and_when_nobod
          where view = 'task_view' and partition = 3",
         "update views.lag set told_at = now() - interval '2 minutes'
          where view = 'project_view' and partition = 4",
+        "update views.lag set stalled_since = now(), stalled_reason = 'failing'
+         where view = 'task_view' and partition = 5",
     ] {
         sqlx::query(plant).execute(&fixture.owner).await.unwrap();
     }
@@ -165,6 +167,8 @@ async fn a_reader_learns_how_far_every_partition_of_every_view_is_and_when_nobod
     let stalled = &tasks["partitions"][3]["stalled"];
     assert_eq!(stalled["reason"], "TOO_MANY_PARKED");
     assert_eq!(stalled["position"], "41");
+    let failing = &tasks["partitions"][5]["stalled"];
+    assert_eq!(failing["reason"], "FAILING");
     // Told too long ago: that partition is nobody's any more.
     let projects = view("project_view");
     assert_eq!(projects["lagEvents"], json!(null));

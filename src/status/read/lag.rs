@@ -54,8 +54,8 @@ pub(super) async fn of_view(
     })
 }
 
-/// What the relay has not carried.
-pub(super) async fn of_relay(
+/// What lies after a position: what the relay has not carried, say.
+pub(super) async fn since(
     log: &mut PgConnection,
     mark: Position,
     head: Position,
