@@ -115,7 +115,7 @@ async fn lead(
 
 /// What only the leader knows this process does not say any more.
 fn follows(status: &watch::Sender<Status>, failure: Option<String>) {
-    let was_leader = status.borrow().leader;
+    let another_leads = failure.is_none();
     status.send_modify(|status| {
         status.leader = false;
         status.failure = failure;
@@ -123,7 +123,8 @@ fn follows(status: &watch::Sender<Status>, failure: Option<String>) {
         status.reactions.clear();
     });
     metrics::gauge!("foldline_worker_leader").set(0);
-    if was_leader {
+    // Until another leads, which then says it, nobody is less far behind for it.
+    if another_leads {
         for reaction in Reaction::ALL {
             tell_lag(reaction, 0);
         }
@@ -164,13 +165,17 @@ impl Leader<'_> {
         let mut wake = self.log.wake();
         let mut ticked_at: Option<Instant> = None;
         loop {
-            let is_last = in_time(self.page()).await?;
+            // What cannot be read stops reactions, and not the clock.
+            let is_last = match in_time(self.page()).await {
+                Err(error @ Error::Unreadable { .. }) => Err(error),
+                paged => Ok(paged?),
+            };
             let is_due = |at: Instant| at.elapsed() >= Duration::from_millis(TICK_MS);
             if ticked_at.is_none_or(is_due) {
                 in_time(self.tick()).await?;
                 ticked_at = Some(Instant::now());
             }
-            if is_last {
+            if is_last? {
                 wake.wait().await;
             }
         }
@@ -203,21 +208,23 @@ impl Leader<'_> {
                 }
             }
         }
-        for place in self.places.values_mut() {
+        let mut places = self.places.clone();
+        for place in places.values_mut() {
             *place = through.max(*place);
         }
         if !jobs.is_empty() {
             fail::fail_point!("worker_before_orders", |_| std::process::abort());
             let mut together = self.session.begin().await.map_err(Error::of_work)?;
             jobs::order(&mut together, &jobs).await?;
-            note(&mut together, &self.places).await?;
+            note(&mut together, &places).await?;
             together.commit().await.map_err(Error::of_work)?;
             fail::fail_point!("worker_after_orders", |_| std::process::abort());
-            self.noted.clone_from(&self.places);
+            self.noted.clone_from(&places);
             metrics::counter!("foldline_worker_jobs_ordered_total")
                 .increment(u64::try_from(jobs.len()).unwrap_or(0));
             self.ordered.send_replace(());
         }
+        self.places = places;
         self.tell(page.head);
         unreadable.map_or(Ok(through >= page.head), Err)
     }
