@@ -374,11 +374,8 @@ impl Projector {
 
     /// Tries the parked streams again that somebody asked for, some at a time, and says when to look for more.
     async fn retry_parked(&mut self) -> Result<u64, Error> {
-        // One that stopped at an event goes on with fewer parked streams; one that was taken over is not ours to write to.
-        let is_ours = |partition: &Partition| {
-            self.writer.folds(*partition) || self.stalls.is_at_event(*partition)
-        };
-        let partitions: Vec<Partition> = self.assigned.iter().copied().filter(is_ours).collect();
+        let partitions = self.assigned.iter().copied();
+        let partitions: Vec<Partition> = partitions.filter(|it| self.retries(*it)).collect();
         if partitions.is_empty() {
             return Ok(PARKED_POLL_MS);
         }
@@ -387,6 +384,10 @@ impl Projector {
             return Ok(PARKED_POLL_MS);
         }
         for parked in due {
+            // Taken over since: each try would only find that again.
+            if !self.retries(parked.partition) {
+                continue;
+            }
             match self.writer.retry(&self.log, parked.clone()).await {
                 Ok(Retried::Released) => {
                     tracing::info!(
@@ -415,6 +416,12 @@ impl Projector {
         }
         self.tell();
         Ok(PARKED_MORE_MS)
+    }
+
+    /// Whether parked streams of a partition are tried. One that stopped at an event goes on with fewer of them; one that was
+    /// taken over is not ours to write to.
+    fn retries(&self, partition: Partition) -> bool {
+        self.writer.folds(partition) || self.stalls.is_at_event(partition)
     }
 
     fn tell(&self) {
