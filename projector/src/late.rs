@@ -1,6 +1,6 @@
 //! Indexes late: a view that is folded from the beginning of a long log does without the indexes that only its readers need,
 //! until it has caught up. Made of all rows at once they cost a fraction of what each row costs them. So does what the planner
-//! counts of its tables, which would be out of date at once; see `schema/view/0006_late_indexes.sql` and the one after it.
+//! counts of its tables, which would be out of date at once; see `schema/view/0006_late_indexes.sql`, and `schema/view/0009_history.sql` for what it says now.
 
 use std::time::Duration;
 

@@ -18,6 +18,7 @@ mod lag;
 mod late;
 mod leases;
 pub mod parking;
+mod records;
 pub mod runtime;
 pub mod tasks;
 pub mod verify;

@@ -9,6 +9,7 @@ use crate::{
     Error,
     dashboards::task_dashboard,
     error,
+    records::{Record, Records},
     tasks::{project_view, task_history, task_view},
 };
 
@@ -104,6 +105,24 @@ impl View {
     /// A statement with this view's version filled in.
     pub(crate) fn sql(self, statement: &str) -> AssertSqlSafe<String> {
         AssertSqlSafe(statement.replace("{version}", &self.version().to_string()))
+    }
+
+    /// Executes a statement of this view with some rows as its argument; without any, it has nothing to do.
+    pub(crate) async fn write<R: Record>(
+        self,
+        connection: &mut PgConnection,
+        statement: &str,
+        rows: &[R],
+    ) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(self.sql(statement))
+            .bind(Records(rows))
+            .execute(connection)
+            .await
+            .map_err(self.rows_error())?;
+        Ok(())
     }
 
     pub(crate) fn rows_error(self) -> impl Fn(sqlx::Error) -> Error {

@@ -55,6 +55,7 @@ const VIEW: &[(i64, &str, &str)] = &[
         "stall_reasons",
         include_str!("../view/0008_stall_reasons.sql"),
     ),
+    (9, "history", include_str!("../view/0009_history.sql")),
 ];
 
 #[derive(Debug, thiserror::Error)]

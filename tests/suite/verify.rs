@@ -124,57 +124,57 @@ async fn folded() -> TestDatabase {
 /// What is done by hand, in which table, and which checks must see it.
 const BY_HAND: [(&str, &str, &[&str]); 11] = [
     (
-        "task_dashboard_v1",
+        "task_dashboard_v2",
         "set estimated_hundredths = estimated_hundredths + 1 where owner = 'project'",
         &["project_dashboard"],
     ),
     (
-        "task_dashboard_v1",
+        "task_dashboard_v2",
         "set efficiency_micros = efficiency_micros - 1 where owner = 'assignee' and efficiency_count > 0",
         &["assignee_dashboard"],
     ),
     (
-        "task_dashboard_v1",
+        "task_dashboard_v2",
         "set total = total - 1, blocked = blocked - 1, critical = critical - 1 where owner = 'project' and blocked > 0",
         &["project_dashboard"],
     ),
     (
-        "task_dashboard_day_v1",
+        "task_dashboard_day_v2",
         "set due = due + 1 where owner = 'project' and due > 0",
         &["project_dashboard_day"],
     ),
     (
-        "task_dashboard_day_v1",
+        "task_dashboard_day_v2",
         "set day = day + 1 where owner = 'assignee' and completed > 0",
         &["assignee_dashboard_day"],
     ),
     (
-        "task_view_comment_v2",
+        "task_view_comment_v3",
         "set text = text || '!'",
         &["task_comment"],
     ),
     (
-        "task_view_comment_v2",
+        "task_view_comment_v3",
         "set version = version + 1000",
         &["task_comment"],
     ),
     (
-        "task_view_mark_v2",
+        "task_view_mark_v3",
         "set mark = gen_random_uuid() where mark = '{mark of a label}'",
         &["task_mark"],
     ),
     (
-        "task_history_v1",
+        "task_history_v2",
         "set version = version + 1000 where event_type = 'tasks.TaskCreated'",
         &["task_history"],
     ),
     (
-        "task_history_v1",
+        "task_history_v2",
         "set position = 0 where event_type = 'tasks.TaskAssigned' and version > 1",
         &["task_history"],
     ),
     (
-        "task_view_v2",
+        "task_view_v3",
         "set steps_completed = steps_completed + 1 where deleted_at is null",
         &["task_view"],
     ),
@@ -194,7 +194,7 @@ async fn what_was_imported_is_verified_and_one_wrong_row_of_any_kind_is_seen() {
     }
 
     let label: String = sqlx::query_scalar(
-        "select labels[1] from views.task_view_v2 where tenant = $1 and labels <> '{}' limit 1",
+        "select labels[1] from views.task_view_v3 where tenant = $1 and labels <> '{}' limit 1",
     )
     .bind(TENANT)
     .fetch_one(&mut stored::connect(url).await)
@@ -247,19 +247,19 @@ async fn a_row_that_is_missing_is_seen_and_told() {
     let url = &database.url;
     for (table, seen_by) in [
         (
-            "task_dashboard_v1",
+            "task_dashboard_v2",
             vec!["project_dashboard", "assignee_dashboard"],
         ),
         (
-            "task_dashboard_day_v1",
+            "task_dashboard_day_v2",
             vec!["project_dashboard_day", "assignee_dashboard_day"],
         ),
         (
-            "task_view_comment_v2",
+            "task_view_comment_v3",
             vec!["task_view.comments_total", "task_comment"],
         ),
-        ("task_view_mark_v2", vec!["task_mark"]),
-        ("task_history_v1", vec!["task_comment", "task_history"]),
+        ("task_view_mark_v3", vec!["task_mark"]),
+        ("task_history_v2", vec!["task_comment", "task_history"]),
     ] {
         execute(
             url,
@@ -277,7 +277,7 @@ async fn a_row_that_is_missing_is_seen_and_told() {
         )
         .await;
     }
-    execute(url, "delete from views.task_view_comment_v2 where ctid = (select min(ctid) from views.task_view_comment_v2)").await;
+    execute(url, "delete from views.task_view_comment_v3 where ctid = (select min(ctid) from views.task_view_comment_v3)").await;
     let mut command = foldline();
     command.arg("verify").env("VIEW_URL", url);
     let (status, said) = finished(command).await;
@@ -368,19 +368,19 @@ async fn another_row_is_another_digest(url: &str, right: &Value) {
     for (view, change) in [
         (
             "project_view",
-            "update views.project_view_v2 set name = name || '!'",
+            "update views.project_view_v3 set name = name || '!'",
         ),
         (
             "task_view",
-            "update views.task_view_v2 set title = title || '!'",
+            "update views.task_view_v3 set title = title || '!'",
         ),
         (
             "task_history",
-            "update views.task_history_v1 set recorded_at = recorded_at + interval '1 us'",
+            "update views.task_history_v2 set recorded_at = recorded_at + interval '1 us'",
         ),
         (
             "task_dashboard",
-            "update views.task_dashboard_v1 set total = total + 1, open = open + 1, low = low + 1",
+            "update views.task_dashboard_v2 set total = total + 1, open = open + 1, low = low + 1",
         ),
     ] {
         execute(url, change).await;
@@ -392,7 +392,7 @@ async fn another_row_is_another_digest(url: &str, right: &Value) {
         }
     }
     let (_, before) = verify(url, &["--digest"]).await;
-    execute(url, "truncate views.task_view_mark_v2").await;
+    execute(url, "truncate views.task_view_mark_v3").await;
     let (_, after) = verify(url, &["--digest"]).await;
     assert_ne!(before, after);
 }

@@ -22,9 +22,10 @@ use crate::{
     keys::{Key, Keys},
     tasks::{Status, priority_name},
 };
+use rows::Past;
 use sums::{Days, Sums};
 
-pub(crate) const VERSION: i32 = 1;
+pub(crate) const VERSION: i32 = 2;
 pub(crate) const DDL: &str = include_str!("task_dashboard.sql");
 
 const VIEW: View = View::TaskDashboard;
@@ -90,7 +91,7 @@ pub(crate) async fn fold(
         .map(|(folded, task, _)| (&folded.recorded.tenant, *task))
         .collect();
     let mut tasks = rows::load(connection, &begun).await?;
-    let mut differences = Differences::default();
+    let (mut past, mut differences) = (Vec::new(), Differences::default());
     for (folded, task, event) in changing {
         let tenant = &folded.recorded.tenant;
         let before = tasks.get(&(tenant, task)).cloned();
@@ -101,10 +102,18 @@ pub(crate) async fn fold(
         };
         after.evolve(folded, event);
         differences.change(tenant, before.as_ref(), &after);
-        tasks.insert((tenant, task), after);
+        let key = (tenant, task);
+        if let Some(before) = before {
+            past.push(Past {
+                key,
+                task: before,
+                until: folded.recorded.position,
+            });
+        }
+        tasks.insert(key, after);
     }
     // What was loaded was loaded to be changed, so all of it is stored.
-    rows::store(connection, &tasks).await?;
+    rows::store(connection, &tasks, &past).await?;
     rows::add_sums(connection, &differences.sums).await?;
     rows::add_days(connection, &differences.days).await
 }
@@ -229,11 +238,10 @@ impl<'a> Differences<'a> {
         }
         change.add(tenant, after, after.position, 1);
         for (partial, (added, at)) in change.sums {
-            if added != Sums::default() {
-                let (sums, position) = self.sums.entry(partial).or_default();
-                sums.add(&added, 1);
-                *position = at.max(*position);
-            }
+            // Even of no difference: something of it is by days.
+            let (sums, position) = self.sums.entry(partial).or_default();
+            sums.add(&added, 1);
+            *position = at.max(*position);
         }
         for (day, (added, at)) in change.days {
             if added != Days::default() {

@@ -26,7 +26,7 @@ create table views.task_dashboard_v{version} (
     -- each in millionths, rounded half up.
     efficiency_count bigint not null,
     efficiency_micros bigint not null,
-    -- Of the last event that changed these parts.
+    -- Of the last event that changed what a task adds to these parts, or to those by days.
     position bigint not null,
     constraint task_dashboard_v{version}_pkey primary key (tenant, owner, owner_id, partition),
     constraint task_dashboard_v{version}_owner_known check (owner in ('project', 'assignee')),
@@ -122,9 +122,23 @@ create table views.task_dashboard_task_v{version} (
     constraint task_dashboard_task_v{version}_pkey primary key (tenant, task_id)
 ) with (fillfactor = 70);
 
+-- For readers as of a position: what is summed at present, they sum themselves.
+create index task_dashboard_task_v{version}_by_project
+    on views.task_dashboard_task_v{version} (tenant, project_id);
+
+create index task_dashboard_task_v{version}_by_assignee
+    on views.task_dashboard_task_v{version} (tenant, assignee_id)
+    where assignee_id is not null;
+
 alter table views.task_dashboard_task_v{version} enable row level security;
 
--- The projector folds the events of every tenant; nobody else reads this.
+create policy task_dashboard_task_v{version}_of_one_tenant
+    on views.task_dashboard_task_v{version}
+    for select
+    to foldline_query
+    using (tenant = current_setting('foldline.tenant', true));
+
+-- The projector folds the events of every tenant.
 create policy task_dashboard_task_v{version}_of_all_tenants
     on views.task_dashboard_task_v{version}
     for all
@@ -132,11 +146,65 @@ create policy task_dashboard_task_v{version}_of_all_tenants
     using (true)
     with check (true);
 
+grant select
+    on views.task_dashboard_task_v{version}
+    to foldline_query;
+
 grant select, insert, update, delete
     on views.task_dashboard_task_v{version}
     to foldline_projector;
 
+-- What each task added before, one row per change: a row holds from its position on, until the next.
+create table views.task_dashboard_task_past_v{version} (
+    like views.task_dashboard_task_v{version},
+    -- The position of the event that ended it.
+    until bigint not null,
+    constraint task_dashboard_task_past_v{version}_pkey primary key (tenant, task_id, position),
+    constraint task_dashboard_task_past_v{version}_ends check (until > position)
+);
+
+create index task_dashboard_task_past_v{version}_by_project
+    on views.task_dashboard_task_past_v{version} (tenant, project_id);
+
+create index task_dashboard_task_past_v{version}_by_assignee
+    on views.task_dashboard_task_past_v{version} (tenant, assignee_id)
+    where assignee_id is not null;
+
+alter table views.task_dashboard_task_past_v{version} enable row level security;
+
+create policy task_dashboard_task_past_v{version}_of_one_tenant
+    on views.task_dashboard_task_past_v{version}
+    for select
+    to foldline_query
+    using (tenant = current_setting('foldline.tenant', true));
+
+-- The projector folds the events of every tenant.
+create policy task_dashboard_task_past_v{version}_of_all_tenants
+    on views.task_dashboard_task_past_v{version}
+    for all
+    to foldline_projector
+    using (true)
+    with check (true);
+
+grant select
+    on views.task_dashboard_task_past_v{version}
+    to foldline_query;
+
+grant select, insert, update, delete
+    on views.task_dashboard_task_past_v{version}
+    to foldline_projector;
+
 -- readers: what follows is run when this version becomes the active one.
+
+drop view if exists views.project_dashboard_at;
+
+drop view if exists views.project_dashboard_day_at;
+
+drop view if exists views.assignee_dashboard_at;
+
+drop view if exists views.assignee_dashboard_day_at;
+
+drop view if exists views.task_dashboard_task_at;
 
 drop view if exists views.project_dashboard;
 
@@ -240,4 +308,185 @@ group by
 
 grant select
     on views.assignee_dashboard_day
+    to foldline_query, foldline_projector;
+
+-- As of the position that the transaction names (see views.as_of()), summed from what each task added: what it adds at that
+-- position, and up to there who it ever added to, because that says when the sums last changed.
+
+create view views.task_dashboard_task_at with (security_invoker = true) as
+select
+    tenant,
+    task_id,
+    project_id,
+    assignee_id,
+    status,
+    priority,
+    estimated_hundredths,
+    actual_hundredths,
+    due_date,
+    created_on,
+    completed_on,
+    deleted,
+    position,
+    partition,
+    -- When it was last changed up to there.
+    case when until <= views.as_of() then until else position end as changed,
+    until > views.as_of() as holds
+from (
+    select
+        tenant,
+        task_id,
+        project_id,
+        assignee_id,
+        status,
+        priority,
+        estimated_hundredths,
+        actual_hundredths,
+        due_date,
+        created_on,
+        completed_on,
+        deleted,
+        position,
+        partition,
+        9223372036854775807 as until
+    from views.task_dashboard_task_v{version}
+    union all
+    select
+        tenant,
+        task_id,
+        project_id,
+        assignee_id,
+        status,
+        priority,
+        estimated_hundredths,
+        actual_hundredths,
+        due_date,
+        created_on,
+        completed_on,
+        deleted,
+        position,
+        partition,
+        until
+    from views.task_dashboard_task_past_v{version}
+) as ever
+where position <= views.as_of();
+
+grant select
+    on views.task_dashboard_task_at
+    to foldline_query, foldline_projector;
+
+create view views.project_dashboard_at with (security_invoker = true) as
+select
+    tenant,
+    project_id,
+    count(*) filter (where holds and not deleted) as total,
+    count(*) filter (where holds and not deleted and status = 'open') as open,
+    count(*) filter (where holds and not deleted and status = 'in_progress') as in_progress,
+    count(*) filter (where holds and not deleted and status = 'blocked') as blocked,
+    count(*) filter (where holds and not deleted and status = 'completed') as completed,
+    count(*) filter (where holds and not deleted and status = 'cancelled') as cancelled,
+    count(*) filter (where holds and not deleted and priority = 'low') as low,
+    count(*) filter (where holds and not deleted and priority = 'medium') as medium,
+    count(*) filter (where holds and not deleted and priority = 'high') as high,
+    count(*) filter (where holds and not deleted and priority = 'critical') as critical,
+    sum(estimated_hundredths) filter (where holds and not deleted)::bigint as estimated_hundredths,
+    sum(actual_hundredths) filter (where holds and not deleted)::bigint as actual_hundredths,
+    count(*) filter (where holds and not deleted and actual_hundredths is not null and estimated_hundredths > 0) as efficiency_count,
+    sum((2000000 * actual_hundredths + estimated_hundredths) / (2 * estimated_hundredths)) filter (
+        where holds and not deleted and actual_hundredths is not null and estimated_hundredths > 0
+    )::bigint as efficiency_micros,
+    max(changed) as position
+from views.task_dashboard_task_at
+group by
+    tenant,
+    project_id;
+
+grant select
+    on views.project_dashboard_at
+    to foldline_query, foldline_projector;
+
+create view views.project_dashboard_day_at with (security_invoker = true) as
+select
+    task.tenant,
+    task.project_id,
+    happens.day,
+    sum(happens.created) as created,
+    sum(happens.completed) as completed,
+    sum(happens.due) as due
+from views.task_dashboard_task_at task
+cross join lateral (
+    values
+        (task.created_on, 1, 0, 0),
+        (task.completed_on, 0, 1, 0),
+        (case when task.status in ('open', 'in_progress', 'blocked') then task.due_date end, 0, 0, 1)
+) as happens (day, created, completed, due)
+where task.holds
+    and not task.deleted
+    and happens.day is not null
+group by
+    task.tenant,
+    task.project_id,
+    happens.day;
+
+grant select
+    on views.project_dashboard_day_at
+    to foldline_query, foldline_projector;
+
+create view views.assignee_dashboard_at with (security_invoker = true) as
+select
+    tenant,
+    assignee_id,
+    count(*) filter (where holds and not deleted) as total,
+    count(*) filter (where holds and not deleted and status = 'open') as open,
+    count(*) filter (where holds and not deleted and status = 'in_progress') as in_progress,
+    count(*) filter (where holds and not deleted and status = 'blocked') as blocked,
+    count(*) filter (where holds and not deleted and status = 'completed') as completed,
+    count(*) filter (where holds and not deleted and status = 'cancelled') as cancelled,
+    count(*) filter (where holds and not deleted and priority = 'low') as low,
+    count(*) filter (where holds and not deleted and priority = 'medium') as medium,
+    count(*) filter (where holds and not deleted and priority = 'high') as high,
+    count(*) filter (where holds and not deleted and priority = 'critical') as critical,
+    sum(estimated_hundredths) filter (where holds and not deleted)::bigint as estimated_hundredths,
+    sum(actual_hundredths) filter (where holds and not deleted)::bigint as actual_hundredths,
+    count(*) filter (where holds and not deleted and actual_hundredths is not null and estimated_hundredths > 0) as efficiency_count,
+    sum((2000000 * actual_hundredths + estimated_hundredths) / (2 * estimated_hundredths)) filter (
+        where holds and not deleted and actual_hundredths is not null and estimated_hundredths > 0
+    )::bigint as efficiency_micros,
+    max(changed) as position
+from views.task_dashboard_task_at
+where assignee_id is not null
+group by
+    tenant,
+    assignee_id;
+
+grant select
+    on views.assignee_dashboard_at
+    to foldline_query, foldline_projector;
+
+create view views.assignee_dashboard_day_at with (security_invoker = true) as
+select
+    task.tenant,
+    task.assignee_id,
+    happens.day,
+    sum(happens.created) as created,
+    sum(happens.completed) as completed,
+    sum(happens.due) as due
+from views.task_dashboard_task_at task
+cross join lateral (
+    values
+        (task.created_on, 1, 0, 0),
+        (task.completed_on, 0, 1, 0),
+        (case when task.status in ('open', 'in_progress', 'blocked') then task.due_date end, 0, 0, 1)
+) as happens (day, created, completed, due)
+where task.holds
+    and not task.deleted
+    and happens.day is not null
+    and task.assignee_id is not null
+group by
+    task.tenant,
+    task.assignee_id,
+    happens.day;
+
+grant select
+    on views.assignee_dashboard_day_at
     to foldline_query, foldline_projector;

@@ -7,21 +7,23 @@ use foldline_events::{
     Event, Partition, Position, Version,
     tasks::{ProjectCreated, ProjectEvent},
 };
-use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use sqlx::{PgConnection, Row as _, error::BoxDynError, postgres::PgRow};
 
 use super::must_follow;
 use crate::{
     Error, Folded, View,
     keys::{Key, Keys},
+    records::{Columns, Ended, Record},
 };
 
-pub(crate) const VERSION: i32 = 2;
+pub(crate) const VERSION: i32 = 3;
 pub(crate) const DDL: &str = include_str!("project_view.sql");
 
 const VIEW: View = View::ProjectView;
 
 type Rows<'a> = BTreeMap<Key<'a>, Row>;
 
+#[derive(Debug, Clone)]
 struct Row {
     name: String,
     description: Option<String>,
@@ -95,6 +97,7 @@ pub(crate) async fn fold(
         .map(|(folded, project, _)| (&folded.recorded.tenant, *project))
         .collect();
     let mut rows = load(connection, &begun).await?;
+    let mut past = Ended::new(VIEW, STORE_PAST);
 
     for (folded, project, event) in of_projects {
         let key = (&folded.recorded.tenant, project);
@@ -106,8 +109,18 @@ pub(crate) async fn fold(
             .get_mut(&key)
             .ok_or_else(|| folded.unfoldable(format!("project {project} has no row")))?;
         must_follow(folded, row.version)?;
+        if row.version > 0 {
+            let ended = Past {
+                key,
+                row: row.clone(),
+                until: folded.recorded.position,
+            };
+            let bytes = row.name.len() + row.description.as_ref().map_or(0, String::len);
+            past.push(connection, ended, bytes).await?;
+        }
         row.evolve(folded, event);
     }
+    past.write(connection).await?;
     store(connection, &rows).await
 }
 
@@ -155,45 +168,68 @@ async fn load<'a>(connection: &mut PgConnection, keys: &Keys<'a>) -> Result<Rows
     Ok(found.into_iter().map(of).collect())
 }
 
-async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), Error> {
-    let statement = VIEW.sql(
-        "insert into views.project_view_v{version} as r (
-             tenant, project_id, name, description, archived, created_at, archived_at, updated_at, version, position,
-             partition
-         )
-         select *
-         from unnest(
-             $1::text[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[], $7::timestamptz[],
-             $8::timestamptz[], $9::bigint[], $10::bigint[], $11::smallint[]
-         )
-         on conflict on constraint project_view_v{version}_pkey do update
-         set name = excluded.name,
-             description = excluded.description,
-             archived = excluded.archived,
-             archived_at = excluded.archived_at,
-             updated_at = excluded.updated_at,
-             version = excluded.version,
-             position = excluded.position",
-    );
-    let keys: Keys = rows.keys().copied().collect();
-    sqlx::query(statement)
-        .bind(keys.tenants())
-        .bind(keys.ids())
-        .bind(column(rows, |row| row.name.as_str()))
-        .bind(column(rows, |row| row.description.as_deref()))
-        .bind(column(rows, |row| row.archived))
-        .bind(column(rows, |row| row.created_at))
-        .bind(column(rows, |row| row.archived_at))
-        .bind(column(rows, |row| row.updated_at))
-        .bind(column(rows, |row| row.version))
-        .bind(column(rows, |row| row.position))
-        .bind(column(rows, |row| row.partition))
-        .execute(connection)
-        .await
-        .map_err(VIEW.rows_error())?;
-    Ok(())
+const STORE: &str = "
+    insert into views.project_view_v{version} as r
+    select *
+    from unnest($1::views.project_view_v{version}[])
+    on conflict on constraint project_view_v{version}_pkey do update
+    set name = excluded.name,
+        description = excluded.description,
+        archived = excluded.archived,
+        archived_at = excluded.archived_at,
+        updated_at = excluded.updated_at,
+        version = excluded.version,
+        position = excluded.position
+";
+
+const STORE_PAST: &str = "
+    insert into views.project_view_past_v{version}
+    select *
+    from unnest($1::views.project_view_past_v{version}[])
+";
+
+/// A row as it is.
+struct Present<'r>(Key<'r>, &'r Row);
+
+/// A row as it was, until an event changed it.
+struct Past<'r> {
+    key: Key<'r>,
+    row: Row,
+    until: Position,
 }
 
-fn column<'r, T>(rows: &'r Rows<'_>, of: impl Fn(&'r Row) -> T) -> Vec<T> {
-    rows.values().map(of).collect()
+impl Record for Present<'_> {
+    const TYPE: &'static str = "views.project_view_v3";
+
+    fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
+        let Self((tenant, project), row) = self;
+        columns
+            .encode(tenant.as_str())?
+            .encode(*project)?
+            .encode(row.name.as_str())?
+            .encode(row.description.as_deref())?
+            .encode(row.archived)?
+            .encode(row.created_at)?
+            .encode(row.archived_at)?
+            .encode(row.updated_at)?
+            .encode(row.version)?
+            .encode(row.position)?
+            .encode(row.partition)?;
+        Ok(())
+    }
+}
+
+impl Record for Past<'_> {
+    const TYPE: &'static str = "views.project_view_past_v3";
+
+    fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
+        Present(self.key, &self.row).write(columns)?;
+        columns.encode(self.until)?;
+        Ok(())
+    }
+}
+
+async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), Error> {
+    let present: Vec<_> = rows.iter().map(|(key, row)| Present(*key, row)).collect();
+    VIEW.write(connection, STORE, &present).await
 }

@@ -46,6 +46,8 @@ grant select, insert, update, delete
 
 -- readers: what follows is run when this version becomes the active one.
 
+drop view if exists views.task_history_at;
+
 drop view if exists views.task_history;
 
 create view views.task_history with (security_invoker = true) as
@@ -69,4 +71,29 @@ from views.task_history_v{version};
 
 grant select
     on views.task_history
+    to foldline_query, foldline_projector;
+
+-- As of the position that the transaction names: see views.as_of().
+create view views.task_history_at with (security_invoker = true) as
+select
+    tenant,
+    task_id,
+    version,
+    position,
+    event_id,
+    event_type,
+    schema_version,
+    payload,
+    actor,
+    command_id,
+    correlation_id,
+    causation_id,
+    occurred_at,
+    recorded_at,
+    partition
+from views.task_history_v{version}
+where position <= views.as_of();
+
+grant select
+    on views.task_history_at
     to foldline_query, foldline_projector;

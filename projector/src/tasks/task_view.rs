@@ -15,9 +15,10 @@ use sqlx::PgConnection;
 use super::{Status, must_follow, priority_name};
 use crate::{Error, Folded, View, keys::Keys};
 use comments::Comment;
-use rows::{Row, Step};
+use marks::Changes;
+use rows::{Past, Row, Step};
 
-pub(crate) const VERSION: i32 = 2;
+pub(crate) const VERSION: i32 = 3;
 pub(crate) const DDL: &str = include_str!("task_view.sql");
 
 const VIEW: View = View::TaskView;
@@ -44,8 +45,8 @@ pub(crate) async fn fold(
         .map(|(folded, task, _)| (&folded.recorded.tenant, *task))
         .collect();
     let mut rows = rows::load(connection, &begun).await?;
-    let marks_before = marks::of_all(&rows);
-    let mut comments = Vec::new();
+    let mut past = rows::ended();
+    let (mut comments, mut marks) = (Vec::new(), Changes::default());
 
     for (folded, task, event) in of_tasks {
         let key = (&folded.recorded.tenant, task);
@@ -57,14 +58,67 @@ pub(crate) async fn fold(
             .get_mut(&key)
             .ok_or_else(|| folded.unfoldable(format!("task {task} has no row")))?;
         must_follow(folded, row.version)?;
+        if row.version > 0 {
+            let ended = Past {
+                key,
+                row: row.clone(),
+                until: folded.recorded.position,
+            };
+            past.push(connection, ended, row.bytes()).await?;
+        }
+        let marked = if changes_marks(event) {
+            Some(marks::before(row))
+        } else {
+            None
+        };
         evolve(row, folded, event)?;
+        if let Some(before) = marked {
+            marks.add(key, &before, row);
+        }
         if let TaskEvent::CommentAdded(added) = event {
             comments.push(Comment::added(folded, task, added));
         }
     }
+    past.write(connection).await?;
     rows::store(connection, &rows).await?;
     comments::store(connection, &comments).await?;
-    marks::store(connection, &rows, &marks_before).await
+    marks::store(connection, &marks).await
+}
+
+/// Whether by such an event a task is found by something else.
+fn changes_marks(event: &TaskEvent) -> bool {
+    match event {
+        TaskEvent::Created(_)
+        | TaskEvent::LabelAdded(_)
+        | TaskEvent::LabelRemoved(_)
+        | TaskEvent::MetadataSet(_)
+        | TaskEvent::MetadataRemoved(_) => true,
+        TaskEvent::Renamed(_)
+        | TaskEvent::Described(_)
+        | TaskEvent::PrioritySet(_)
+        | TaskEvent::Estimated(_)
+        | TaskEvent::DueDateSet(_)
+        | TaskEvent::KeySet(_)
+        | TaskEvent::Assigned(_)
+        | TaskEvent::Unassigned(_)
+        | TaskEvent::CommentAdded(_)
+        | TaskEvent::StepAdded(_)
+        | TaskEvent::StepCompleted(_)
+        | TaskEvent::StepRemoved(_)
+        | TaskEvent::Started(_)
+        | TaskEvent::Blocked(_)
+        | TaskEvent::Unblocked(_)
+        | TaskEvent::Completed(_)
+        | TaskEvent::Reopened(_)
+        | TaskEvent::Cancelled(_)
+        | TaskEvent::Deleted(_)
+        | TaskEvent::Restored(_)
+        | TaskEvent::Moved(_)
+        | TaskEvent::AiReviewRequested(_)
+        | TaskEvent::AiReviewRecorded(_)
+        | TaskEvent::DueDayPassed(_)
+        | TaskEvent::CompletionSuggested(_) => false,
+    }
 }
 
 fn evolve(row: &mut Row, folded: &Folded<'_>, event: &TaskEvent) -> Result<(), Error> {

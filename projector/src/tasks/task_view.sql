@@ -135,6 +135,76 @@ grant select, insert, update, delete
     on views.task_view_v{version}
     to foldline_projector;
 
+-- Tasks as they were, one row per change: a row holds from its position on, until the next.
+create table views.task_view_past_v{version} (
+    like views.task_view_v{version} including constraints,
+    -- The position of the event that ended it.
+    until bigint not null,
+    constraint task_view_past_v{version}_pkey primary key (tenant, task_id, position),
+    constraint task_view_past_v{version}_ends check (until > position)
+);
+
+-- With the position and its end, so that what does not hold at a position is passed by without a look at the rows.
+create index task_view_past_v{version}_by_creation
+    on views.task_view_past_v{version} (tenant, created_at, task_id) include (position, until)
+    where deleted_at is null;
+
+create index task_view_past_v{version}_by_project
+    on views.task_view_past_v{version} (tenant, project_id, created_at, task_id) include (position, until)
+    where deleted_at is null;
+
+create index task_view_past_v{version}_by_status
+    on views.task_view_past_v{version} (tenant, status, created_at, task_id) include (position, until)
+    where deleted_at is null;
+
+create index task_view_past_v{version}_by_assignee
+    on views.task_view_past_v{version} (tenant, assignee_id, created_at, task_id) include (position, until)
+    where deleted_at is null;
+
+create index task_view_past_v{version}_by_priority
+    on views.task_view_past_v{version} (tenant, priority_rank, created_at, task_id) include (position, until)
+    where deleted_at is null;
+
+create index task_view_past_v{version}_by_due_date
+    on views.task_view_past_v{version} (tenant, due_rank, created_at, task_id) include (position, until)
+    where deleted_at is null;
+
+create index task_view_past_v{version}_by_update
+    on views.task_view_past_v{version} (tenant, updated_at, created_at, task_id) include (position, until)
+    where deleted_at is null;
+
+create index task_view_past_v{version}_deleted
+    on views.task_view_past_v{version} (tenant, created_at, task_id)
+    where deleted_at is not null;
+
+create index task_view_past_v{version}_by_key
+    on views.task_view_past_v{version} (tenant, key)
+    where key is not null;
+
+alter table views.task_view_past_v{version} enable row level security;
+
+create policy task_view_past_v{version}_of_one_tenant
+    on views.task_view_past_v{version}
+    for select
+    to foldline_query
+    using (tenant = current_setting('foldline.tenant', true));
+
+-- The projector folds the events of every tenant.
+create policy task_view_past_v{version}_of_all_tenants
+    on views.task_view_past_v{version}
+    for all
+    to foldline_projector
+    using (true)
+    with check (true);
+
+grant select
+    on views.task_view_past_v{version}
+    to foldline_query;
+
+grant select, insert, update, delete
+    on views.task_view_past_v{version}
+    to foldline_projector;
+
 create table views.task_view_comment_v{version} (
     tenant text collate "C" not null,
     task_id uuid not null,
@@ -146,6 +216,7 @@ create table views.task_view_comment_v{version} (
     author text not null,
     -- Business time.
     created_at timestamptz not null,
+    position bigint not null,
     partition smallint not null,
     constraint task_view_comment_v{version}_pkey primary key (tenant, task_id, version)
 );
@@ -181,6 +252,8 @@ create table views.task_view_mark_v{version} (
     mark uuid not null,
     task_id uuid not null,
     partition smallint not null,
+    -- Since when the task has it.
+    position bigint not null,
     constraint task_view_mark_v{version}_pkey primary key (tenant, mark, task_id)
 );
 
@@ -208,7 +281,42 @@ grant select, insert, update, delete
     on views.task_view_mark_v{version}
     to foldline_projector;
 
+-- Marks that tasks had, from a position on until another.
+create table views.task_view_mark_past_v{version} (
+    like views.task_view_mark_v{version} including constraints,
+    -- The position of the event that ended it.
+    until bigint not null,
+    constraint task_view_mark_past_v{version}_pkey primary key (tenant, mark, task_id, position),
+    constraint task_view_mark_past_v{version}_ends check (until > position)
+);
+
+alter table views.task_view_mark_past_v{version} enable row level security;
+
+create policy task_view_mark_past_v{version}_of_one_tenant
+    on views.task_view_mark_past_v{version}
+    for select
+    to foldline_query
+    using (tenant = current_setting('foldline.tenant', true));
+
+-- The projector folds the events of every tenant.
+create policy task_view_mark_past_v{version}_of_all_tenants
+    on views.task_view_mark_past_v{version}
+    for all
+    to foldline_projector
+    using (true)
+    with check (true);
+
+grant select
+    on views.task_view_mark_past_v{version}
+    to foldline_query;
+
+grant select, insert, update, delete
+    on views.task_view_mark_past_v{version}
+    to foldline_projector;
+
 -- readers: what follows is run when this version becomes the active one.
+
+drop view if exists views.task_view_at;
 
 drop view if exists views.task_view;
 
@@ -256,6 +364,8 @@ grant select
     on views.task_view
     to foldline_query, foldline_projector;
 
+drop view if exists views.task_comment_at;
+
 drop view if exists views.task_comment;
 
 create view views.task_comment with (security_invoker = true) as
@@ -267,12 +377,15 @@ select
     text,
     author,
     created_at,
+    position,
     partition
 from views.task_view_comment_v{version};
 
 grant select
     on views.task_comment
     to foldline_query, foldline_projector;
+
+drop view if exists views.task_mark_at;
 
 drop view if exists views.task_mark;
 
@@ -281,9 +394,189 @@ select
     tenant,
     mark,
     task_id,
-    partition
+    partition,
+    position
 from views.task_view_mark_v{version};
 
 grant select
     on views.task_mark
+    to foldline_query, foldline_projector;
+
+-- As of the position that the transaction names: see views.as_of(). The conditions stand outside, so that the planner sees one
+-- relation of two parts, and walks the indexes of both in the order that is asked for.
+create view views.task_view_at with (security_invoker = true) as
+select
+    tenant,
+    task_id,
+    project_id,
+    key,
+    title,
+    description,
+    priority,
+    priority_rank,
+    status,
+    blocked_reason,
+    estimated_hundredths,
+    actual_hundredths,
+    due_date,
+    due_rank,
+    assignee_id,
+    labels,
+    metadata,
+    steps,
+    steps_total,
+    steps_completed,
+    comments_total,
+    review_status,
+    review_needed,
+    review_at,
+    review_summary,
+    created_by,
+    created_at,
+    started_at,
+    blocked_at,
+    completed_at,
+    cancelled_at,
+    deleted_at,
+    updated_at,
+    version,
+    position,
+    partition
+from (
+    select
+        tenant,
+        task_id,
+        project_id,
+        key,
+        title,
+        description,
+        priority,
+        priority_rank,
+        status,
+        blocked_reason,
+        estimated_hundredths,
+        actual_hundredths,
+        due_date,
+        due_rank,
+        assignee_id,
+        labels,
+        metadata,
+        steps,
+        steps_total,
+        steps_completed,
+        comments_total,
+        review_status,
+        review_needed,
+        review_at,
+        review_summary,
+        created_by,
+        created_at,
+        started_at,
+        blocked_at,
+        completed_at,
+        cancelled_at,
+        deleted_at,
+        updated_at,
+        version,
+        position,
+        partition,
+        9223372036854775807 as until
+    from views.task_view_v{version}
+    union all
+    select
+        tenant,
+        task_id,
+        project_id,
+        key,
+        title,
+        description,
+        priority,
+        priority_rank,
+        status,
+        blocked_reason,
+        estimated_hundredths,
+        actual_hundredths,
+        due_date,
+        due_rank,
+        assignee_id,
+        labels,
+        metadata,
+        steps,
+        steps_total,
+        steps_completed,
+        comments_total,
+        review_status,
+        review_needed,
+        review_at,
+        review_summary,
+        created_by,
+        created_at,
+        started_at,
+        blocked_at,
+        completed_at,
+        cancelled_at,
+        deleted_at,
+        updated_at,
+        version,
+        position,
+        partition,
+        until
+    from views.task_view_past_v{version}
+) as ever
+where position <= views.as_of()
+    and until > views.as_of();
+
+grant select
+    on views.task_view_at
+    to foldline_query, foldline_projector;
+
+create view views.task_comment_at with (security_invoker = true) as
+select
+    tenant,
+    task_id,
+    version,
+    comment_id,
+    text,
+    author,
+    created_at,
+    position,
+    partition
+from views.task_view_comment_v{version}
+where position <= views.as_of();
+
+grant select
+    on views.task_comment_at
+    to foldline_query, foldline_projector;
+
+create view views.task_mark_at with (security_invoker = true) as
+select
+    tenant,
+    mark,
+    task_id,
+    partition,
+    position
+from (
+    select
+        tenant,
+        mark,
+        task_id,
+        partition,
+        position,
+        9223372036854775807 as until
+    from views.task_view_mark_v{version}
+    union all
+    select
+        tenant,
+        mark,
+        task_id,
+        partition,
+        position,
+        until
+    from views.task_view_mark_past_v{version}
+) as ever
+where position <= views.as_of()
+    and until > views.as_of();
+
+grant select
+    on views.task_mark_at
     to foldline_query, foldline_projector;

@@ -35,7 +35,7 @@ pub struct Digest {
 }
 
 /// Columns that the log gave out; no view keeps the time of its own commit.
-const OF_THE_LOG: [&str; 3] = ["position", "event_id", "recorded_at"];
+const OF_THE_LOG: [&str; 4] = ["position", "until", "event_id", "recorded_at"];
 
 const DIGEST: &str = include_str!("digest.sql");
 
@@ -67,13 +67,20 @@ fn of_version(table: &str, version: i32) -> String {
 /// that cancel each other out in a sum do not cancel out here.
 fn tables(view: View) -> &'static [&'static str] {
     match view {
-        View::ProjectView => &["project_view"],
-        View::TaskView => &["task_view", "task_view_comment", "task_view_mark"],
+        View::ProjectView => &["project_view", "project_view_past"],
+        View::TaskView => &[
+            "task_view",
+            "task_view_past",
+            "task_view_comment",
+            "task_view_mark",
+            "task_view_mark_past",
+        ],
         View::TaskHistory => &["task_history"],
         View::TaskDashboard => &[
             "task_dashboard",
             "task_dashboard_day",
             "task_dashboard_task",
+            "task_dashboard_task_past",
         ],
     }
 }

@@ -281,9 +281,10 @@ async fn a_skipped_event_is_left_out_and_so_it_is_by_a_replay() {
     let rows = views.rows().await;
     running.end().await;
 
-    let begin_again = "truncate views.checkpoints, views.project_view_v2, views.task_view_v2,
-         views.task_view_comment_v2, views.task_view_mark_v2, views.task_history_v1, views.task_dashboard_task_v1,
-         views.task_dashboard_v1, views.task_dashboard_day_v1";
+    let begin_again = "truncate views.checkpoints, views.project_view_v3, views.task_view_v3,
+         views.project_view_past_v3, views.task_view_past_v3, views.task_view_comment_v3, views.task_view_mark_v3,
+         views.task_view_mark_past_v3, views.task_history_v2, views.task_dashboard_task_v2, views.task_dashboard_task_past_v2,
+         views.task_dashboard_v2, views.task_dashboard_day_v2";
     sqlx::query(begin_again)
         .execute(&views.owner)
         .await
@@ -447,7 +448,7 @@ async fn while_nothing_can_be_written_every_partition_that_is_behind_says_why() 
 
     let full = "create function views.is_full() returns trigger language plpgsql as
          $$ begin raise exception 'the disk of the test is full' using errcode = 'disk_full'; end $$;
-         create trigger is_full before insert or update on views.task_history_v1 execute function views.is_full()";
+         create trigger is_full before insert or update on views.task_history_v2 execute function views.is_full()";
     sqlx::raw_sql(full).execute(&views.owner).await.unwrap();
     append(&log, &history.events[100..]).await;
     let why = "select distinct stalled_reason || ': ' || stalled_why
@@ -470,7 +471,7 @@ async fn while_nothing_can_be_written_every_partition_that_is_behind_says_why() 
     };
     tokio::time::timeout(PATIENCE, is_told).await.unwrap();
 
-    sqlx::raw_sql("drop trigger is_full on views.task_history_v1")
+    sqlx::raw_sql("drop trigger is_full on views.task_history_v2")
         .execute(&views.owner)
         .await
         .unwrap();
@@ -506,7 +507,7 @@ async fn what_a_crash_of_the_view_server_takes_back_is_folded_again_though_nothi
                  and c.relname ~ '_v[0-9]+$'",
         )
         .await;
-    assert_eq!(tables.len(), 8);
+    assert_eq!(tables.len(), 12);
     let mut lost = String::new();
     for table in tables {
         lost.push_str(&format!(

@@ -309,7 +309,7 @@ async fn a_comment_is_kept_with_its_author_and_counted() {
         folded(&history, "views.task_comment").await,
         json!({
             "tenant": "acme", "task_id": TASK, "version": 2, "comment_id": comment_id, "text": "so it is",
-            "author": "tester", "created_at": at(2), "partition": history.partition_at(1),
+            "author": "tester", "created_at": at(2), "position": 2, "partition": history.partition_at(1),
         })
     );
     let row = folded(&history, "views.task_view").await;

@@ -14,16 +14,20 @@ use uuid::Uuid;
 pub const EPOCH: Uuid = Uuid::from_u128(0xf01d);
 
 /// Every table of the views, with the columns that its rows are sorted by.
-pub const TABLES: [(&str, &str); 8] = [
-    ("project_view_v2", "tenant, project_id"),
-    ("task_view_v2", "tenant, task_id"),
-    ("task_view_comment_v2", "tenant, task_id, version"),
-    ("task_view_mark_v2", "tenant, mark, task_id"),
-    ("task_history_v1", "tenant, task_id, version"),
-    ("task_dashboard_task_v1", "tenant, task_id"),
-    ("task_dashboard_v1", "tenant, owner, owner_id, partition"),
+pub const TABLES: [(&str, &str); 12] = [
+    ("project_view_v3", "tenant, project_id"),
+    ("project_view_past_v3", "tenant, project_id, position"),
+    ("task_view_v3", "tenant, task_id"),
+    ("task_view_past_v3", "tenant, task_id, position"),
+    ("task_view_comment_v3", "tenant, task_id, version"),
+    ("task_view_mark_v3", "tenant, mark, task_id"),
+    ("task_view_mark_past_v3", "tenant, mark, task_id, position"),
+    ("task_history_v2", "tenant, task_id, version"),
+    ("task_dashboard_task_v2", "tenant, task_id"),
+    ("task_dashboard_task_past_v2", "tenant, task_id, position"),
+    ("task_dashboard_v2", "tenant, owner, owner_id, partition"),
     (
-        "task_dashboard_day_v1",
+        "task_dashboard_day_v2",
         "tenant, owner, owner_id, day, partition",
     ),
 ];
@@ -55,6 +59,10 @@ impl Views {
     /// As the role of the query service, for one tenant or for none.
     pub async fn query(&self, tenant: Option<&str>) -> PgConnection {
         let mut connection = PgConnection::connect_with(&as_role(&self.database, "foldline_query"))
+            .await
+            .unwrap();
+        sqlx::query("select set_config('foldline.as_of', '700', false)")
+            .execute(&mut connection)
             .await
             .unwrap();
         if let Some(tenant) = tenant {

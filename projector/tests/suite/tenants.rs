@@ -1,34 +1,51 @@
 //! The query role sees the rows of one tenant, and changes none.
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::{
     seeded::seeded,
     support::{Views, apply},
 };
 
-const SEEN: [&str; 15] = [
+const SEEN: [&str; 31] = [
     "project_view",
-    "project_view_v2",
+    "project_view_v3",
+    "project_view_past_v3",
     "task_view",
-    "task_view_v2",
+    "task_view_v3",
+    "task_view_past_v3",
     "task_comment",
-    "task_view_comment_v2",
+    "task_view_comment_v3",
     "task_mark",
-    "task_view_mark_v2",
+    "task_view_mark_v3",
+    "task_view_mark_past_v3",
     "task_history",
-    "task_history_v1",
+    "task_history_v2",
     "project_dashboard",
     "project_dashboard_day",
     "assignee_dashboard",
-    "task_dashboard_v1",
-    "task_dashboard_day_v1",
+    "task_dashboard_v2",
+    "task_dashboard_day_v2",
+    "task_dashboard_task_v2",
+    "task_dashboard_task_past_v2",
+    "assignee_dashboard_day",
+    // As of a position.
+    "project_view_at",
+    "task_view_at",
+    "task_comment_at",
+    "task_mark_at",
+    "task_history_at",
+    "task_dashboard_task_at",
+    "project_dashboard_at",
+    "project_dashboard_day_at",
+    "assignee_dashboard_at",
+    "assignee_dashboard_day_at",
 ];
 
 #[tokio::test]
 async fn rows_of_another_tenant_are_invisible() {
     let views = Views::new().await;
-    apply(&mut views.writer().await, seeded(6, 300).whole()).await;
+    apply(&mut views.writer().await, seeded(6, 900).whole()).await;
     let mut acme = views.query(Some("acme")).await;
     let mut nobody = views.query(None).await;
     for table in SEEN {
@@ -56,10 +73,7 @@ async fn rows_of_another_tenant_are_invisible() {
 async fn the_query_role_can_write_nothing() {
     let views = Views::new().await;
     let mut acme = views.query(Some("acme")).await;
-    for table in SEEN
-        .into_iter()
-        .chain(["task_dashboard_task_v1", "checkpoints", "active"])
-    {
+    for table in SEEN.into_iter().chain(["checkpoints", "active"]) {
         let delete = format!("delete from views.{table}");
         let refused = sqlx::query(AssertSqlSafe(delete)).execute(&mut acme).await;
         assert!(refused.is_err(), "{table}");
@@ -84,4 +98,24 @@ async fn every_table_of_a_view_has_row_level_security() {
         "projectors",
     ];
     assert_eq!(views.all::<String>(open).await, of_no_tenant);
+}
+
+/// As an upgrade finds them: readers see the version before, by all the names that there are.
+#[tokio::test]
+async fn a_newer_version_is_shown_by_every_name_over_what_was_shown_before() {
+    let views = Views::new().await;
+    apply(&mut views.writer().await, seeded(6, 900).whole()).await;
+    let before = "update views.active set version = version - 1";
+    sqlx::query(before).execute(&views.owner).await.unwrap();
+    let mut owner = PgConnection::connect(&views.database.url).await.unwrap();
+    foldline_projector::install(&mut owner).await.unwrap();
+    let mut acme = views.query(Some("acme")).await;
+    for table in SEEN {
+        let count = format!("select count(*) from views.{table}");
+        let rows: i64 = sqlx::query_scalar(AssertSqlSafe(count))
+            .fetch_one(&mut acme)
+            .await
+            .unwrap();
+        assert!(rows > 0, "{table}");
+    }
 }

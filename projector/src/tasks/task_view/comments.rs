@@ -1,12 +1,15 @@
 //! The comments of tasks: written once, never changed.
 
 use chrono::{DateTime, Utc};
-use foldline_events::{Partition, Tenant, Version, tasks::TaskCommentAdded};
-use sqlx::PgConnection;
+use foldline_events::{Partition, Position, Tenant, Version, tasks::TaskCommentAdded};
+use sqlx::{PgConnection, error::BoxDynError};
 use uuid::Uuid;
 
 use super::VIEW;
-use crate::{Error, Folded};
+use crate::{
+    Error, Folded,
+    records::{Columns, Record},
+};
 
 pub(super) struct Comment<'a> {
     tenant: &'a Tenant,
@@ -16,6 +19,7 @@ pub(super) struct Comment<'a> {
     text: &'a str,
     author: &'a str,
     created_at: DateTime<Utc>,
+    position: Position,
     partition: Partition,
 }
 
@@ -29,43 +33,39 @@ impl<'a> Comment<'a> {
             text: &added.text,
             author: &folded.recorded.actor,
             created_at: folded.recorded.occurred_at,
+            position: folded.recorded.position,
             partition: folded.recorded.partition,
         }
     }
 }
 
+impl Record for Comment<'_> {
+    const TYPE: &'static str = "views.task_view_comment_v3";
+
+    fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
+        columns
+            .encode(self.tenant.as_str())?
+            .encode(self.task_id)?
+            .encode(self.version)?
+            .encode(self.comment_id)?
+            .encode(self.text)?
+            .encode(self.author)?
+            .encode(self.created_at)?
+            .encode(self.position)?
+            .encode(self.partition)?;
+        Ok(())
+    }
+}
+
+const STORE: &str = "
+    insert into views.task_view_comment_v{version}
+    select *
+    from unnest($1::views.task_view_comment_v{version}[])
+";
+
 pub(super) async fn store(
     connection: &mut PgConnection,
     comments: &[Comment<'_>],
 ) -> Result<(), Error> {
-    if comments.is_empty() {
-        return Ok(());
-    }
-    let statement = VIEW.sql(
-        "insert into views.task_view_comment_v{version} (
-             tenant, task_id, version, comment_id, text, author, created_at, partition
-         )
-         select *
-         from unnest(
-             $1::text[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::timestamptz[],
-             $8::smallint[]
-         )",
-    );
-    sqlx::query(statement)
-        .bind(column(comments, |comment| comment.tenant.as_str()))
-        .bind(column(comments, |comment| comment.task_id))
-        .bind(column(comments, |comment| comment.version))
-        .bind(column(comments, |comment| comment.comment_id))
-        .bind(column(comments, |comment| comment.text))
-        .bind(column(comments, |comment| comment.author))
-        .bind(column(comments, |comment| comment.created_at))
-        .bind(column(comments, |comment| comment.partition))
-        .execute(connection)
-        .await
-        .map_err(VIEW.rows_error())?;
-    Ok(())
-}
-
-fn column<'c, T>(comments: &'c [Comment<'c>], of: impl Fn(&'c Comment<'c>) -> T) -> Vec<T> {
-    comments.iter().map(of).collect()
+    VIEW.write(connection, STORE, comments).await
 }

@@ -1,4 +1,4 @@
-//! The rows of `task_view` as they are read and written: one statement each for however many.
+//! The rows of `task_view` as they are read and written, those of the past too: one statement each for however many.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,14 @@ use foldline_events::{
     tasks::{Metadata, TaskCreated},
 };
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
+use sqlx::{PgConnection, Row as _, error::BoxDynError, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
 use super::{Status, VIEW, priority_name};
 use crate::{
     Error, Folded,
     keys::{Key, Keys},
+    records::{Columns, Ended, Record},
 };
 
 /// Where tasks without a due date stand in lists by it: after every day that a due date may be.
@@ -23,6 +24,7 @@ const NO_DUE_DATE: NaiveDate =
 
 pub(super) type Rows<'a> = BTreeMap<Key<'a>, Row>;
 
+#[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) project_id: Uuid,
     pub(super) key: Option<String>,
@@ -101,6 +103,28 @@ impl Row {
         }
     }
 
+    /// How long its texts are, about.
+    pub(super) fn bytes(&self) -> usize {
+        const OF_A_STEP: usize = 120;
+        const OF_A_FACT: usize = 20;
+        let steps = self.steps.iter().map(|step| OF_A_STEP + step.content.len());
+        let facts = self
+            .metadata
+            .iter()
+            .map(|(name, value)| OF_A_FACT + name.len() + value.as_str().map_or(0, str::len));
+        let texts = [
+            &self.description,
+            &self.blocked_reason,
+            &self.review_summary,
+        ];
+        let texts = texts.into_iter().flatten().map(String::len);
+        self.title.len()
+            + steps.sum::<usize>()
+            + facts.sum::<usize>()
+            + texts.sum::<usize>()
+            + self.labels.iter().map(String::len).sum::<usize>()
+    }
+
     pub(super) fn estimate(&mut self, hours: Option<Hours>) {
         self.estimated_hundredths = hours.map(Hours::hundredths);
     }
@@ -174,35 +198,10 @@ fn present(row: &PgRow) -> Result<Row, sqlx::Error> {
     })
 }
 
-// Arrays of arrays lose their shape in unnest, so labels travel as JSON.
 const STORE: &str = "
-    insert into views.task_view_v{version} as r (
-        tenant, task_id, project_id, key, title, description, priority, priority_rank, status, blocked_reason,
-        estimated_hundredths, actual_hundredths, due_date, due_rank, assignee_id, labels, metadata, steps,
-        steps_total, steps_completed, comments_total, review_status, review_needed, review_at, review_summary,
-        created_by, created_at, started_at, blocked_at, completed_at, cancelled_at, deleted_at, updated_at,
-        version, position, partition
-    )
-    select
-        tenant, task_id, project_id, key, title, description, priority, priority_rank, status, blocked_reason,
-        estimated_hundredths, actual_hundredths, due_date, due_rank, assignee_id, array(select
-        jsonb_array_elements_text(labels)), metadata, steps, steps_total, steps_completed, comments_total,
-        review_status, review_needed, review_at, review_summary, created_by, created_at, started_at, blocked_at,
-        completed_at, cancelled_at, deleted_at, updated_at, version, position, partition
-    from unnest(
-        $1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::smallint[],
-        $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::date[], $14::date[], $15::uuid[],
-        $16::jsonb[], $17::jsonb[], $18::jsonb[], $19::integer[], $20::integer[], $21::integer[], $22::text[],
-        $23::boolean[], $24::timestamptz[], $25::text[], $26::text[], $27::timestamptz[], $28::timestamptz[],
-        $29::timestamptz[], $30::timestamptz[], $31::timestamptz[], $32::timestamptz[], $33::timestamptz[],
-        $34::bigint[], $35::bigint[], $36::smallint[]
-    ) as batch (
-        tenant, task_id, project_id, key, title, description, priority, priority_rank, status, blocked_reason,
-        estimated_hundredths, actual_hundredths, due_date, due_rank, assignee_id, labels, metadata, steps,
-        steps_total, steps_completed, comments_total, review_status, review_needed, review_at, review_summary,
-        created_by, created_at, started_at, blocked_at, completed_at, cancelled_at, deleted_at, updated_at,
-        version, position, partition
-    )
+    insert into views.task_view_v{version} as r
+    select *
+    from unnest($1::views.task_view_v{version}[])
     on conflict on constraint task_view_v{version}_pkey do update
     set project_id = excluded.project_id,
         key = excluded.key,
@@ -237,53 +236,85 @@ const STORE: &str = "
         position = excluded.position
 ";
 
-pub(super) async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), Error> {
-    let keys: Keys = rows.keys().copied().collect();
-    sqlx::query(VIEW.sql(STORE))
-        .bind(keys.tenants())
-        .bind(keys.ids())
-        .bind(column(rows, |row| row.project_id))
-        .bind(column(rows, |row| row.key.as_deref()))
-        .bind(column(rows, |row| row.title.as_str()))
-        .bind(column(rows, |row| row.description.as_deref()))
-        .bind(column(rows, |row| row.priority.as_str()))
-        .bind(column(rows, |row| rank(&row.priority)))
-        .bind(column(rows, |row| row.status.as_str()))
-        .bind(column(rows, |row| row.blocked_reason.as_deref()))
-        .bind(column(rows, |row| row.estimated_hundredths))
-        .bind(column(rows, |row| row.actual_hundredths))
-        .bind(column(rows, |row| row.due_date))
-        .bind(column(rows, |row| row.due_date.unwrap_or(NO_DUE_DATE)))
-        .bind(column(rows, |row| row.assignee_id))
-        .bind(column(rows, |row| Json(&row.labels)))
-        .bind(column(rows, |row| Json(&row.metadata)))
-        .bind(column(rows, |row| Json(&row.steps)))
-        .bind(column(rows, |row| count(row.steps.iter())))
-        .bind(column(rows, |row| done(&row.steps)))
-        .bind(column(rows, |row| row.comments_total))
-        .bind(column(rows, |row| row.review_status.as_str()))
-        .bind(column(rows, |row| row.review_needed))
-        .bind(column(rows, |row| row.review_at))
-        .bind(column(rows, |row| row.review_summary.as_deref()))
-        .bind(column(rows, |row| row.created_by.as_str()))
-        .bind(column(rows, |row| row.created_at))
-        .bind(column(rows, |row| row.started_at))
-        .bind(column(rows, |row| row.blocked_at))
-        .bind(column(rows, |row| row.completed_at))
-        .bind(column(rows, |row| row.cancelled_at))
-        .bind(column(rows, |row| row.deleted_at))
-        .bind(column(rows, |row| row.updated_at))
-        .bind(column(rows, |row| row.version))
-        .bind(column(rows, |row| row.position))
-        .bind(column(rows, |row| row.partition))
-        .execute(connection)
-        .await
-        .map_err(VIEW.rows_error())?;
-    Ok(())
+const STORE_PAST: &str = "
+    insert into views.task_view_past_v{version}
+    select *
+    from unnest($1::views.task_view_past_v{version}[])
+";
+
+/// A row as it is.
+struct Present<'r>(Key<'r>, &'r Row);
+
+/// A row as it was, until an event changed it.
+pub(super) struct Past<'r> {
+    pub(super) key: Key<'r>,
+    pub(super) row: Row,
+    pub(super) until: Position,
 }
 
-fn column<'r, T>(rows: &'r Rows<'_>, of: impl Fn(&'r Row) -> T) -> Vec<T> {
-    rows.values().map(of).collect()
+impl Record for Present<'_> {
+    const TYPE: &'static str = "views.task_view_v3";
+
+    fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
+        let Self((tenant, task), row) = self;
+        columns
+            .encode(tenant.as_str())?
+            .encode(*task)?
+            .encode(row.project_id)?
+            .encode(row.key.as_deref())?
+            .encode(row.title.as_str())?
+            .encode(row.description.as_deref())?
+            .encode(row.priority.as_str())?
+            .encode(rank(&row.priority))?
+            .encode(row.status.as_str())?
+            .encode(row.blocked_reason.as_deref())?
+            .encode(row.estimated_hundredths)?
+            .encode(row.actual_hundredths)?
+            .encode(row.due_date)?
+            .encode(row.due_date.unwrap_or(NO_DUE_DATE))?
+            .encode(row.assignee_id)?
+            .encode(row.labels.as_slice())?
+            .encode(Json(&row.metadata))?
+            .encode(Json(&row.steps))?
+            .encode(count(row.steps.iter()))?
+            .encode(done(&row.steps))?
+            .encode(row.comments_total)?
+            .encode(row.review_status.as_str())?
+            .encode(row.review_needed)?
+            .encode(row.review_at)?
+            .encode(row.review_summary.as_deref())?
+            .encode(row.created_by.as_str())?
+            .encode(row.created_at)?
+            .encode(row.started_at)?
+            .encode(row.blocked_at)?
+            .encode(row.completed_at)?
+            .encode(row.cancelled_at)?
+            .encode(row.deleted_at)?
+            .encode(row.updated_at)?
+            .encode(row.version)?
+            .encode(row.position)?
+            .encode(row.partition)?;
+        Ok(())
+    }
+}
+
+impl Record for Past<'_> {
+    const TYPE: &'static str = "views.task_view_past_v3";
+
+    fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
+        Present(self.key, &self.row).write(columns)?;
+        columns.encode(self.until)?;
+        Ok(())
+    }
+}
+
+pub(super) fn ended<'r>() -> Ended<Past<'r>> {
+    Ended::new(VIEW, STORE_PAST)
+}
+
+pub(super) async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), Error> {
+    let present: Vec<_> = rows.iter().map(|(key, row)| Present(*key, row)).collect();
+    VIEW.write(connection, STORE, &present).await
 }
 
 /// Where a priority stands among them.
