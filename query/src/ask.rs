@@ -1,20 +1,23 @@
 //! One request's context: who asks, and with what it is answered.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use async_graphql::{Context, Value, dataloader::DataLoader, value};
+use async_graphql::{Context, Name, QueryPathSegment, Value, value};
 use chrono::{DateTime, Utc};
-use foldline_events::Cursor;
+use foldline_events::{Cursor, Position};
 use foldline_gate::{Caller, TraceContext};
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::{
     commands::Commands,
     error::Error,
+    moment::{Moment, Sight, Wanted, When},
     progress::{Completed, Progress, VIEWS, View},
-    read::{Loaders, Reader},
+    read::Reader,
     state::QueryState,
 };
 
@@ -33,8 +36,7 @@ pub struct Ask {
     pub token: String,
     /// The trace that the request belongs to.
     pub trace: Option<TraceContext>,
-    pub reader: Reader,
-    pub loaders: DataLoader<Loaders>,
+    pub present: Arc<Sight>,
     pub progress: Progress,
     pub commands: Commands,
     at_least_wait_ms_max: u64,
@@ -50,19 +52,43 @@ pub enum Touches {
     Everything,
 }
 
+/// A root field, for those below it.
+#[derive(Clone)]
+struct Root {
+    sight: Arc<Sight>,
+    /// What it waited for.
+    cursor: Option<Cursor>,
+    /// Whether everything of the tenant was looked at for what is parked.
+    all_looked_at: bool,
+}
+
 /// What one answer goes by, however many fields it has.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Noted {
     /// Up to where the answer surely holds everything: noted before its first row is read.
     completed: Option<Completed>,
-    /// The cursors that were waited for: one of a root field at most.
-    cursors: Vec<Cursor>,
-    /// With how many of them everything of the tenant was looked at for what is parked; `None` before it was at all.
-    all_looked_at: Option<usize>,
+    /// What each root field reads that waited, by its response key.
+    roots: HashMap<String, Root>,
+    /// By the positions as of which they read.
+    past: HashMap<Position, Arc<Sight>>,
+    /// The position that fields of the request share: of the first that wanted it.
+    snapshot: Option<Position>,
+    /// Whether everything of the tenant was looked at for what is parked, by a field without a cursor.
+    all_looked_at: bool,
     /// How many of the streams that it reads are parked, by view.
     parked: BTreeMap<View, i64>,
     /// The instant for which is computed what changes with time alone.
     now: DateTime<Utc>,
+}
+
+impl Noted {
+    /// Of several the lowest: up to there everything is in all of the answer.
+    fn complete(&mut self, completed: Completed) {
+        let lower = self
+            .completed
+            .filter(|noted| noted.prefix <= completed.prefix);
+        self.completed = Some(lower.unwrap_or(completed));
+    }
 }
 
 #[expect(
@@ -80,23 +106,25 @@ impl Ask {
             token,
             trace,
         } = asker.clone();
-        let reader = Reader::new(state.views.clone(), caller.tenant.clone());
-        let loaders = Loaders {
-            reader: reader.clone(),
-        };
+        let reader = Reader::new(
+            state.views.clone(),
+            caller.tenant.clone(),
+            state.limits.request_ms_max,
+        );
         Arc::new(Self {
             caller,
             token,
             trace,
-            reader,
-            loaders: DataLoader::new(loaders, tokio::spawn),
+            present: Sight::new(reader),
             progress: state.progress.clone(),
             commands: state.commands.clone(),
             at_least_wait_ms_max: state.limits.at_least_wait_ms_max,
             noted: Mutex::new(Noted {
                 completed: None,
-                cursors: Vec::new(),
-                all_looked_at: None,
+                roots: HashMap::new(),
+                past: HashMap::new(),
+                snapshot: None,
+                all_looked_at: false,
                 parked: BTreeMap::new(),
                 now: now(),
             }),
@@ -107,79 +135,165 @@ impl Ask {
         ctx.data_opt::<Arc<Self>>().ok_or(Error::NoContext)
     }
 
-    /// Called by every root field before it reads: waits for the cursor when there is one, and notes how far the
-    /// views are and what is parked of what it reads. With several root fields the first note of how far stands, because it
-    /// is the lowest.
+    /// Called by every root field before it reads: waits for the cursor and for the moment, where one is given, notes up to
+    /// where the answer holds everything and what is parked of what it reads, and says what to read.
     ///
     /// It waits for every view, because what is selected below a field may come from any of them; a projector folds all
     /// of them in one transaction, so this costs nothing.
     ///
     /// # Errors
     /// [`Error::Parked`] where it waited for a cursor, and a stream that it reads waits at an event before it.
-    pub async fn wait(&self, at_least: Option<&str>, touches: &Touches) -> Result<(), Error> {
-        let cursor = match at_least {
-            Some(token) => {
-                let cursor: Cursor = token.parse().map_err(|_| Error::BadCursor)?;
-                let wait_ms_max = self.at_least_wait_ms_max;
-                let reached = self.progress.at_least(&cursor, &VIEWS, wait_ms_max).await;
-                if let Err(Error::AtLeastTimeout { waited_ms }) = reached {
-                    return Err(self.in_vain(&cursor, waited_ms).await?);
-                }
-                reached?;
-                self.noted().cursors.push(cursor);
-                Some(cursor)
-            }
-            None => None,
-        };
+    pub async fn wait(
+        &self,
+        ctx: &Context<'_>,
+        when: &When,
+        touches: &Touches,
+    ) -> Result<Arc<Sight>, Error> {
+        let (wanted, cursor) = (when.wanted()?, when.cursor()?);
+        let started = Instant::now();
+        if let Some(cursor) = cursor {
+            // Of a snapshot nothing is there but the completed prefix.
+            let partition = match wanted {
+                Wanted::Snapshot => None,
+                Wanted::Present | Wanted::Past(_) => cursor.partition,
+            };
+            let cursor = Cursor {
+                partition,
+                ..cursor
+            };
+            self.until_folded(&cursor, started).await?;
+        }
+        if let Wanted::Past(position) = wanted {
+            self.until_completed(position, started).await?;
+        }
         let completed = self.progress.seen().completed(&VIEWS);
-        self.noted().completed.get_or_insert(completed);
-        if self.is_nothing_parked() {
-            return Ok(());
+        let position = match wanted {
+            Wanted::Present => None,
+            Wanted::Past(position) => Some(position),
+            Wanted::Snapshot => Some(self.snapshot(&completed, cursor.as_ref())?),
+        };
+        let sight = self.sight_of(position);
+        self.noted().complete(Completed {
+            prefix: completed.prefix.min(position.unwrap_or(Position::MAX)),
+            ..completed
+        });
+        let everything = matches!(touches, Touches::Everything);
+        let is_nothing_parked = self.is_nothing_parked();
+        if !is_nothing_parked {
+            self.look_with(&sight, touches, cursor.as_ref()).await?;
         }
-        self.look_with(touches, cursor.as_ref()).await?;
-        let mut noted = self.noted();
-        let is_only_one = noted.cursors.len() == usize::from(cursor.is_some());
-        if is_only_one && matches!(touches, Touches::Everything) {
-            noted.all_looked_at = Some(noted.cursors.len());
+        if let Some(key) = root_of(ctx) {
+            let root = Root {
+                sight: sight.clone(),
+                cursor,
+                all_looked_at: everything && !is_nothing_parked,
+            };
+            self.noted().roots.insert(key.to_owned(), root);
         }
-        Ok(())
+        Ok(sight)
     }
 
-    /// Called by every field that reads more than the field above it said, which has waited: notes what is parked of it.
+    async fn until_folded(&self, cursor: &Cursor, started: Instant) -> Result<(), Error> {
+        let wait_ms_max = self.wait_ms_left(started);
+        match self.progress.at_least(cursor, &VIEWS, wait_ms_max).await {
+            Err(Error::AtLeastTimeout { .. }) => {
+                Err(self.in_vain(Some(cursor.epoch), cursor.position).await?)
+            }
+            reached => reached,
+        }
+    }
+
+    /// Until nothing at or before a position can still come.
+    async fn until_completed(&self, position: Position, started: Instant) -> Result<(), Error> {
+        let wait_ms_max = self.wait_ms_left(started);
+        match self.progress.completes(position, &VIEWS, wait_ms_max).await {
+            Err(Error::AtLeastTimeout { .. }) => {
+                let epoch = self.progress.seen().completed(&VIEWS).epoch;
+                Err(self.in_vain(epoch, position).await?)
+            }
+            completed => completed,
+        }
+    }
+
+    fn wait_ms_left(&self, started: Instant) -> u64 {
+        let waited = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.at_least_wait_ms_max.saturating_sub(waited)
+    }
+
+    /// The position that all fields of the request show which want to show the same.
+    fn snapshot(&self, completed: &Completed, cursor: Option<&Cursor>) -> Result<Position, Error> {
+        let position = *self.noted().snapshot.get_or_insert(completed.prefix);
+        match cursor {
+            Some(cursor) if cursor.position > position => Err(Error::BadInput {
+                problem: format!(
+                    "another field of the request shows position {position}, which is before the cursor's {}; give the cursor \
+                     as atLeast to every field with consistency: SNAPSHOT",
+                    cursor.position
+                ),
+            }),
+            Some(_) | None => Ok(position),
+        }
+    }
+
+    fn sight_of(&self, position: Option<Position>) -> Arc<Sight> {
+        let Some(position) = position else {
+            return self.present.clone();
+        };
+        let make = || Sight::new(self.present.reader.at(Moment::Past(position)));
+        self.noted()
+            .past
+            .entry(position)
+            .or_insert_with(make)
+            .clone()
+    }
+
+    /// What a field reads that lies below a root field: the same as that.
+    pub fn sight(&self, ctx: &Context<'_>) -> Arc<Sight> {
+        let root = self.root(ctx).map(|root| root.sight);
+        root.unwrap_or_else(|| self.present.clone())
+    }
+
+    fn root(&self, ctx: &Context<'_>) -> Option<Root> {
+        self.noted().roots.get(root_of(ctx)?).cloned()
+    }
+
+    /// Called by every field that reads more than the field above it said, which has waited: notes what is parked of it, and
+    /// says what to read.
     ///
     /// # Errors
-    /// [`Error::Parked`] where a cursor was waited for, by whichever field of the request, and a stream that it reads waits at
-    /// an event before it.
-    pub async fn look(&self, touches: &Touches) -> Result<(), Error> {
-        if self.is_nothing_parked() {
-            return Ok(());
-        }
-        let cursors = {
-            let noted = self.noted();
-            if noted.all_looked_at == Some(noted.cursors.len()) {
-                return Ok(());
-            }
-            noted.cursors.clone()
+    /// [`Error::Parked`] where its root field waited for a cursor, and a stream that it reads waits at an event before it.
+    pub async fn look(&self, ctx: &Context<'_>, touches: &Touches) -> Result<Arc<Sight>, Error> {
+        let root = self.root(ctx);
+        let (sight, cursor, looked_at) = match root {
+            Some(root) => (root.sight, root.cursor, root.all_looked_at),
+            None => (self.present.clone(), None, self.noted().all_looked_at),
         };
-        if cursors.is_empty() {
-            self.look_with(touches, None).await?;
+        if looked_at || self.is_nothing_parked() {
+            return Ok(sight);
         }
-        for cursor in &cursors {
-            self.look_with(touches, Some(cursor)).await?;
-        }
+        self.look_with(&sight, touches, cursor.as_ref()).await?;
         if matches!(touches, Touches::Everything) {
-            self.noted().all_looked_at = Some(cursors.len());
+            let mut noted = self.noted();
+            match root_of(ctx).and_then(|key| noted.roots.get_mut(key)) {
+                Some(root) => root.all_looked_at = true,
+                None => noted.all_looked_at = true,
+            }
         }
-        Ok(())
+        Ok(sight)
     }
 
     fn is_nothing_parked(&self) -> bool {
         self.progress.seen().parked(&self.caller.tenant).is_empty()
     }
 
-    async fn look_with(&self, touches: &Touches, cursor: Option<&Cursor>) -> Result<(), Error> {
+    async fn look_with(
+        &self,
+        sight: &Sight,
+        touches: &Touches,
+        cursor: Option<&Cursor>,
+    ) -> Result<(), Error> {
         let mut before_cursor = 0;
-        for of_view in self.reader.parked(touches, cursor).await? {
+        for of_view in sight.reader.parked(touches, cursor).await? {
             before_cursor = of_view.before_cursor.max(before_cursor);
             let mut noted = self.noted();
             let streams = noted.parked.entry(of_view.view).or_default();
@@ -191,13 +305,16 @@ impl Ask {
         }
     }
 
-    /// Why the views did not come to a cursor: they are slow, or it is of nothing in the log.
-    async fn in_vain(&self, cursor: &Cursor, waited_ms: u64) -> Result<Error, Error> {
-        let position = cursor.position;
-        let head = self
-            .reader
-            .head_seen_within(cursor.epoch, waited_ms)
-            .await?;
+    /// Why the views did not come to a position: they are slow, or there is no such position in the log.
+    async fn in_vain(&self, epoch: Option<Uuid>, position: Position) -> Result<Error, Error> {
+        let waited_ms = self.at_least_wait_ms_max;
+        let head = match epoch {
+            Some(epoch) => {
+                let reader = &self.present.reader;
+                reader.head_seen_within(epoch, waited_ms).await?
+            }
+            None => None,
+        };
         Ok(match head.filter(|head| *head < position) {
             Some(head) => Error::BeyondHead { position, head },
             None => Error::AtLeastTimeout { waited_ms },
@@ -213,8 +330,10 @@ impl Ask {
             .map(|(view, streams)| (view, streams.count));
         *self.noted() = Noted {
             completed: Some(seen.completed(&VIEWS)),
-            cursors: Vec::new(),
-            all_looked_at: Some(0),
+            roots: HashMap::new(),
+            past: HashMap::new(),
+            snapshot: None,
+            all_looked_at: true,
             parked: parked.collect(),
             now: now(),
         };
@@ -225,27 +344,55 @@ impl Ask {
         self.noted().now
     }
 
-    /// `extensions.foldline`. The position is a string, like all of them. `parked` is only there when the answer may lack
-    /// something.
+    /// `extensions.foldline`. Positions are strings, like all of them. `parked` is only there when the answer may lack
+    /// something, `snapshot` when fields share one.
     pub fn extension(&self) -> Value {
         let Noted {
-            completed, parked, ..
+            completed,
+            snapshot,
+            parked,
+            ..
         } = self.noted().clone();
         let completed = completed.unwrap_or_else(|| self.progress.seen().completed(&VIEWS));
-        let (epoch, prefix) = (
-            completed.epoch.map(|epoch| epoch.to_string()),
-            completed.prefix.to_string(),
-        );
-        if parked.is_empty() {
-            return value!({"epoch": epoch, "completedPrefix": prefix});
+        let mut said = vec![
+            (
+                "epoch",
+                completed
+                    .epoch
+                    .map_or(Value::Null, |it| value!(it.to_string())),
+            ),
+            ("completedPrefix", value!(completed.prefix.to_string())),
+        ];
+        if let Some(position) = snapshot {
+            said.push(("snapshot", value!(position.to_string())));
         }
-        let of_view =
-            |(view, streams): (View, i64)| value!({"view": view.name(), "streams": streams});
-        let parked: Vec<Value> = parked.into_iter().map(of_view).collect();
-        value!({"epoch": epoch, "completedPrefix": prefix, "parked": parked})
+        if !parked.is_empty() {
+            let of_view =
+                |(view, streams): (View, i64)| value!({"view": view.name(), "streams": streams});
+            said.push((
+                "parked",
+                Value::List(parked.into_iter().map(of_view).collect()),
+            ));
+        }
+        let said = said
+            .into_iter()
+            .map(|(name, value)| (Name::new(name), value));
+        Value::Object(said.collect())
     }
 
     fn noted(&self) -> std::sync::MutexGuard<'_, Noted> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The response key of the field of the operation that a field lies below, or is.
+fn root_of<'a>(ctx: &Context<'a>) -> Option<&'a str> {
+    let mut node = ctx.path_node.as_ref()?;
+    while let Some(parent) = node.parent {
+        node = parent;
+    }
+    match node.segment {
+        QueryPathSegment::Name(key) => Some(key),
+        QueryPathSegment::Index(_) => None,
     }
 }

@@ -1,4 +1,4 @@
-//! What spans aggregates: materialized sums, read as they were folded.
+//! What spans aggregates: sums, at present as they were folded, and of the past as they add up then.
 //!
 //! A project and an assignee have the same sums. Here are the types and the queries; `dashboards/rows.rs` reads,
 //! `dashboards/live.rs` follows.
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     ask::{Ask, Touches},
     error::Error,
+    moment::{AsOf, Consistency, When},
     node::NodeKind,
     page::int,
     scalars::{Day, Position, known_instant},
@@ -182,7 +183,7 @@ impl Figures {
             from: from.0,
             to: to.0,
         };
-        let found = Ask::of(ctx)?.loaders.load_one(key).await?;
+        let found = Ask::of(ctx)?.sight(ctx).loaders.load_one(key).await?;
         let found = found.unwrap_or_default();
         let row = |day| found.get(&day).copied().unwrap_or_default();
         Ok(days.map(|day| (Day(day), row(day))).collect())
@@ -192,7 +193,7 @@ impl Figures {
 #[ComplexObject]
 impl Figures {
     /// How many of the tasks should have been done by then: they are open, in progress or blocked, and the UTC day of that
-    /// instant is after their due date. Counted over the tasks as they are now, whatever the instant.
+    /// instant is after their due date. Counted over the tasks as they are now, or as of `asOf`, whatever the instant.
     async fn overdue(
         &self,
         ctx: &Context<'_>,
@@ -205,7 +206,12 @@ impl Figures {
                 owner: self.owner,
                 on: at.date_naive(),
             };
-            Ok(int(ask.loaders.load_one(key).await?.unwrap_or(0)))
+            Ok(int(ask
+                .sight(ctx)
+                .loaders
+                .load_one(key)
+                .await?
+                .unwrap_or(0)))
         };
         Some(answer.await)
     }
@@ -274,12 +280,21 @@ impl DashboardQuery {
             desc = "A cursor, as commands return it: wait until the answer holds everything up to there."
         )]
         at_least: Option<String>,
+        #[graphql(
+            desc = "A moment of the past: the answer is what it would have been then. The present, when absent."
+        )]
+        as_of: Option<AsOf>,
+        #[graphql(
+            desc = "With SNAPSHOT, all fields of the request that say so show one moment. LATEST, when absent."
+        )]
+        consistency: Option<Consistency>,
     ) -> Option<Result<ProjectDashboard, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
+            let when = When::new(at_least, as_of, consistency);
             let project = NodeKind::Project.uuid(&project_id)?;
-            ask.wait(at_least.as_deref(), &Touches::Everything).await?;
-            let sums = ask.loaders.load_one(Owner::Project(project)).await?;
+            let sight = ask.wait(ctx, &when, &Touches::Everything).await?;
+            let sums = sight.loaders.load_one(Owner::Project(project)).await?;
             Ok(sums.map(|sums| ProjectDashboard::new(project, sums)))
         };
         answer.await.transpose()
@@ -294,11 +309,20 @@ impl DashboardQuery {
             desc = "A cursor, as commands return it: wait until the answer holds everything up to there."
         )]
         at_least: Option<String>,
+        #[graphql(
+            desc = "A moment of the past: the answer is what it would have been then. The present, when absent."
+        )]
+        as_of: Option<AsOf>,
+        #[graphql(
+            desc = "With SNAPSHOT, all fields of the request that say so show one moment. LATEST, when absent."
+        )]
+        consistency: Option<Consistency>,
     ) -> Option<Result<AssigneeDashboard, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
-            ask.wait(at_least.as_deref(), &Touches::Everything).await?;
-            let sums = ask.loaders.load_one(Owner::Assignee(assignee_id)).await?;
+            let when = When::new(at_least, as_of, consistency);
+            let sight = ask.wait(ctx, &when, &Touches::Everything).await?;
+            let sums = sight.loaders.load_one(Owner::Assignee(assignee_id)).await?;
             Ok(AssigneeDashboard::new(
                 assignee_id,
                 &sums.unwrap_or_default(),

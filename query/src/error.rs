@@ -28,7 +28,7 @@ pub enum Error {
     )]
     WrongEpoch { present: Uuid },
     #[error(
-        "the views had not folded up to the cursor within {waited_ms} ms; try again in a moment"
+        "the views had not folded up to the cursor, or to the position of asOf, within {waited_ms} ms; try again in a moment"
     )]
     AtLeastTimeout { waited_ms: u64 },
     #[error(
@@ -37,8 +37,8 @@ pub enum Error {
     )]
     LogLost,
     #[error(
-        "the cursor is of position {position}, and the log ends at {head}: it was made up, or is of events that the log has \
-         lost since"
+        "position {position}, of the cursor or of asOf, lies behind the log's end, {head}: it was made up, or is of events \
+         that the log has lost since"
     )]
     BeyondHead { position: i64, head: i64 },
     #[error(

@@ -10,6 +10,7 @@ mod commands;
 mod dashboards;
 mod error;
 mod http;
+mod moment;
 mod node;
 mod page;
 mod parked;

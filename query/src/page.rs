@@ -13,7 +13,10 @@ use std::{borrow::Cow, collections::VecDeque};
 use async_graphql::{Context, OutputType, SimpleObject, TypeName};
 use sqlx::{FromRow, Postgres, QueryBuilder, postgres::PgRow};
 
-use crate::{error::Error, read::Reader};
+use crate::{
+    error::Error,
+    read::{Reader, Scope},
+};
 use cursor::{Order, Place};
 
 /// The most that `first` and `last` may ask for.
@@ -232,19 +235,19 @@ pub trait List {
     const COLUMNS: &'static str;
 
     /// Appends `from … where …`: what the list holds.
-    fn push_from(&self, tenant: &str, query: &mut QueryBuilder<Postgres>);
+    fn push_from(&self, scope: Scope<'_>, query: &mut QueryBuilder<Postgres>);
 
-    fn rows(&self, tenant: &str, window: &Window) -> QueryBuilder<Postgres> {
+    fn rows(&self, scope: Scope<'_>, window: &Window) -> QueryBuilder<Postgres> {
         let mut query = QueryBuilder::new("select ");
         query.push(Self::COLUMNS);
-        self.push_from(tenant, &mut query);
+        self.push_from(scope, &mut query);
         window.push_to(&mut query);
         query
     }
 
-    fn count(&self, tenant: &str) -> QueryBuilder<Postgres> {
+    fn count(&self, scope: Scope<'_>) -> QueryBuilder<Postgres> {
         let mut query = QueryBuilder::new("select count(*)");
-        self.push_from(tenant, &mut query);
+        self.push_from(scope, &mut query);
         query
     }
 }
@@ -263,7 +266,7 @@ where
     let mut transaction = reader.begin_list().await?;
     let total = match wants_total(ctx) {
         true => Some(
-            list.count(reader.tenant())
+            list.count(reader.scope())
                 .build_query_scalar()
                 .fetch_one(&mut *transaction)
                 .await
@@ -272,7 +275,7 @@ where
         false => None,
     };
     let found = list
-        .rows(reader.tenant(), window)
+        .rows(reader.scope(), window)
         .build_query_as()
         .fetch_all(&mut *transaction)
         .await

@@ -19,6 +19,7 @@ use crate::{
         int,
     },
     progress::{VIEWS, View},
+    read::Scope,
     scalars::{Position, Version},
 };
 
@@ -139,7 +140,7 @@ impl List for ParkedStreams {
         version,
         rank";
 
-    fn push_from(&self, tenant: &str, query: &mut QueryBuilder<Postgres>) {
+    fn push_from(&self, scope: Scope<'_>, query: &mut QueryBuilder<Postgres>) {
         query.push(
             " from (
                  select
@@ -151,7 +152,7 @@ impl List for ParkedStreams {
                      and active.version = parked.view_version
                  where parked.tenant = ",
         );
-        query.push_bind(tenant.to_owned());
+        query.push_bind(scope.tenant.to_owned());
         query.push(") as parked where true");
         let ParkedFilter { view, stream } = &self.0;
         if let Some(view) = view {
@@ -228,7 +229,7 @@ impl ParkedQuery {
             };
             let window = paging.window(ORDER)?;
             let streams = ParkedStreams(filter.unwrap_or_default().checked()?);
-            page::connection(ctx, &ask.reader, &streams, &window).await
+            page::connection(ctx, &ask.present.reader, &streams, &window).await
         };
         Some(answer.await)
     }
@@ -274,7 +275,7 @@ impl ParkedMutation {
                 );
                 return Err(Error::BadInput { problem });
             }
-            let mut transaction = ask.reader.begin_to_wish().await?;
+            let mut transaction = ask.present.reader.begin_to_wish().await?;
             let skipped = sqlx::query_scalar("select views.skip_parked($1, $2, $3, $4, $5)")
                 .bind(view.name())
                 .bind(&input.stream)
@@ -296,7 +297,7 @@ async fn retry(ask: &Ask, which: &ParkedFilter) -> Result<i64, Error> {
     let mut asked = 0;
     let mut since: Option<DateTime<Utc>> = None;
     for _ in 0..ASKS_MAX {
-        let mut transaction = ask.reader.begin_to_wish().await?;
+        let mut transaction = ask.present.reader.begin_to_wish().await?;
         let at = match since {
             Some(at) => at,
             None => sqlx::query_scalar("select clock_timestamp()")

@@ -26,6 +26,7 @@ use crate::{
         cursor::{Key, Kind, Order, Place},
         nested,
     },
+    read::Scope,
     tasks::{history, live, project, task},
 };
 
@@ -34,9 +35,11 @@ const TASKS: i32 = 100_000;
 const TENANT: &str = "acme";
 /// One of the others.
 const SMALL: &str = "globex";
+/// Of the present, and of a past position.
+const SCOPES: [Scope<'static>; 2] = [Scope::new(TENANT, true), Scope::new(TENANT, false)];
 
 /// One row per number from 1 to `$1`, with ids that are names of numbers.
-const FILL: [&str; 7] = [
+const FILL: [&str; 11] = [
     "insert into views.project_view
          (tenant, project_id, name, archived, created_at, updated_at, version, position, partition)
      select $2, id(n), 'p', n % 10 = 0, to_timestamp(1750000000 + n), now(), 1, n, n % 32
@@ -57,28 +60,38 @@ const FILL: [&str; 7] = [
          case when n % 7 in (0, 3, 5) then to_timestamp(1750000000 + n * 80) end,
          case when n % 40 = 0 then now() end, 4, n, n % 32
      from generate_series(1, $1) as n",
-    "insert into views.task_mark (tenant, mark, task_id, partition)
-     select $2, id(n % 1000), id(n), n % 32
+    "insert into views.task_mark (tenant, mark, task_id, partition, position)
+     select $2, id(n % 1000), id(n), n % 32, n
      from generate_series(1, $1) as n",
-    "insert into views.task_comment (tenant, task_id, version, comment_id, text, author, created_at, partition)
-     select $2, id(n), 2, id(n), 'text', 'ada', now(), n % 32
+    "insert into views.task_comment (tenant, task_id, version, comment_id, text, author, created_at, position, partition)
+     select $2, id(n), 2, id(n), 'text', 'ada', now(), n, n % 32
      from generate_series(1, $1) as n",
     "insert into views.task_history
          (tenant, task_id, version, position, event_id, event_type, schema_version, payload, actor, command_id,
           correlation_id, causation_id, occurred_at, recorded_at, partition)
      select $2, id(n), v, n, id, 'tasks.TaskStarted', 1, '{}', 'ada', id, id, id, now(), now(), n % 32
      from generate_series(1, $1) as n, generate_series(1, 2) as v, id(2 * n + v) as id",
-    "insert into views.task_dashboard_v1
+    "insert into views.task_dashboard_v2
      select $2, owner, id(n), p, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, n
      from generate_series(1, $1 / 100) as n, generate_series(0, 3) as p, unnest(array['project', 'assignee']) as owner",
-    "insert into views.task_dashboard_day_v1
+    "insert into views.task_dashboard_day_v2
      select $2, owner, id(n), date '2025-01-01' + d, n % 32, 1, 1, 1, n
      from generate_series(1, $1 / 100) as n, generate_series(0, 50) as d, unnest(array['project', 'assignee']) as owner",
+    "insert into views.project_view_past_v3
+     select project.*, position + 50 from views.project_view_v3 project where tenant = $2 and $1 > 0",
+    "insert into views.task_view_past_v3
+     select task.*, position + 50 from views.task_view_v3 task where tenant = $2 and $1 > 0",
+    "insert into views.task_dashboard_task_v2
+     select tenant, task_id, project_id, assignee_id, status, priority, null, null, due_date, created_at::date,
+            completed_at::date, false, position, partition
+     from views.task_view_v3 where tenant = $2 and $1 > 0",
+    "insert into views.task_dashboard_task_past_v2
+     select task.*, position + 50 from views.task_dashboard_task_v2 task where tenant = $2 and $1 > 0",
 ];
 
 /// A mark on every so manieth task.
-const MARK: &str = "insert into views.task_mark (tenant, mark, task_id, partition)
-     select $2, $3, id(n), n % 32
+const MARK: &str = "insert into views.task_mark (tenant, mark, task_id, partition, position)
+     select $2, $3, id(n), n % 32, n
      from generate_series(1, $1, $4) as n";
 
 struct Explained {
@@ -98,7 +111,8 @@ impl Explained {
         let mut reader = PgConnection::connect_with(&as_reader(options))
             .await
             .unwrap();
-        let set = "select set_config('foldline.tenant', $1, false), set_config('plan_cache_mode', 'force_custom_plan', false)";
+        let set = "select set_config('foldline.tenant', $1, false), set_config('plan_cache_mode', 'force_custom_plan', false),
+             set_config('foldline.as_of', '50000', false)";
         sqlx::query(set)
             .bind(tenant)
             .execute(&mut reader)
@@ -144,6 +158,10 @@ async fn fill(owner: &mut PgConnection) {
             let marking = marking.bind(mark).bind(every);
             marking.execute(&mut *owner).await.unwrap();
         }
+        let past = "insert into views.task_view_mark_past_v3
+             select mark.*, position + 50 from views.task_view_mark_v3 mark where tenant = $1";
+        let marking = sqlx::query(past).bind(tenant);
+        marking.execute(&mut *owner).await.unwrap();
     }
     sqlx::raw_sql("analyze").execute(owner).await.unwrap();
 }
@@ -269,17 +287,22 @@ fn windows(order: Order) -> Vec<Window> {
         .collect()
 }
 
+/// Each of them, of the present and of the past.
+fn scoped<T: Clone>(all: Vec<T>) -> impl Iterator<Item = (Scope<'static>, T)> {
+    all.into_iter()
+        .flat_map(|one| SCOPES.into_iter().map(move |scope| (scope, one.clone())))
+}
+
 #[tokio::test]
 async fn every_list_of_tasks_with_every_filter_in_every_order_uses_an_index() {
     let mut explained = Explained::new(TENANT).await;
     for filter in filters() {
         let tasks = tasks(&filter);
-        for order in orders() {
+        for (scope, order) in scoped(orders()) {
             for window in windows(order) {
-                let case = format!("{filter} {window:?}");
-                explained
-                    .uses_indexes(&case, tasks.rows(TENANT, &window))
-                    .await;
+                let case = format!("{filter} {window:?} {scope:?}");
+                let rows = tasks.rows(scope, &window);
+                explained.uses_indexes(&case, rows).await;
             }
         }
     }
@@ -292,13 +315,13 @@ async fn every_count_for_one_tenant_among_others_uses_an_index() {
     for filter in filters() {
         let case = format!("{filter} counted");
         explained
-            .uses_indexes(&case, tasks(&filter).count(SMALL))
+            .uses_indexes(&case, tasks(&filter).count(Scope::new(SMALL, true)))
             .await;
     }
     for filter in project_filters() {
         let projects = project::Projects(filter);
         explained
-            .uses_indexes("projects counted", projects.count(SMALL))
+            .uses_indexes("projects counted", projects.count(Scope::new(SMALL, true)))
             .await;
     }
 }
@@ -309,30 +332,34 @@ async fn every_list_under_many_parents_uses_an_index() {
     let parents: Vec<Uuid> = (1..=20).map(id).collect();
     for filter in filters() {
         let tasks = tasks(&filter);
-        for order in orders() {
+        for (scope, order) in scoped(orders()) {
             for window in windows(order) {
-                let case = format!("{filter} of projects {window:?}");
-                let pages = nested::pages(TENANT, &parents, &tasks, &window);
+                let case = format!("{filter} of projects {window:?} {scope:?}");
+                let pages = nested::pages(scope, &parents, &tasks, &window);
                 explained.uses_indexes(&case, pages).await;
             }
         }
-        let counts = nested::counts(TENANT, &parents, &tasks);
-        explained
-            .uses_indexes(&format!("{filter} of projects counted"), counts)
-            .await;
+        for scope in SCOPES {
+            let counts = nested::counts(scope, &parents, &tasks);
+            explained
+                .uses_indexes(&format!("{filter} of projects counted {scope:?}"), counts)
+                .await;
+        }
     }
-    for window in windows(task::COMMENT_ORDER) {
-        let pages = nested::pages(TENANT, &parents, &task::CommentsOfTask, &window);
+    for (scope, window) in scoped(windows(task::COMMENT_ORDER)) {
+        let pages = nested::pages(scope, &parents, &task::CommentsOfTask, &window);
         explained.uses_indexes("comments", pages).await;
     }
-    for window in windows(history::ORDER) {
-        let pages = nested::pages(TENANT, &parents, &history::HistoryOfTask, &window);
+    for (scope, window) in scoped(windows(history::ORDER)) {
+        let pages = nested::pages(scope, &parents, &history::HistoryOfTask, &window);
         explained.uses_indexes("history", pages).await;
     }
-    let counts = nested::counts(TENANT, &parents, &task::CommentsOfTask);
-    explained.uses_indexes("comments counted", counts).await;
-    let counts = nested::counts(TENANT, &parents, &history::HistoryOfTask);
-    explained.uses_indexes("history counted", counts).await;
+    for scope in SCOPES {
+        let counts = nested::counts(scope, &parents, &task::CommentsOfTask);
+        explained.uses_indexes("comments counted", counts).await;
+        let counts = nested::counts(scope, &parents, &history::HistoryOfTask);
+        explained.uses_indexes("history counted", counts).await;
+    }
 }
 
 #[tokio::test]
@@ -340,11 +367,10 @@ async fn every_list_of_projects_uses_an_index() {
     let mut explained = Explained::new(TENANT).await;
     for filter in project_filters() {
         let projects = project::Projects(filter);
-        for window in windows(project::ORDER) {
-            let case = format!("{filter:?} {window:?}");
-            explained
-                .uses_indexes(&case, projects.rows(TENANT, &window))
-                .await;
+        for (scope, window) in scoped(windows(project::ORDER)) {
+            let case = format!("{filter:?} {window:?} {scope:?}");
+            let rows = projects.rows(scope, &window);
+            explained.uses_indexes(&case, rows).await;
         }
     }
 }
@@ -353,32 +379,35 @@ async fn every_list_of_projects_uses_an_index() {
 async fn every_loader_uses_an_index() {
     let mut explained = Explained::new(TENANT).await;
     let ids: Vec<Uuid> = (1..=20).map(id).collect();
-    let keys = (0..20).map(|n| format!("K-{n}")).collect();
+    let keys: Vec<String> = (0..20).map(|n| format!("K-{n}")).collect();
     let day = |day| NaiveDate::from_ymd_opt(2025, 1, day).unwrap();
     let positions = vec![i64::from(TASKS) - 10; PARTITIONS as usize];
-    let mut statements = vec![
-        ("tasks by id", task::loaders::by_ids(TENANT, ids.clone())),
-        ("tasks by key", task::loaders::by_keys(TENANT, keys)),
-        ("projects by id", project::by_ids(TENANT, ids.clone())),
-        (
-            "changed tasks",
-            live::changed_since(TENANT, ids[0], &positions),
-        ),
-        ("sums of projects", rows::of_projects(TENANT, ids.clone())),
-        ("sums of assignees", rows::of_assignees(TENANT, ids.clone())),
-        (
-            "digest of a project",
-            rows::digest(TENANT, Owner::Project(ids[0])),
-        ),
-        (
-            "digest of an assignee",
-            rows::digest(TENANT, Owner::Assignee(ids[0])),
-        ),
-    ];
-    for names in [OF_PROJECTS, OF_ASSIGNEES] {
-        let (from, to) = (day(2), day(20));
-        statements.push(("days", rows::days(TENANT, names, ids.clone(), (from, to))));
-        statements.push(("overdue", rows::overdue(TENANT, names, ids.clone(), to)));
+    let mut statements = Vec::new();
+    for scope in SCOPES {
+        statements.extend([
+            ("tasks by id", task::loaders::by_ids(scope, ids.clone())),
+            ("tasks by key", task::loaders::by_keys(scope, keys.clone())),
+            ("projects by id", project::by_ids(scope, ids.clone())),
+            (
+                "changed tasks",
+                live::changed_since(scope, ids[0], &positions),
+            ),
+            ("sums of projects", rows::of_projects(scope, ids.clone())),
+            ("sums of assignees", rows::of_assignees(scope, ids.clone())),
+            (
+                "digest of a project",
+                rows::digest(scope, Owner::Project(ids[0])),
+            ),
+            (
+                "digest of an assignee",
+                rows::digest(scope, Owner::Assignee(ids[0])),
+            ),
+        ]);
+        for names in [OF_PROJECTS, OF_ASSIGNEES] {
+            let (from, to) = (day(2), day(20));
+            statements.push(("days", rows::days(scope, names, ids.clone(), (from, to))));
+            statements.push(("overdue", rows::overdue(scope, names, ids.clone(), to)));
+        }
     }
     for (case, statement) in statements {
         explained.uses_indexes(case, statement).await;

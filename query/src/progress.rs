@@ -189,11 +189,35 @@ impl Progress {
         views: &[View],
         wait_ms_max: u64,
     ) -> Result<(), Error> {
+        let reached = |seen: &Seen| seen.reached(cursor, views);
+        self.until(reached, wait_ms_max).await
+    }
+
+    /// Waits until every partition of these views has folded up to a position, of whichever log, but not longer than
+    /// `wait_ms_max`.
+    pub async fn completes(
+        &self,
+        position: Position,
+        views: &[View],
+        wait_ms_max: u64,
+    ) -> Result<(), Error> {
+        let completed = |seen: &Seen| match seen.log_lost {
+            true => Err(Error::LogLost),
+            false => Ok(seen.completed(views).prefix >= position),
+        };
+        self.until(completed, wait_ms_max).await
+    }
+
+    async fn until(
+        &self,
+        is_it: impl Fn(&Seen) -> Result<bool, Error>,
+        wait_ms_max: u64,
+    ) -> Result<(), Error> {
         let started = tokio::time::Instant::now();
         let mut seen = self.seen.clone();
         let reached = async {
             loop {
-                if seen.borrow_and_update().reached(cursor, views)? {
+                if is_it(&seen.borrow_and_update())? {
                     return Ok(());
                 }
                 if seen.changed().await.is_err() {

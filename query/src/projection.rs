@@ -143,7 +143,7 @@ impl ProjectionQuery {
     async fn projection(&self, ctx: &Context<'_>) -> Option<Result<Projection, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
-            read(&ask.reader).await
+            read(&ask.present.reader).await
         };
         Some(answer.await)
     }

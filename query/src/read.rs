@@ -13,38 +13,82 @@ use uuid::Uuid;
 use crate::{
     ask::Touches,
     error::{Error, chain},
+    moment::Moment,
     progress::{VIEWS, View},
 };
 
+/// The best plan depends on the values.
+const CUSTOM_PLANS: &str = "; set local plan_cache_mode = force_custom_plan";
 /// The pause before a subscription's failed read is tried again.
 const RETRY_PAUSE_MS: u64 = 500;
 
-/// Reads the views as one tenant.
+/// Reads the views as one tenant, as of one moment.
 #[derive(Debug, Clone)]
 pub struct Reader {
     views: PgPool,
     tenant: Tenant,
+    moment: Moment,
+    /// Nobody waits for an answer longer.
+    statement_ms_max: u64,
 }
 
-/// The loaders of one request: each context implements `async_graphql::dataloader::Loader` for its keys.
+/// Which rows a statement reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    /// For the `where` clause.
+    pub tenant: &'a str,
+    is_present: bool,
+}
+
+impl<'a> Scope<'a> {
+    #[cfg(test)]
+    pub const fn new(tenant: &'a str, is_present: bool) -> Self {
+        Self { tenant, is_present }
+    }
+
+    /// The SQL view of this name: of the present, or of the position that the transaction is set to.
+    pub fn view(self, name: &str) -> String {
+        let past = if self.is_present { "" } else { "_at" };
+        format!("views.{name}{past}")
+    }
+}
+
+/// The loaders of one request, for one moment: each context implements `async_graphql::dataloader::Loader` for its keys.
 #[derive(Debug)]
 pub struct Loaders {
     pub reader: Reader,
 }
 
 impl Reader {
-    pub fn new(views: PgPool, tenant: Tenant) -> Self {
-        Self { views, tenant }
+    pub fn new(views: PgPool, tenant: Tenant, statement_ms_max: u64) -> Self {
+        let moment = Moment::Present;
+        Self {
+            views,
+            tenant,
+            moment,
+            statement_ms_max,
+        }
     }
 
-    /// The tenant, for a statement's `where` clause.
-    pub fn tenant(&self) -> &str {
-        self.tenant.as_str()
+    /// The same as of another moment.
+    pub fn at(&self, moment: Moment) -> Self {
+        Self {
+            moment,
+            ..self.clone()
+        }
+    }
+
+    /// What its statements read.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope {
+            tenant: self.tenant.as_str(),
+            is_present: self.moment == Moment::Present,
+        }
     }
 
     /// A read-only transaction that sees this tenant's rows. Dropping it ends it; nothing is ever written.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        self.begin_with("begin read only", "").await
+        self.begin_to_read("").await
     }
 
     /// One in which the functions can be called that write down a wish. The role writes nothing else.
@@ -52,12 +96,20 @@ impl Reader {
         self.begin_with("begin", "").await
     }
 
+    async fn begin_to_read(&self, more: &str) -> Result<Transaction<'static, Postgres>, Error> {
+        let moment = match self.moment {
+            Moment::Present => String::new(),
+            Moment::Past(position) => format!("; set local foldline.as_of = '{position}'"),
+        };
+        self.begin_with("begin read only", &format!("{moment}{more}"))
+            .await
+    }
+
     /// The same for lists whose conditions clients choose. The best plan depends on the values: a label of three tasks
     /// is looked up, one of every second task is met soon on the way along the order. A plan made for any values knows
     /// neither, and prepared statements would get one after a few executions.
     pub async fn begin_list(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        let plan = "; set local plan_cache_mode = force_custom_plan";
-        self.begin_with("begin read only", plan).await
+        self.begin_to_read(CUSTOM_PLANS).await
     }
 
     async fn begin_with(
@@ -68,8 +120,8 @@ impl Reader {
         // One round trip for all statements. They take no parameters, so the tenant is spelled out: its alphabet
         // (`Tenant::parse`) has no quote.
         let statements = format!(
-            "{begin}; set local foldline.tenant = '{}'{more}",
-            self.tenant
+            "{begin}; set local foldline.tenant = '{}'; set local statement_timeout = {}{more}",
+            self.tenant, self.statement_ms_max
         );
         self.views
             .begin_with(AssertSqlSafe(statements))
@@ -119,6 +171,7 @@ const PARKED: &str = "
         and active.version = parked.view_version
     where parked.tenant = $1
         and ($2::text is null or parked.stream = $2)
+        and ($5::bigint is null or parked.position <= $5)
     group by parked.view
 ";
 
@@ -135,10 +188,14 @@ impl Reader {
         };
         let mut transaction = self.begin().await?;
         let rows: Vec<(String, i64, i64)> = sqlx::query_as(PARKED)
-            .bind(self.tenant())
+            .bind(self.scope().tenant)
             .bind(stream)
             .bind(cursor.map(|cursor| cursor.position))
             .bind(cursor.and_then(|cursor| cursor.partition))
+            .bind(match self.moment {
+                Moment::Present => None,
+                Moment::Past(position) => Some(position),
+            })
             .fetch_all(&mut *transaction)
             .await
             .map_err(Error::read)?;

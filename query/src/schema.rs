@@ -12,6 +12,7 @@ use crate::{
     ask::{Ask, Touches},
     dashboards::{DashboardQuery, DashboardSubscription},
     error::Error,
+    moment::{AsOf, Consistency, When},
     node::{self, NodeKind},
     parked::{ParkedMutation, ParkedQuery},
     projection::ProjectionQuery,
@@ -32,7 +33,7 @@ pub const DIRECTIVES_PER_FIELD_MAX: usize = 5;
 
 pub type Schema = async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoot>;
 
-/// Reads. Every field takes `atLeast`; `extensions.foldline` of the response says up to which position the answer surely
+/// Reads. Every field that reads events takes `atLeast`, `asOf` and `consistency`; `extensions.foldline` of the response says up to which position the answer surely
 /// holds everything but what is `parked`: streams that wait at an event which a view cannot fold. With `atLeast` they are the
 /// error `PARKED`.
 #[derive(Debug, Default, MergedObject)]
@@ -81,15 +82,24 @@ impl NodeQuery {
             desc = "A cursor, as commands return it: wait until the answer holds everything up to there."
         )]
         at_least: Option<String>,
+        #[graphql(
+            desc = "A moment of the past: the answer is what it would have been then. The present, when absent."
+        )]
+        as_of: Option<AsOf>,
+        #[graphql(
+            desc = "With SNAPSHOT, all fields of the request that say so show one moment. LATEST, when absent."
+        )]
+        consistency: Option<Consistency>,
     ) -> Option<Result<Node, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
+            let when = When::new(at_least, as_of, consistency);
             let (kind, id) = node::parse(&id)?;
             match kind {
                 NodeKind::Project => {
                     let touches = Touches::Stream(project_stream(id));
-                    ask.wait(at_least.as_deref(), &touches).await?;
-                    Ok(ask
+                    let sight = ask.wait(ctx, &when, &touches).await?;
+                    Ok(sight
                         .loaders
                         .load_one(ProjectById(id))
                         .await?
@@ -97,8 +107,8 @@ impl NodeQuery {
                 }
                 NodeKind::Task => {
                     let touches = Touches::Stream(task_stream(id));
-                    ask.wait(at_least.as_deref(), &touches).await?;
-                    Ok(ask.loaders.load_one(TaskById(id)).await?.map(Node::Task))
+                    let sight = ask.wait(ctx, &when, &touches).await?;
+                    Ok(sight.loaders.load_one(TaskById(id)).await?.map(Node::Task))
                 }
             }
         };

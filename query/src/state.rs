@@ -21,9 +21,9 @@ pub const ROLE: &str = "foldline_query";
 /// What a deployment may want otherwise; every other bound is a constant beside what it bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How long a read waits for `atLeast`.
+    /// How long a read waits for `atLeast` and `asOf`, together.
     pub at_least_wait_ms_max: u64,
-    /// How long a request over HTTP may take in all.
+    /// How long a request over HTTP may take in all, and a statement of any.
     pub request_ms_max: u64,
     /// How long a WebSocket may be open before its `connection_init` came.
     pub ws_init_ms_max: u64,

@@ -21,6 +21,7 @@ use foldline_events::tasks::{project_stream, task_stream};
 use crate::{
     ask::{Ask, Touches},
     error::Error,
+    moment::{AsOf, Consistency, When},
     node::NodeKind,
     page::{self, Connection, Paging, nested},
 };
@@ -42,13 +43,22 @@ impl TaskQuery {
             desc = "A cursor, as commands return it: wait until the answer holds everything up to there."
         )]
         at_least: Option<String>,
+        #[graphql(
+            desc = "A moment of the past: the answer is what it would have been then. The present, when absent."
+        )]
+        as_of: Option<AsOf>,
+        #[graphql(
+            desc = "With SNAPSHOT, all fields of the request that say so show one moment. LATEST, when absent."
+        )]
+        consistency: Option<Consistency>,
     ) -> Option<Result<Project, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
+            let when = When::new(at_least, as_of, consistency);
             let id = NodeKind::Project.uuid(&id)?;
             let touches = Touches::Stream(project_stream(id));
-            ask.wait(at_least.as_deref(), &touches).await?;
-            ask.loaders.load_one(ProjectById(id)).await
+            let sight = ask.wait(ctx, &when, &touches).await?;
+            sight.loaders.load_one(ProjectById(id)).await
         };
         answer.await.transpose()
     }
@@ -75,9 +85,18 @@ impl TaskQuery {
             desc = "A cursor, as commands return it: wait until the answer holds everything up to there."
         )]
         at_least: Option<String>,
+        #[graphql(
+            desc = "A moment of the past: the answer is what it would have been then. The present, when absent."
+        )]
+        as_of: Option<AsOf>,
+        #[graphql(
+            desc = "With SNAPSHOT, all fields of the request that say so show one moment. LATEST, when absent."
+        )]
+        consistency: Option<Consistency>,
     ) -> Option<Result<Connection<Project>, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
+            let when = When::new(at_least, as_of, consistency);
             let paging = Paging {
                 first,
                 after,
@@ -85,9 +104,9 @@ impl TaskQuery {
                 before,
             };
             let window = paging.window(project::ORDER)?;
-            ask.wait(at_least.as_deref(), &Touches::Everything).await?;
+            let sight = ask.wait(ctx, &when, &Touches::Everything).await?;
             let projects = Projects(filter.unwrap_or_default());
-            page::connection(ctx, &ask.reader, &projects, &window).await
+            page::connection(ctx, &sight.reader, &projects, &window).await
         };
         Some(answer.await)
     }
@@ -102,9 +121,18 @@ impl TaskQuery {
             desc = "A cursor, as commands return it: wait until the answer holds everything up to there."
         )]
         at_least: Option<String>,
+        #[graphql(
+            desc = "A moment of the past: the answer is what it would have been then. The present, when absent."
+        )]
+        as_of: Option<AsOf>,
+        #[graphql(
+            desc = "With SNAPSHOT, all fields of the request that say so show one moment. LATEST, when absent."
+        )]
+        consistency: Option<Consistency>,
     ) -> Option<Result<Task, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
+            let when = When::new(at_least, as_of, consistency);
             let bad = |problem: &str| Error::BadInput {
                 problem: problem.to_owned(),
             };
@@ -112,15 +140,15 @@ impl TaskQuery {
                 (Some(id), None) => {
                     let id = NodeKind::Task.uuid(&id)?;
                     let touches = Touches::Stream(task_stream(id));
-                    ask.wait(at_least.as_deref(), &touches).await?;
-                    ask.loaders.load_one(TaskById(id)).await
+                    let sight = ask.wait(ctx, &when, &touches).await?;
+                    sight.loaders.load_one(TaskById(id)).await
                 }
                 (None, Some(key)) if key.contains('\0') => {
                     Err(bad("key must not contain NUL (\\u0000)"))
                 }
                 (None, Some(key)) => {
-                    ask.wait(at_least.as_deref(), &Touches::Everything).await?;
-                    ask.loaders.load_one(TaskByKey(key)).await
+                    let sight = ask.wait(ctx, &when, &Touches::Everything).await?;
+                    sight.loaders.load_one(TaskByKey(key)).await
                 }
                 (Some(_), Some(_)) | (None, None) => Err(bad("give either id or key")),
             }
@@ -151,9 +179,18 @@ impl TaskQuery {
             desc = "A cursor, as commands return it: wait until the answer holds everything up to there."
         )]
         at_least: Option<String>,
+        #[graphql(
+            desc = "A moment of the past: the answer is what it would have been then. The present, when absent."
+        )]
+        as_of: Option<AsOf>,
+        #[graphql(
+            desc = "With SNAPSHOT, all fields of the request that say so show one moment. LATEST, when absent."
+        )]
+        consistency: Option<Consistency>,
     ) -> Option<Result<Connection<Task>, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
+            let when = When::new(at_least, as_of, consistency);
             let paging = Paging {
                 first,
                 after,
@@ -162,8 +199,8 @@ impl TaskQuery {
             };
             let window = paging.window(order.unwrap_or_default().order())?;
             let tasks = Tasks(filter.unwrap_or_default().checked()?);
-            ask.wait(at_least.as_deref(), &Touches::Everything).await?;
-            page::connection(ctx, &ask.reader, &tasks, &window).await
+            let sight = ask.wait(ctx, &when, &Touches::Everything).await?;
+            page::connection(ctx, &sight.reader, &tasks, &window).await
         };
         Some(answer.await)
     }
@@ -190,9 +227,18 @@ impl TaskQuery {
             desc = "A cursor, as commands return it: wait until the answer holds everything up to there."
         )]
         at_least: Option<String>,
+        #[graphql(
+            desc = "A moment of the past: the answer is what it would have been then. The present, when absent."
+        )]
+        as_of: Option<AsOf>,
+        #[graphql(
+            desc = "With SNAPSHOT, all fields of the request that say so show one moment. LATEST, when absent."
+        )]
+        consistency: Option<Consistency>,
     ) -> Option<Result<Connection<HistoryEntry>, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
+            let when = When::new(at_least, as_of, consistency);
             let id = NodeKind::Task.uuid(&id)?;
             let paging = Paging {
                 first,
@@ -202,7 +248,7 @@ impl TaskQuery {
             };
             let window = paging.window(history::ORDER)?;
             let touches = Touches::Stream(task_stream(id));
-            ask.wait(at_least.as_deref(), &touches).await?;
+            ask.wait(ctx, &when, &touches).await?;
             nested::connection(ctx, id, HistoryOfTask, window).await
         };
         Some(answer.await)

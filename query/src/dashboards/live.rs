@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     ask::{Ask, Touches},
+    moment::When,
     node::NodeKind,
     progress::{Seen, View},
     read::persistently,
@@ -41,7 +42,8 @@ impl DashboardSubscription {
     ) -> async_graphql::Result<impl Stream<Item = ProjectDashboard> + use<>> {
         let ask = Ask::of(ctx)?.clone();
         let project = NodeKind::Project.uuid(&project_id)?;
-        ask.wait(at_least.as_deref(), &Touches::Everything).await?;
+        let when = When::at_least(at_least);
+        ask.wait(ctx, &when, &Touches::Everything).await?;
         let dashboard = Followed {
             seen: ask.progress.watch(),
             ask,
@@ -80,7 +82,7 @@ impl Followed {
                 }
                 self.ask.renew();
                 let owner = Owner::Project(self.project);
-                let read = persistently(|| rows::snapshot(&self.ask.reader, owner)).await;
+                let read = persistently(|| rows::snapshot(&self.ask.present.reader, owner)).await;
                 if read.is_some() && read != self.sent {
                     self.sent.clone_from(&read);
                     let sums = read.map(|(sums, _)| sums);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     error::Error,
-    read::{Loaders, Reader},
+    read::{Loaders, Reader, Scope},
 };
 
 /// Whose tasks are summed.
@@ -79,14 +79,14 @@ struct SumsOf {
 }
 
 pub const OF_PROJECTS: Names = Names {
-    sums: "views.project_dashboard",
-    days: "views.project_dashboard_day",
+    sums: "project_dashboard",
+    days: "project_dashboard_day",
     id: "project_id",
 };
 
 pub const OF_ASSIGNEES: Names = Names {
-    sums: "views.assignee_dashboard",
-    days: "views.assignee_dashboard_day",
+    sums: "assignee_dashboard",
+    days: "assignee_dashboard_day",
     id: "assignee_id",
 };
 
@@ -132,30 +132,37 @@ impl Owner {
 
 /// A project without tasks has no sums, but it is a project: its sums are zero. Whose tasks have been folded before it has
 /// sums.
-pub fn of_projects(tenant: &str, projects: Vec<Uuid>) -> QueryBuilder<Postgres> {
+pub fn of_projects(scope: Scope<'_>, projects: Vec<Uuid>) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select project_id as owner_id,");
     query.push(SUMS);
     query.push("coalesce(sums.position, project.position) as position from (select * from ");
-    query.push(OF_PROJECTS.sums).push(" where tenant = ");
-    query.push_bind(tenant.to_owned());
+    query
+        .push(scope.view(OF_PROJECTS.sums))
+        .push(" where tenant = ");
+    query.push_bind(scope.tenant.to_owned());
     query
         .push(" and project_id = any(")
         .push_bind(projects.clone());
     query.push(")) as sums full join (select project_id, position");
-    query.push(" from views.project_view where tenant = ");
-    query.push_bind(tenant.to_owned());
+    query.push(format!(
+        " from {} where tenant = ",
+        scope.view("project_view")
+    ));
+    query.push_bind(scope.tenant.to_owned());
     query.push(" and project_id = any(").push_bind(projects);
     query.push(")) as project using (project_id)");
     query
 }
 
-pub fn of_assignees(tenant: &str, assignees: Vec<Uuid>) -> QueryBuilder<Postgres> {
+pub fn of_assignees(scope: Scope<'_>, assignees: Vec<Uuid>) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select assignee_id as owner_id,");
     query
         .push(SUMS)
         .push("position from ")
-        .push(OF_ASSIGNEES.sums);
-    query.push(" where tenant = ").push_bind(tenant.to_owned());
+        .push(scope.view(OF_ASSIGNEES.sums));
+    query
+        .push(" where tenant = ")
+        .push_bind(scope.tenant.to_owned());
     query
         .push(" and assignee_id = any(")
         .push_bind(assignees)
@@ -164,7 +171,7 @@ pub fn of_assignees(tenant: &str, assignees: Vec<Uuid>) -> QueryBuilder<Postgres
 }
 
 pub fn days(
-    tenant: &str,
+    scope: Scope<'_>,
     names: Names,
     owners: Vec<Uuid>,
     (from, to): (NaiveDate, NaiveDate),
@@ -173,14 +180,14 @@ pub fn days(
     query
         .push(names.id)
         .push(" as owner_id, day, created, completed, due from ");
-    push_days(&mut query, tenant, names, owners);
+    push_days(&mut query, scope, names, owners);
     query.push(" and day between ").push_bind(from);
     query.push(" and ").push_bind(to);
     query
 }
 
 pub fn overdue(
-    tenant: &str,
+    scope: Scope<'_>,
     names: Names,
     owners: Vec<Uuid>,
     on: NaiveDate,
@@ -189,24 +196,29 @@ pub fn overdue(
     query
         .push(names.id)
         .push(" as owner_id, sum(due)::bigint from ");
-    push_days(&mut query, tenant, names, owners);
+    push_days(&mut query, scope, names, owners);
     query.push(" and day < ").push_bind(on);
     query.push(" group by 1");
     query
 }
 
 /// Of all days of one owner, in any order of them: it is another when any of them changed.
-pub fn digest(tenant: &str, owner: Owner) -> QueryBuilder<Postgres> {
+pub fn digest(scope: Scope<'_>, owner: Owner) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(
         "select coalesce(sum(hash_record_extended((day, created, completed, due), 0)), 0)::text from ",
     );
-    push_days(&mut query, tenant, owner.names(), vec![owner.id()]);
+    push_days(&mut query, scope, owner.names(), vec![owner.id()]);
     query
 }
 
-fn push_days(query: &mut QueryBuilder<Postgres>, tenant: &str, names: Names, owners: Vec<Uuid>) {
-    query.push(names.days).push(" where tenant = ");
-    query.push_bind(tenant.to_owned());
+fn push_days(
+    query: &mut QueryBuilder<Postgres>,
+    scope: Scope<'_>,
+    names: Names,
+    owners: Vec<Uuid>,
+) {
+    query.push(scope.view(names.days)).push(" where tenant = ");
+    query.push_bind(scope.tenant.to_owned());
     query.push(" and ").push(names.id).push(" = any(");
     query.push_bind(owners).push(")");
 }
@@ -243,13 +255,13 @@ impl Loader<Owner> for Loaders {
     type Error = Error;
 
     async fn load(&self, keys: &[Owner]) -> Result<HashMap<Owner, Sums>, Error> {
-        let tenant = self.reader.tenant();
+        let scope = self.reader.scope();
         let mut loaded = HashMap::with_capacity(keys.len());
         for ((names, ()), owners) in groups(keys, |owner| owner, |_| ()) {
             let query = if names == OF_PROJECTS {
-                of_projects(tenant, owners)
+                of_projects(scope, owners)
             } else {
-                of_assignees(tenant, owners)
+                of_assignees(scope, owners)
             };
             let rows: Vec<SumsOf> = read(&self.reader, query).await?;
             let owned = rows
@@ -269,7 +281,7 @@ impl Loader<DaysOf> for Loaders {
         let mut loaded: HashMap<DaysOf, BTreeMap<NaiveDate, DayRow>> = HashMap::new();
         for ((names, (from, to)), owners) in groups(keys, |key| key.owner, |key| (key.from, key.to))
         {
-            let query = days(self.reader.tenant(), names, owners, (from, to));
+            let query = days(self.reader.scope(), names, owners, (from, to));
             let rows: Vec<(Uuid, NaiveDate, i64, i64, i64)> = read(&self.reader, query).await?;
             for (id, day, created, completed, due) in rows {
                 let owner = Owner::named(names, id);
@@ -293,7 +305,7 @@ impl Loader<OverdueOf> for Loaders {
     async fn load(&self, keys: &[OverdueOf]) -> Result<HashMap<OverdueOf, i64>, Error> {
         let mut loaded = HashMap::with_capacity(keys.len());
         for ((names, on), owners) in groups(keys, |key| key.owner, |key| key.on) {
-            let query = overdue(self.reader.tenant(), names, owners, on);
+            let query = overdue(self.reader.scope(), names, owners, on);
             let rows: Vec<(Uuid, i64)> = read(&self.reader, query).await?;
             for (id, due) in rows {
                 let owner = Owner::named(names, id);
@@ -306,10 +318,10 @@ impl Loader<OverdueOf> for Loaders {
 
 /// Reads what a dashboard shows, for whoever compares it with what it showed before.
 pub async fn snapshot(reader: &Reader, owner: Owner) -> Result<Option<(Sums, String)>, Error> {
-    let tenant = reader.tenant();
+    let scope = reader.scope();
     let mut query = match owner {
-        Owner::Project(id) => of_projects(tenant, vec![id]),
-        Owner::Assignee(id) => of_assignees(tenant, vec![id]),
+        Owner::Project(id) => of_projects(scope, vec![id]),
+        Owner::Assignee(id) => of_assignees(scope, vec![id]),
     };
     let mut transaction = reader.begin().await?;
     let sums: Option<Sums> = query
@@ -318,7 +330,7 @@ pub async fn snapshot(reader: &Reader, owner: Owner) -> Result<Option<(Sums, Str
         .await
         .map_err(Error::read)?;
     let Some(sums) = sums else { return Ok(None) };
-    let days = digest(tenant, owner)
+    let days = digest(scope, owner)
         .build_query_scalar()
         .fetch_one(&mut *transaction)
         .await

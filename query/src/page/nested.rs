@@ -8,7 +8,11 @@ use sqlx::{FromRow, Postgres, QueryBuilder, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{Connection, Listed, Rows, Window, wants_total};
-use crate::{ask::Ask, error::Error, read::Loaders};
+use crate::{
+    ask::Ask,
+    error::Error,
+    read::{Loaders, Scope},
+};
 
 /// A list that each of many parents has.
 pub trait Nested: Clone + Eq + Hash + Send + Sync + 'static {
@@ -16,7 +20,7 @@ pub trait Nested: Clone + Eq + Hash + Send + Sync + 'static {
     const COLUMNS: &'static str;
 
     /// Appends `from … where …`: what of `parent.id` the list holds.
-    fn push_from(&self, tenant: &str, query: &mut QueryBuilder<Postgres>);
+    fn push_from(&self, scope: Scope<'_>, query: &mut QueryBuilder<Postgres>);
 }
 
 /// A page of one parent's list. Keys of one field differ in their parent alone; each alias of the field is another list
@@ -46,7 +50,8 @@ where
     L: Nested,
     L::Node: Listed + OutputType,
 {
-    let loaders = &Ask::of(ctx)?.loaders;
+    let sight = Ask::of(ctx)?.sight(ctx);
+    let loaders = &sight.loaders;
     let total = match wants_total(ctx) {
         true => {
             let list = list.clone();
@@ -67,24 +72,24 @@ where
 
 /// One page per parent: each parent's rows come from its own short scan of an index.
 pub fn pages<L: Nested>(
-    tenant: &str,
+    scope: Scope<'_>,
     parents: &[Uuid],
     list: &L,
     window: &Window,
 ) -> QueryBuilder<Postgres> {
     let mut query = of_each(parents, "page.*");
     query.push(L::COLUMNS);
-    list.push_from(tenant, &mut query);
+    list.push_from(scope, &mut query);
     window.push_to(&mut query);
     query.push(") as page");
     query
 }
 
 /// One count per parent.
-pub fn counts<L: Nested>(tenant: &str, parents: &[Uuid], list: &L) -> QueryBuilder<Postgres> {
+pub fn counts<L: Nested>(scope: Scope<'_>, parents: &[Uuid], list: &L) -> QueryBuilder<Postgres> {
     let mut query = of_each(parents, "page.entries");
     query.push("count(*) as entries");
-    list.push_from(tenant, &mut query);
+    list.push_from(scope, &mut query);
     query.push(") as page");
     query
 }
@@ -112,7 +117,7 @@ impl<L: Nested> Loader<PageOf<L>> for Loaders {
         let mut transaction = self.reader.begin_list().await?;
         let mut loaded = HashMap::with_capacity(keys.len());
         for ((list, window), parents) in groups {
-            let rows = pages(self.reader.tenant(), &parents, list, window)
+            let rows = pages(self.reader.scope(), &parents, list, window)
                 .build()
                 .fetch_all(&mut *transaction)
                 .await
@@ -151,7 +156,7 @@ impl<L: Nested> Loader<CountOf<L>> for Loaders {
         let mut transaction = self.reader.begin_list().await?;
         let mut loaded = HashMap::with_capacity(keys.len());
         for (list, parents) in groups {
-            let counted: Vec<(Uuid, i64)> = counts(self.reader.tenant(), &parents, list)
+            let counted: Vec<(Uuid, i64)> = counts(self.reader.scope(), &parents, list)
                 .build_query_as()
                 .fetch_all(&mut *transaction)
                 .await

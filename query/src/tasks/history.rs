@@ -14,6 +14,7 @@ use crate::{
         cursor::{Key, Kind, Order, Place},
         nested::Nested,
     },
+    read::Scope,
     scalars,
 };
 
@@ -114,9 +115,12 @@ impl Nested for HistoryOfTask {
         correlation_id,
         causation_id";
 
-    fn push_from(&self, tenant: &str, query: &mut QueryBuilder<Postgres>) {
-        query.push(" from views.task_history where tenant = ");
-        query.push_bind(tenant.to_owned());
+    fn push_from(&self, scope: Scope<'_>, query: &mut QueryBuilder<Postgres>) {
+        query.push(format!(
+            " from {} where tenant = ",
+            scope.view("task_history")
+        ));
+        query.push_bind(scope.tenant.to_owned());
         query.push(" and task_id = parent.id");
     }
 }

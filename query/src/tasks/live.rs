@@ -19,9 +19,10 @@ use super::{Project, ProjectById, Task, TaskById, task};
 use crate::{
     ask::{Ask, Touches},
     error::Error,
+    moment::When,
     node::NodeKind,
     progress::{ParkedStreams, Seen, View},
-    read::{Loaders, persistently},
+    read::{Loaders, Scope, persistently},
 };
 
 /// How many rows are read at once for a subscription to a whole project.
@@ -63,7 +64,8 @@ impl TaskSubscription {
         let ask = Ask::of(ctx)?.clone();
         let id = NodeKind::Project.uuid(&id)?;
         let touches = Touches::Stream(tasks::project_stream(id));
-        ask.wait(at_least.as_deref(), &touches).await?;
+        let when = When::at_least(at_least);
+        ask.wait(ctx, &when, &touches).await?;
         let partition = partition_of(&ask.caller.tenant, &tasks::project_stream(id));
         Ok(One::new(ask, View::Projects, partition, ProjectById(id)).changes())
     }
@@ -91,7 +93,8 @@ impl TaskSubscription {
             (Some(id), None) => {
                 let id = NodeKind::Task.uuid(&id)?;
                 let touches = Touches::Stream(tasks::task_stream(id));
-                ask.wait(at_least.as_deref(), &touches).await?;
+                let when = When::at_least(at_least);
+                ask.wait(ctx, &when, &touches).await?;
                 let partition = partition_of(&ask.caller.tenant, &tasks::task_stream(id));
                 stream::StreamExt::left_stream(
                     One::new(ask, View::Tasks, partition, TaskById(id)).changes(),
@@ -99,7 +102,8 @@ impl TaskSubscription {
             }
             (None, Some(project)) => {
                 let project = NodeKind::Project.uuid(&project)?;
-                ask.wait(at_least.as_deref(), &Touches::Everything).await?;
+                let when = When::at_least(at_least);
+                ask.wait(ctx, &when, &Touches::Everything).await?;
                 stream::StreamExt::right_stream(OfProject::new(ask, project).changes())
             }
             (Some(_), Some(_)) | (None, None) => {
@@ -162,7 +166,7 @@ where
             };
             if self.read_at != folded {
                 self.ask.renew();
-                let row = persistently(|| self.ask.loaders.load_one(self.key)).await;
+                let row = persistently(|| self.ask.present.loaders.load_one(self.key)).await;
                 self.read_at = folded;
                 if let Some(row) = row.filter(|row| row.position() > self.sent) {
                     self.sent = row.position();
@@ -257,9 +261,9 @@ impl OfProject {
     }
 
     async fn changed_since(&self) -> Result<Vec<Task>, Error> {
-        let reader = &self.ask.reader;
+        let reader = &self.ask.present.reader;
         let mut transaction = reader.begin().await?;
-        changed_since(reader.tenant(), self.project, &self.sent)
+        changed_since(reader.scope(), self.project, &self.sent)
             .build_query_as()
             .fetch_all(&mut *transaction)
             .await
@@ -269,12 +273,12 @@ impl OfProject {
 
 /// In the order of positions, so that what a full read leaves behind lies above the marks of what it brought. Deleted
 /// tasks are in another index than the others.
-pub fn changed_since(tenant: &str, project: Uuid, sent: &[Position]) -> QueryBuilder<Postgres> {
+pub fn changed_since(scope: Scope<'_>, project: Uuid, sent: &[Position]) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select * from (");
     for (which, deleted) in [("", "null"), (" union all ", "not null")] {
         query.push(which).push("(select ").push(task::COLUMNS);
-        query.push(" from views.task_view where tenant = ");
-        query.push_bind(tenant.to_owned());
+        query.push(format!(" from {} where tenant = ", scope.view("task_view")));
+        query.push_bind(scope.tenant.to_owned());
         query.push(" and project_id = ").push_bind(project);
         query.push(" and deleted_at is ").push(deleted);
         // Partitions count from 0, arrays from 1.

@@ -18,7 +18,7 @@ use crate::{
         cursor::{Key, Kind, Order, Place},
         nested,
     },
-    read::Loaders,
+    read::{Loaders, Scope},
     scalars,
 };
 
@@ -110,7 +110,7 @@ impl Project {
             };
             let window = paging.window(order.unwrap_or_default().order())?;
             let tasks = Tasks(filter.unwrap_or_default().checked()?);
-            Ask::of(ctx)?.look(&Touches::Everything).await?;
+            Ask::of(ctx)?.look(ctx, &Touches::Everything).await?;
             nested::connection(ctx, self.project_id, tasks, window).await
         };
         Some(answer.await)
@@ -119,10 +119,11 @@ impl Project {
     /// What the project's tasks add up to; null while nothing of it was folded.
     async fn dashboard(&self, ctx: &Context<'_>) -> Option<Result<ProjectDashboard, Error>> {
         let answer = async {
-            let ask = Ask::of(ctx)?;
-            ask.look(&Touches::Everything).await?;
-            let loaders = &ask.loaders;
-            let sums = loaders.load_one(Owner::Project(self.project_id)).await?;
+            let sight = Ask::of(ctx)?.look(ctx, &Touches::Everything).await?;
+            let sums = sight
+                .loaders
+                .load_one(Owner::Project(self.project_id))
+                .await?;
             Ok(sums.map(|sums| ProjectDashboard::new(self.project_id, sums)))
         };
         answer.await.transpose()
@@ -153,9 +154,12 @@ impl List for Projects {
     type Node = Project;
     const COLUMNS: &'static str = COLUMNS;
 
-    fn push_from(&self, tenant: &str, query: &mut QueryBuilder<Postgres>) {
-        query.push(" from views.project_view where tenant = ");
-        query.push_bind(tenant.to_owned());
+    fn push_from(&self, scope: Scope<'_>, query: &mut QueryBuilder<Postgres>) {
+        query.push(format!(
+            " from {} where tenant = ",
+            scope.view("project_view")
+        ));
+        query.push_bind(scope.tenant.to_owned());
         if let Some(archived) = self.0.archived {
             query.push(" and archived = ").push_bind(archived);
         }
@@ -166,11 +170,14 @@ impl List for Projects {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProjectById(pub Uuid);
 
-pub fn by_ids(tenant: &str, ids: Vec<Uuid>) -> QueryBuilder<Postgres> {
+pub fn by_ids(scope: Scope<'_>, ids: Vec<Uuid>) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select ");
     query.push(COLUMNS);
-    query.push(" from views.project_view where tenant = ");
-    query.push_bind(tenant.to_owned());
+    query.push(format!(
+        " from {} where tenant = ",
+        scope.view("project_view")
+    ));
+    query.push_bind(scope.tenant.to_owned());
     query
         .push(" and project_id = any(")
         .push_bind(ids)
@@ -185,7 +192,7 @@ impl Loader<ProjectById> for Loaders {
     async fn load(&self, keys: &[ProjectById]) -> Result<HashMap<ProjectById, Project>, Error> {
         let ids = keys.iter().map(|key| key.0).collect();
         let mut transaction = self.reader.begin().await?;
-        let found: Vec<Project> = by_ids(self.reader.tenant(), ids)
+        let found: Vec<Project> = by_ids(self.reader.scope(), ids)
             .build_query_as()
             .fetch_all(&mut *transaction)
             .await

@@ -325,10 +325,9 @@ impl Task {
     /// The project that it belongs to; null while that has not been folded yet.
     async fn project(&self, ctx: &Context<'_>) -> Option<Result<Project, Error>> {
         let answer = async {
-            let ask = Ask::of(ctx)?;
             let touches = Touches::Stream(project_stream(self.project_id));
-            ask.look(&touches).await?;
-            ask.loaders.load_one(ProjectById(self.project_id)).await
+            let sight = Ask::of(ctx)?.look(ctx, &touches).await?;
+            sight.loaders.load_one(ProjectById(self.project_id)).await
         };
         answer.await.transpose()
     }

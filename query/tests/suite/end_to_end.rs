@@ -11,7 +11,8 @@ use sqlx::postgres::PgPoolOptions;
 
 use crate::support::{Fixture, VIEWS, fixture, fixture_with};
 
-async fn project(fixture: &Fixture) {
+/// A projector of its own, as in another process: several share the partitions.
+pub async fn project(fixture: &Fixture) {
     let log = Log::open(LogOptions {
         url: fixture.database.clone(),
         direct: None,

@@ -79,7 +79,8 @@ impl Story {
         self.record(of, task_stream(task), &Event::Task(event), task);
     }
 
-    fn record(&mut self, of: &str, stream: String, event: &Event, aggregate: Uuid) {
+    /// Without a plain meaning.
+    pub fn record(&mut self, of: &str, stream: String, event: &Event, aggregate: Uuid) {
         let tenant = tenant(of);
         let encoded = event.encode(aggregate);
         let version = self
@@ -260,6 +261,13 @@ impl Story {
 
     /// Folds what was told since the last time.
     pub async fn fold(&mut self, fixture: &Fixture) {
+        let last = self.events.last().expect("something was told").position;
+        self.fold_between(fixture, self.folded, last).await;
+        self.folded = last;
+    }
+
+    /// Folds what lies behind one position, up to another.
+    pub async fn fold_between(&self, fixture: &Fixture, after: Position, through: Position) {
         let role = [("role", "foldline_projector")];
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -269,15 +277,18 @@ impl Story {
         let mut writer = Writer::new(pool, EPOCH);
         let partitions: Vec<Partition> = (0..PARTITIONS).collect();
         writer.take(&partitions).await.unwrap();
-        let last = self.events.last().expect("something was told");
+        let last = &self.events[usize::try_from(through - 1).unwrap()];
         let through = Mark {
             position: last.position,
             event_id: last.id,
         };
+        let lies_there =
+            |event: &&Recorded| (after + 1..=through.position).contains(&event.position);
         let slice = |partition: &Partition| Slice {
             partition: *partition,
             events: (self.events.iter())
-                .filter(|event| event.partition == *partition && event.position > self.folded)
+                .filter(|event| event.partition == *partition)
+                .filter(lies_there)
                 .cloned()
                 .collect(),
             through,
@@ -286,7 +297,7 @@ impl Story {
         let slices = partitions.iter().map(slice).collect();
         let applied = writer.apply(slices).await.unwrap();
         assert_eq!(applied.poisoned, []);
-        self.folded = through.position;
+        assert_eq!(applied.parked, []);
         fixture.wake.send_modify(|count| *count += 1);
     }
 
@@ -325,10 +336,10 @@ impl Plain {
 }
 
 /// Numbers that look thrown, the same every time (SplitMix64).
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, sides: i64) -> i64 {
+    pub fn below(&mut self, sides: i64) -> i64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -57,6 +57,19 @@ pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
+/// The larger of two sizes in `make soak`, the smaller in `make test`.
+pub fn sized<T>(small: T, large: T) -> T {
+    match std::env::var_os("FOLDLINE_SOAK") {
+        Some(_) => large,
+        None => small,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test is an edge")]
+pub fn new_id() -> Uuid {
+    Uuid::now_v7()
+}
+
 pub fn token_for(tenant: &str, role: Role, lifetime: TimeDelta) -> String {
     gate()
         .issue(&self::tenant(tenant), "ada", role, lifetime, now())

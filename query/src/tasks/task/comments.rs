@@ -5,10 +5,13 @@ use chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use crate::page::{
-    Listed,
-    cursor::{Key, Kind, Order, Place},
-    nested::Nested,
+use crate::{
+    page::{
+        Listed,
+        cursor::{Key, Kind, Order, Place},
+        nested::Nested,
+    },
+    read::Scope,
 };
 
 /// In the order in which they were made.
@@ -42,9 +45,12 @@ impl Nested for CommentsOfTask {
     type Node = Comment;
     const COLUMNS: &'static str = "comment_id, text, author, created_at, version";
 
-    fn push_from(&self, tenant: &str, query: &mut QueryBuilder<Postgres>) {
-        query.push(" from views.task_comment where tenant = ");
-        query.push_bind(tenant.to_owned());
+    fn push_from(&self, scope: Scope<'_>, query: &mut QueryBuilder<Postgres>) {
+        query.push(format!(
+            " from {} where tenant = ",
+            scope.view("task_comment")
+        ));
+        query.push_bind(scope.tenant.to_owned());
         query.push(" and task_id = parent.id");
     }
 }

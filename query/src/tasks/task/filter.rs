@@ -15,6 +15,7 @@ use super::{TaskPriority, TaskStatus};
 use crate::{
     error::Error,
     node::NodeKind,
+    read::Scope,
     scalars::{Day, known_instant},
 };
 
@@ -187,9 +188,12 @@ fn times(
 
 impl TaskFilter {
     /// Appends `from … where …`. What is compared with a constant is spelled out: partial indexes are made for it.
-    pub fn push_from(&self, tenant: &str, query: &mut QueryBuilder<Postgres>) {
-        query.push(" from views.task_view as task where tenant = ");
-        query.push_bind(tenant.to_owned());
+    pub fn push_from(&self, scope: Scope<'_>, query: &mut QueryBuilder<Postgres>) {
+        query.push(format!(
+            " from {} as task where tenant = ",
+            scope.view("task_view")
+        ));
+        query.push_bind(scope.tenant.to_owned());
         query.push(if self.deleted {
             " and deleted_at is not null"
         } else {
@@ -215,11 +219,14 @@ impl TaskFilter {
             None => query,
         };
         if let Some(key) = &self.key {
-            push_key(tenant, key, query);
+            push_key(scope, key, query);
         }
         for mark in &self.marks {
-            query.push(" and exists (select from views.task_mark as mark where mark.tenant = ");
-            query.push_bind(tenant.to_owned());
+            query.push(format!(
+                " and exists (select from {} as mark where mark.tenant = ",
+                scope.view("task_mark")
+            ));
+            query.push_bind(scope.tenant.to_owned());
             query.push(" and mark.task_id = task.task_id and mark.mark = ");
             query.push_bind(*mark).push(")");
         }
@@ -261,10 +268,13 @@ where
 }
 
 /// While one task gives a key back and another takes it, both rows may have it for a moment: the later one is right.
-fn push_key(tenant: &str, key: &str, query: &mut QueryBuilder<Postgres>) {
+fn push_key(scope: Scope<'_>, key: &str, query: &mut QueryBuilder<Postgres>) {
     query.push(" and key = ").push_bind(key.to_owned());
-    query.push(" and not exists (select from views.task_view as later where later.tenant = ");
-    query.push_bind(tenant.to_owned());
+    query.push(format!(
+        " and not exists (select from {} as later where later.tenant = ",
+        scope.view("task_view")
+    ));
+    query.push_bind(scope.tenant.to_owned());
     query.push(" and later.key = ").push_bind(key.to_owned());
     query.push(" and later.position > task.position)");
 }

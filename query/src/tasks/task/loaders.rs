@@ -10,7 +10,7 @@ use super::{COLUMNS, Task, TaskFilter};
 use crate::{
     error::Error,
     page::{List, nested::Nested},
-    read::{Loaders, Reader},
+    read::{Loaders, Reader, Scope},
 };
 
 /// Those for which a filter holds: of the whole tenant, or of each of many projects.
@@ -29,8 +29,8 @@ impl List for Tasks {
     type Node = Task;
     const COLUMNS: &'static str = COLUMNS;
 
-    fn push_from(&self, tenant: &str, query: &mut QueryBuilder<Postgres>) {
-        self.0.push_from(tenant, query);
+    fn push_from(&self, scope: Scope<'_>, query: &mut QueryBuilder<Postgres>) {
+        self.0.push_from(scope, query);
     }
 }
 
@@ -38,32 +38,32 @@ impl Nested for Tasks {
     type Node = Task;
     const COLUMNS: &'static str = COLUMNS;
 
-    fn push_from(&self, tenant: &str, query: &mut QueryBuilder<Postgres>) {
-        self.0.push_from(tenant, query);
+    fn push_from(&self, scope: Scope<'_>, query: &mut QueryBuilder<Postgres>) {
+        self.0.push_from(scope, query);
         query.push(" and project_id = parent.id");
     }
 }
 
 /// Deleted ones too.
-pub fn by_ids(tenant: &str, ids: Vec<Uuid>) -> QueryBuilder<Postgres> {
-    let mut query = select(tenant);
+pub fn by_ids(scope: Scope<'_>, ids: Vec<Uuid>) -> QueryBuilder<Postgres> {
+    let mut query = select(scope);
     query.push(" and task_id = any(").push_bind(ids).push(")");
     query
 }
 
 /// Deleted ones too; of two with one key, the right one is the last.
-pub fn by_keys(tenant: &str, keys: Vec<String>) -> QueryBuilder<Postgres> {
-    let mut query = select(tenant);
+pub fn by_keys(scope: Scope<'_>, keys: Vec<String>) -> QueryBuilder<Postgres> {
+    let mut query = select(scope);
     query.push(" and key = any(").push_bind(keys);
     query.push(") order by position");
     query
 }
 
-fn select(tenant: &str) -> QueryBuilder<Postgres> {
+fn select(scope: Scope<'_>) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select ");
     query.push(COLUMNS);
-    query.push(" from views.task_view where tenant = ");
-    query.push_bind(tenant.to_owned());
+    query.push(format!(" from {} where tenant = ", scope.view("task_view")));
+    query.push_bind(scope.tenant.to_owned());
     query
 }
 
@@ -82,7 +82,7 @@ impl Loader<TaskById> for Loaders {
 
     async fn load(&self, keys: &[TaskById]) -> Result<HashMap<TaskById, Task>, Error> {
         let ids = keys.iter().map(|key| key.0).collect();
-        let found = read(&self.reader, by_ids(self.reader.tenant(), ids)).await?;
+        let found = read(&self.reader, by_ids(self.reader.scope(), ids)).await?;
         let by_id = found.into_iter().map(|task| (TaskById(task.task_id), task));
         Ok(by_id.collect())
     }
@@ -94,7 +94,7 @@ impl Loader<TaskByKey> for Loaders {
 
     async fn load(&self, keys: &[TaskByKey]) -> Result<HashMap<TaskByKey, Task>, Error> {
         let keys = keys.iter().map(|key| key.0.clone()).collect();
-        let found = read(&self.reader, by_keys(self.reader.tenant(), keys)).await?;
+        let found = read(&self.reader, by_keys(self.reader.scope(), keys)).await?;
         let by_key = |task: Task| Some((TaskByKey(task.key.clone()?), task));
         Ok(found.into_iter().filter_map(by_key).collect())
     }
