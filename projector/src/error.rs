@@ -138,8 +138,8 @@ impl Error {
     }
 }
 
-/// No such column, table, function or schema, and no right to it: what the migration makes is not there.
-const UNPREPARED: [&str; 5] = ["42703", "42P01", "42883", "3F000", "42501"];
+/// No such column, table, type, function or schema, and no right to it: what the migration makes is not there.
+const UNPREPARED: [&str; 6] = ["42703", "42P01", "42704", "42883", "3F000", "42501"];
 
 /// What to call an error of the database: `otherwise`, unless the tables are not there at all.
 pub(crate) fn unless_unprepared(
@@ -147,7 +147,9 @@ pub(crate) fn unless_unprepared(
 ) -> impl Fn(sqlx::Error) -> Error {
     move |source| {
         let code = source.as_database_error().and_then(|error| error.code());
-        if code.is_some_and(|code| UNPREPARED.contains(&code.as_ref())) {
+        let is_unprepared = code.is_some_and(|code| UNPREPARED.contains(&code.as_ref()));
+        // Rows are written as values of their table's type, which the driver looks up first.
+        if is_unprepared || matches!(source, sqlx::Error::TypeNotFound { .. }) {
             Error::NotMigrated(source)
         } else {
             otherwise(source)

@@ -151,6 +151,16 @@ impl Ask {
     ) -> Result<Arc<Sight>, Error> {
         let (wanted, cursor) = (when.wanted()?, when.cursor()?);
         let started = Instant::now();
+        if let (Wanted::Past(position), Some(cursor)) = (wanted, cursor)
+            && cursor.position > position
+        {
+            return Err(Error::BadInput {
+                problem: format!(
+                    "asOf is position {position}, which is before the cursor's {}: give one of them",
+                    cursor.position
+                ),
+            });
+        }
         if let Some(cursor) = cursor {
             // Of a snapshot nothing is there but the completed prefix.
             let partition = match wanted {

@@ -117,8 +117,8 @@ pub struct Figures {
     /// The mean, over completed tasks with actual hours and an estimate above 0, of actual hours divided by estimated
     /// hours: 1 when the estimates were right, above 1 when the work took longer. Null while there is no such task.
     average_efficiency: Option<f64>,
-    /// The position of the last event that changed these numbers. Without any task: that of the project itself, and 0 for
-    /// an assignee.
+    /// The position of the last event that changed what one of the tasks adds up to: its status, priority, hours, due date,
+    /// project or assignee, or that it is deleted. Without any task: that of the project itself, and 0 for an assignee.
     position: Position,
 }
 
@@ -197,7 +197,9 @@ impl Figures {
     async fn overdue(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The instant; now, when absent.")] at: Option<DateTime<Utc>>,
+        #[graphql(desc = "The instant; now, when absent, with `asOf` too.")] at: Option<
+            DateTime<Utc>,
+        >,
     ) -> Option<Result<i32, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;

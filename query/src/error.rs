@@ -103,11 +103,18 @@ impl Error {
             Self::Refused(problem) => Blame::Command(problem.clone()),
             Self::Forward(_) => Blame::Away("UNAVAILABLE"),
             Self::Read(source) if is_away(source) => Blame::Away("UNAVAILABLE"),
+            Self::Read(source) if is_cancelled(source) => Blame::Asker("TIMEOUT"),
             Self::Read(_) | Self::Role { .. } | Self::ForeignAnswer { .. } | Self::NoContext => {
                 Blame::Us
             }
         }
     }
+}
+
+/// Whether a statement took longer than a request may.
+fn is_cancelled(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "57014")
 }
 
 /// Whether the database was not there, rather than wrong.

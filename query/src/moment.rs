@@ -2,7 +2,8 @@
 //!
 //! Every view has, beside the rows of the present, those that they replaced, each with the positions between which it held.
 //! As of a past position they are read together, through the SQL views whose names end in `_at`; a transaction says
-//! which position it means. So what was true then is answered whatever happened since, and by any number of reads.
+//! which position it means. So what was true then is answered whatever happened since, and by any number of reads; only a parked
+//! stream that goes on brings what was missing before.
 
 use std::sync::Arc;
 
@@ -28,8 +29,9 @@ pub enum AsOf {
 pub enum Consistency {
     /// Each shows the newest that it finds, so of two fields one may hold an event that the other does not.
     Latest,
-    /// All fields of the request that say so show the same moment: everything up to one position, and nothing after it. It
-    /// is the completed prefix of when the first of them was read, and `extensions.foldline.snapshot` says which.
+    /// All fields of the request that say so show the same moment: everything up to one position but what is parked, and
+    /// nothing after it. It is the completed prefix of when the first of them was read, and
+    /// `extensions.foldline.snapshot` says which.
     Snapshot,
 }
 

@@ -238,7 +238,7 @@ impl<'a> Differences<'a> {
         }
         change.add(tenant, after, after.position, 1);
         for (partial, (added, at)) in change.sums {
-            // Even of no difference: something of it is by days.
+            // Even of no difference to this owner: see decision 0017.
             let (sums, position) = self.sums.entry(partial).or_default();
             sums.add(&added, 1);
             *position = at.max(*position);

@@ -59,7 +59,8 @@ async fn any_split_into_deliveries_gives_the_same_rows() {
     }
 }
 
-/// Of each of their events the row before is kept: far more than a transaction should hold in memory.
+/// Of each of their events the row before is kept, and some are written before the delivery is folded: none twice, and none is
+/// lost.
 #[tokio::test]
 async fn large_rows_that_change_often_in_one_delivery_give_the_same_rows() {
     let mut history = History::default();

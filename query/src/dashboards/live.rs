@@ -64,8 +64,9 @@ struct Followed {
     project: Uuid,
     /// What was folded when it was last read.
     read_at: Option<Arc<Seen>>,
-    /// The sums that were last sent, with the digest of the days. They are compared themselves: parts come from many
-    /// partitions, so the position of the last change may stand still while a part at a lower one changes.
+    /// The sums that were last sent, but for their position, with the digest of the days. They are compared themselves: parts
+    /// come from many partitions, so the position may stand still while a part at a lower one changes; and it moves with a
+    /// change that makes no difference here.
     sent: Option<(Sums, String)>,
 }
 
@@ -83,10 +84,16 @@ impl Followed {
                 self.ask.renew();
                 let owner = Owner::Project(self.project);
                 let read = persistently(|| rows::snapshot(&self.ask.present.reader, owner)).await;
-                if read.is_some() && read != self.sent {
-                    self.sent.clone_from(&read);
-                    let sums = read.map(|(sums, _)| sums);
-                    return sums.map(|sums| ProjectDashboard::new(self.project, sums));
+                if let Some((sums, days)) = read {
+                    let shown = Sums {
+                        position: 0,
+                        ..sums.clone()
+                    };
+                    let shown = Some((shown, days));
+                    if shown != self.sent {
+                        self.sent = shown;
+                        return Some(ProjectDashboard::new(self.project, sums));
+                    }
                 }
             }
             self.seen.changed().await.ok()?;

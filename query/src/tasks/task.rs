@@ -259,7 +259,9 @@ impl Task {
     async fn overdue(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The instant; now, when absent.")] at: Option<DateTime<Utc>>,
+        #[graphql(desc = "The instant; now, when absent, with `asOf` too.")] at: Option<
+            DateTime<Utc>,
+        >,
     ) -> Option<Result<bool, Error>> {
         let answer = Ask::of(ctx).map(|ask| self.is_overdue(at.unwrap_or_else(|| ask.now())));
         Some(answer)

@@ -396,6 +396,15 @@ async fn a_position_that_is_not_folded_yet_is_waited_for_and_one_that_does_not_e
         .unwrap();
     let code = fixture.code(read, json!({"p": "100000"})).await;
     assert_eq!(code, "CURSOR_BEYOND_HEAD");
+    let later = Cursor {
+        epoch: EPOCH,
+        position: 8,
+        partition: None,
+    };
+    let contradicts =
+        "query($c: String) { projects(asOf: {position: \"7\"}, atLeast: $c) { totalCount } }";
+    let later = json!({"c": later.to_string()});
+    assert_eq!(fixture.code(contradicts, later).await, "BAD_USER_INPUT");
     let both = "{ projects(asOf: {position: \"7\"}, consistency: SNAPSHOT) { totalCount } }";
     assert_eq!(fixture.code(both, json!({})).await, "BAD_USER_INPUT");
 }
