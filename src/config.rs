@@ -1,24 +1,29 @@
 //! One struct of settings per role, read once from flags and environment. Every problem is reported, together.
 
 mod jobs;
+mod kafka;
 mod log;
 mod parked;
+mod retention;
 mod status;
 mod verify;
 mod views;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
 use foldline_command::worker::{COMMAND_ID_DAYS, COMMAND_ID_DAYS_MIN};
 use foldline_events::Position;
 use foldline_gate::Secret;
 use foldline_log::KafkaOptions;
+use foldline_projector::Retention;
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
 pub use jobs::{JobsDiscardArgs, JobsListArgs, JobsRetryArgs};
+use kafka::KafkaArgs;
 pub use log::{NewEpochArgs, VerifyTopicArgs};
 pub use parked::{ParkedListArgs, ParkedRetryArgs, ParkedShowArgs, ParkedSkip, ParkedSkipArgs};
+pub use retention::RetentionArgs;
 pub use status::{StatusArgs, StatusConfig};
 pub use verify::{VerifyArgs, VerifyConfig, Verifying};
 pub use views::Views;
@@ -65,17 +70,6 @@ pub struct SecretArgs {
     secret_file: Option<PathBuf>,
 }
 
-/// Where Kafka is.
-#[derive(Args, Clone, Default)]
-pub struct KafkaArgs {
-    /// `host:port`, several separated by commas.
-    #[arg(long, env = "KAFKA_BROKERS")]
-    kafka_brokers: Option<String>,
-    /// Further librdkafka properties: `name=value`, several separated by commas.
-    #[arg(long, env = "KAFKA_PROPERTIES", hide_env_values = true)]
-    kafka_properties: Option<String>,
-}
-
 /// Where a role answers HTTP.
 #[derive(Args, Clone)]
 pub struct ListenArgs {
@@ -113,6 +107,8 @@ pub struct UpArgs {
     database: DatabaseArgs,
     #[command(flatten)]
     kafka: KafkaArgs,
+    #[command(flatten)]
+    pub retention: RetentionArgs,
 }
 
 #[derive(Args, Clone)]
@@ -140,6 +136,8 @@ pub struct ProjectorArgs {
     /// Where events come from; by default Kafka when KAFKA_BROKERS is given.
     #[arg(long, env = "FOLDLINE_FEED", value_enum)]
     feed: Option<FeedKind>,
+    #[command(flatten)]
+    retention: RetentionArgs,
     #[command(flatten)]
     pub listen: ListenArgs,
 }
@@ -240,6 +238,7 @@ impl Database {
 }
 
 pub struct UpConfig {
+    pub retention: Retention,
     pub listen: SocketAddr,
     pub data: Option<PathBuf>,
     /// Log and views, when they are not to be embedded.
@@ -259,6 +258,7 @@ pub struct ProjectorConfig {
     pub log: Database,
     pub view: Database,
     pub feed: FeedConfig,
+    pub retention: Retention,
     pub listen: SocketAddr,
 }
 
@@ -309,13 +309,12 @@ impl UpArgs {
             || self.view.view_url.is_some();
         let log = given.then(|| problems.note(self.log.read(&self.database)));
         let view = given.then(|| problems.note(self.view.read(&self.database)));
-        let kafka = self
-            .kafka
-            .kafka_brokers
-            .is_some()
-            .then(|| problems.note(self.kafka.read()));
+        let is_kafka_given = self.kafka.is_given();
+        let kafka = is_kafka_given.then(|| problems.note(self.kafka.read()));
+        let retention = self.retention.read(&mut problems);
         problems.report(|| {
             Some(UpConfig {
+                retention: retention?,
                 listen: SocketAddr::from(([127, 0, 0, 1], self.port)),
                 data: self.data.clone(),
                 databases: log.flatten().zip(view.flatten()),
@@ -347,19 +346,21 @@ impl ProjectorArgs {
         let mut problems = Problems::default();
         let log = problems.note(self.log.read(&self.database));
         let view = problems.note(self.view.read(&self.database));
-        let has_brokers = self.kafka.kafka_brokers.is_some();
+        let has_brokers = self.kafka.is_given();
         let feed = match (self.feed, has_brokers) {
             (Some(FeedKind::Postgres), _) | (None, false) => Some(FeedConfig::Postgres),
             (Some(FeedKind::Kafka), _) | (None, true) => {
                 problems.note(self.kafka.read()).map(FeedConfig::Kafka)
             }
         };
+        let retention = self.retention.read(&mut problems);
         let listen = problems.note(self.listen.read(PROJECTOR_PORT));
         problems.report(|| {
             Some(ProjectorConfig {
                 log: log?,
                 view: view?,
                 feed: feed?,
+                retention: retention?,
                 listen: listen?,
             })
         })
@@ -521,31 +522,6 @@ impl SecretArgs {
             }
         };
         Secret::from_text(&text).map_err(|error| format!("{name}: {error}"))
-    }
-}
-
-impl KafkaArgs {
-    fn read(&self) -> Result<KafkaOptions, String> {
-        let brokers = self
-            .kafka_brokers
-            .clone()
-            .filter(|brokers| !brokers.trim().is_empty())
-            .ok_or("KAFKA_BROKERS is not given")?;
-        let mut properties = BTreeMap::new();
-        for property in self
-            .kafka_properties
-            .iter()
-            .flat_map(|list| list.split(','))
-        {
-            let (name, value) = property
-                .split_once('=')
-                .ok_or_else(|| format!("KAFKA_PROPERTIES: {property:?} is not name=value"))?;
-            properties.insert(name.trim().to_owned(), value.trim().to_owned());
-        }
-        Ok(KafkaOptions {
-            brokers,
-            properties,
-        })
     }
 }
 

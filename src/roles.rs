@@ -15,7 +15,7 @@ use foldline_log::{
     feed::{KafkaFeed, KafkaFeedOptions, PostgresFeed},
     relay::{self, RelayStatus},
 };
-use foldline_projector::{Projector, ProjectorOptions};
+use foldline_projector::{Projector, ProjectorOptions, Retention};
 use foldline_query::{Commands, Limits, QueryOptions, QueryState, Wakes};
 use serde_json::json;
 use sqlx::{
@@ -211,6 +211,7 @@ pub async fn open_projector(
     database: &Database,
     log: &Log,
     feed: &FeedConfig,
+    retention: &Retention,
 ) -> anyhow::Result<(Projector, watch::Receiver<u64>)> {
     let views = open_views_to_write(database).await?;
     let feed = match feed {
@@ -229,6 +230,8 @@ pub async fn open_projector(
         moved,
         stall_retry: ProjectorOptions::STALL_RETRY,
         long_log_events: ProjectorOptions::LONG_LOG_EVENTS,
+        retention: retention.clone(),
+        retention_interval: ProjectorOptions::RETENTION_INTERVAL,
     };
     Ok((
         Projector::new(views, feed, log.clone(), options),
@@ -311,7 +314,8 @@ pub async fn run_projector(args: ProjectorArgs) -> anyhow::Result<()> {
     let listener = serve::bind(config.listen).await?;
     let opening = async {
         let log = open_log(&config.log, Service::Projector).await?;
-        let (projector, _moved) = open_projector(&config.view, &log, &config.feed).await?;
+        let (projector, _moved) =
+            open_projector(&config.view, &log, &config.feed, &config.retention).await?;
         Ok((log, projector))
     };
     let Some((log, projector)) = unless_ended(&shutdown, opening).await? else {

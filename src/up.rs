@@ -9,6 +9,7 @@ use anyhow::Context;
 use foldline_events::upcast;
 use foldline_gate::Secret;
 use foldline_log::Service;
+use foldline_projector::Retention;
 use foldline_query::{Commands, Wakes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let ending = shutdown.clone();
     let wanted = Wanted {
         worker: config.worker,
+        retention: config.retention,
         as_json: args.json,
     };
     let work = run_on(&databases, &folder, &secret, listener, wanted, shutdown);
@@ -45,9 +47,9 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
 }
 
 /// What was asked for.
-#[derive(Clone, Copy)]
 struct Wanted {
     worker: bool,
+    retention: Retention,
     /// What is said when all is ready.
     as_json: bool,
 }
@@ -70,7 +72,8 @@ async fn run_on(
         .await?
         .woken_by(&log);
     let feed = FeedConfig::Postgres;
-    let (projector, moved) = roles::open_projector(&databases.view, &reading, &feed).await?;
+    let opening = roles::open_projector(&databases.view, &reading, &feed, &wanted.retention);
+    let (projector, moved) = opening.await?;
     let checks_of_projector = Check::Projector(projector.health());
     // The projector goes on until requests are drained: some of them wait for it.
     let drained = CancellationToken::new();

@@ -65,24 +65,37 @@ pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
             start,
         };
         let kafka = Kafka::find(&config, &folder).await?;
-        let ended = run_on(saying, logs, &folder, &databases, &kafka, &ports, &shutdown).await;
+        let passed = Passed {
+            logs,
+            keep_past: args.retention.keep_past.clone(),
+        };
+        let ended = run_on(
+            saying, passed, &folder, &databases, &kafka, &ports, &shutdown,
+        )
+        .await;
         let stopped = kafka.stop().await;
         ended.and(stopped)
     };
     embedded.under(work, &shutdown).await
 }
 
+/// What the roles are told as this process was.
+struct Passed<'a> {
+    logs: &'a LogArgs,
+    keep_past: Option<String>,
+}
+
 /// The roles, over databases and a Kafka that whoever calls stops afterwards.
 async fn run_on(
     saying: Saying,
-    logs: &LogArgs,
+    passed: Passed<'_>,
     folder: &Folder,
     databases: &Databases,
     kafka: &Kafka,
     ports: &Ports,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let environment = vec![
+    let mut environment = vec![
         ("LOG_URL", databases.log.to_text()),
         ("LOG_URL_DIRECT", databases.log.direct_to_text()),
         ("VIEW_URL", databases.view.to_text()),
@@ -94,11 +107,12 @@ async fn run_on(
         ),
         ("COMMAND_URL", origin(ports.command)),
     ];
+    environment.extend(passed.keep_past.map(|keep| ("FOLDLINE_KEEP_PAST", keep)));
     let roles = ports.roles().into_iter().map(|(role, port)| Role {
         name: role,
         listen: SocketAddr::from(([127, 0, 0, 1], port)),
         environment: environment.clone(),
-        logs: logs.clone(),
+        logs: passed.logs.clone(),
     });
     let keeping: Vec<_> = roles
         .map(|role| tokio::spawn(role.keep(shutdown.clone())))

@@ -5,9 +5,10 @@
 
 mod report;
 
-use std::process::ExitCode;
+use std::{collections::BTreeSet, process::ExitCode};
 
 use anyhow::{Context, bail};
+use foldline_events::Position;
 use foldline_projector::{
     View,
     verify::{Check, Content, Need, Snapshot},
@@ -51,16 +52,37 @@ async fn verify(args: VerifyArgs) -> anyhow::Result<Report> {
     let config = args.read()?;
     let connection = views::connect(&config.views).await?;
     match config.verifying {
-        Verifying::Checks => checks(connection, &config).await,
+        Verifying::Checks { as_of } => checks(connection, &config, as_of).await,
         Verifying::Digests(content) => digests(connection, &config, content).await,
     }
 }
 
-async fn checks(connection: PgConnection, config: &VerifyConfig) -> anyhow::Result<Report> {
+async fn checks(
+    connection: PgConnection,
+    config: &VerifyConfig,
+    as_of: Option<Position>,
+) -> anyhow::Result<Report> {
+    let due = |check: &Check| {
+        let is_due = as_of.is_none() || check.is_of_a_moment();
+        is_due && config.view.is_none_or(|view| check.views().contains(&view))
+    };
+    let due: Vec<Check> = Check::ALL.into_iter().filter(due).collect();
+    if due.is_empty() {
+        bail!("nothing of this view can be checked as of a position; leave out --as-of");
+    }
+    let views: BTreeSet<View> = due
+        .iter()
+        .flat_map(|check| check.views())
+        .copied()
+        .collect();
+    let views: Vec<View> = views.into_iter().collect();
     let need = Need::SamePerPartition;
-    let mut snapshot = Snapshot::take(connection, &Check::VIEWS, need, config.wait_ms_max).await?;
+    let mut snapshot = Snapshot::take(connection, &views, need, config.wait_ms_max).await?;
+    if let Some(position) = as_of {
+        snapshot.look_back(position).await?;
+    }
     let mut checked = Vec::new();
-    for check in Check::ALL {
+    for check in due {
         let outcome = snapshot.check(check, config.tenant()).await?;
         checked.push(Checked { check, outcome });
     }
@@ -74,6 +96,7 @@ async fn checks(connection: PgConnection, config: &VerifyConfig) -> anyhow::Resu
         .context("cannot close the connection")?;
     Ok(Report::of_checks(
         &standing,
+        as_of,
         parked,
         config.tenant(),
         checked,
@@ -86,9 +109,10 @@ async fn digests(
     content: Content,
 ) -> anyhow::Result<Report> {
     let need = Need::SameEverywhere;
-    let mut snapshot = Snapshot::take(connection, &View::ALL, need, config.wait_ms_max).await?;
+    let views = config.view.map_or(View::ALL.to_vec(), |view| vec![view]);
+    let mut snapshot = Snapshot::take(connection, &views, need, config.wait_ms_max).await?;
     let mut digested = Vec::new();
-    for view in View::ALL {
+    for view in views {
         digested.push(Digested {
             view,
             version: snapshot.version(view),

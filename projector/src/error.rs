@@ -43,6 +43,10 @@ pub enum Error {
     Lag(#[source] sqlx::Error),
     #[error("cannot make indexes that were left for later")]
     LateIndexes(#[source] sqlx::Error),
+    #[error("cannot write when events were recorded")]
+    Times(#[source] sqlx::Error),
+    #[error("cannot clear away rows of the past")]
+    Retention(#[source] sqlx::Error),
     #[error("the projector did not turn to anything for {seconds} s")]
     Stands { seconds: u64 },
     #[error("cannot read or write which streams are parked")]
@@ -121,6 +125,8 @@ impl Error {
             | Self::Checkpoints(source)
             | Self::Lag(source)
             | Self::LateIndexes(source)
+            | Self::Times(source)
+            | Self::Retention(source)
             | Self::Parked(source)
             | Self::Commit(source) => of_database(source),
             Self::LeasesLost

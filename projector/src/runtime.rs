@@ -23,11 +23,12 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use crate::{
-    Applied, Error, Health, Parked, Writer, announce,
+    Applied, Error, Health, Parked, Retention, Writer, announce,
     error::{Remedy, in_full},
     health::Phase,
     lag, late,
     leases::Leases,
+    retention,
     writer::Retried,
 };
 use stalls::Stalls;
@@ -55,6 +56,10 @@ pub struct ProjectorOptions {
     pub stall_retry: Duration,
     /// From how many events on a log is long: a view folded from its beginning gets its indexes when it has caught up.
     pub long_log_events: Position,
+    /// How long rows of the past are kept.
+    pub retention: Retention,
+    /// How often what need not be kept is cleared away.
+    pub retention_interval: Duration,
 }
 
 impl ProjectorOptions {
@@ -62,6 +67,8 @@ impl ProjectorOptions {
     pub const STALL_RETRY: Duration = Duration::from_secs(30);
     /// What is a long log, unless said otherwise: a shorter one is folded in seconds, with its indexes.
     pub const LONG_LOG_EVENTS: Position = 100_000;
+    /// How often rows of the past are cleared away, unless said otherwise.
+    pub const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
 }
 
 /// Folds a feed into the views.
@@ -116,6 +123,13 @@ impl Projector {
         let lag = lag::run(self.log.clone(), self.views.clone(), self.health());
         let telling = AbortOnDropHandle::new(tokio::spawn(lag));
         let _building = AbortOnDropHandle::new(tokio::spawn(late::run(self.views.clone())));
+        let clearing = retention::run(
+            self.views.clone(),
+            self.log.clone(),
+            self.options.retention.clone(),
+            self.options.retention_interval,
+        );
+        let _clearing = AbortOnDropHandle::new(tokio::spawn(clearing));
         let ended = self.sessions(&shutdown).await;
         telling.abort();
         let _ = telling.await;

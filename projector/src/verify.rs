@@ -14,6 +14,8 @@ pub use checks::{Check, Difference, Outcome};
 pub use digest::{Content, Digest};
 pub use standing::{Need, Snapshot, Standing};
 
+use foldline_events::Position;
+
 use crate::View;
 
 /// How many differences of a check are shown.
@@ -35,6 +37,19 @@ pub enum Error {
     Checkpoints(#[source] sqlx::Error),
     #[error("cannot read which streams are parked")]
     Parked(#[source] sqlx::Error),
+    #[error(
+        "the views are folded up to position {completed} only, so nothing can be said as of {position}; wait, or look further back"
+    )]
+    NotYet {
+        position: Position,
+        completed: Position,
+    },
+    #[error("cannot look back to position {position}")]
+    LookBack {
+        position: Position,
+        #[source]
+        source: sqlx::Error,
+    },
     #[error("cannot carry out the check {check}")]
     Check {
         check: Check,

@@ -84,6 +84,16 @@ impl View {
         }
     }
 
+    /// Its tables of rows that events replaced, without their version.
+    pub const fn past_tables(self) -> &'static [&'static str] {
+        match self {
+            Self::ProjectView => &["project_view_past"],
+            Self::TaskView => &["task_view_past", "task_view_mark_past"],
+            Self::TaskHistory => &[],
+            Self::TaskDashboard => &["task_dashboard_task_past"],
+        }
+    }
+
     pub fn ddl(self) -> Ddl {
         let file = match self {
             Self::ProjectView => project_view::DDL,

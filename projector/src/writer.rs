@@ -228,7 +228,7 @@ impl Writer {
         for slices in lane::share_out(slices, |slice| slice.events.len()) {
             let ours = slices.iter().map(|slice| slice.partition);
             let held = ours.filter_map(|partition| self.held.remove_entry(&partition));
-            let lane = Lane::new(self.pool.clone(), held.collect());
+            let lane = Lane::new(self.pool.clone(), self.epoch, held.collect());
             lanes.push(AbortOnDropHandle::new(tokio::spawn(lane.apply(slices))));
         }
         let mut applied = Applied::default();

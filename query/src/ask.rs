@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_graphql::{Context, Name, QueryPathSegment, Value, value};
@@ -16,7 +17,7 @@ use crate::{
     commands::Commands,
     error::Error,
     moment::{Moment, Sight, Wanted, When},
-    progress::{Completed, Progress, VIEWS, View},
+    progress::{Completed, POLL_INTERVAL_MS, Progress, VIEWS, View},
     read::Reader,
     state::QueryState,
 };
@@ -60,6 +61,8 @@ struct Root {
     cursor: Option<Cursor>,
     /// Whether everything of the tenant was looked at for what is parked.
     all_looked_at: bool,
+    /// The instant that it is of, where it is of one.
+    at: Option<DateTime<Utc>>,
 }
 
 /// What one answer goes by, however many fields it has.
@@ -165,7 +168,7 @@ impl Ask {
             // Of a snapshot nothing is there but the completed prefix.
             let partition = match wanted {
                 Wanted::Snapshot => None,
-                Wanted::Present | Wanted::Past(_) => cursor.partition,
+                Wanted::Present | Wanted::Past(_) | Wanted::PastTime(_) => cursor.partition,
             };
             let cursor = Cursor {
                 partition,
@@ -180,6 +183,7 @@ impl Ask {
         let position = match wanted {
             Wanted::Present => None,
             Wanted::Past(position) => Some(position),
+            Wanted::PastTime(at) => Some(self.position_at(at, started).await?),
             Wanted::Snapshot => Some(self.snapshot(&completed, cursor.as_ref())?),
         };
         let sight = self.sight_of(position);
@@ -197,6 +201,10 @@ impl Ask {
                 sight: sight.clone(),
                 cursor,
                 all_looked_at: everything && !is_nothing_parked,
+                at: match wanted {
+                    Wanted::PastTime(at) => Some(at),
+                    Wanted::Present | Wanted::Past(_) | Wanted::Snapshot => None,
+                },
             };
             self.noted().roots.insert(key.to_owned(), root);
         }
@@ -222,6 +230,35 @@ impl Ask {
                 Err(self.in_vain(epoch, position).await?)
             }
             completed => completed,
+        }
+    }
+
+    /// The last position that was recorded up to an instant, once it is known that nothing more was.
+    async fn position_at(&self, at: DateTime<Utc>, started: Instant) -> Result<Position, Error> {
+        let now = self.noted().now;
+        if at > now {
+            return Err(Error::BadInput {
+                problem: format!("asOf.recordedAt lies in the future: it is {now} now"),
+            });
+        }
+        let mut seen = self.progress.watch();
+        loop {
+            let completed = seen.borrow_and_update().completed(&VIEWS);
+            if let Some(epoch) = completed.epoch {
+                let reader = &self.present.reader;
+                let found = reader.position_at(epoch, completed.prefix, at).await?;
+                if let Some(position) = found {
+                    return Ok(position);
+                }
+            }
+            let left = self.wait_ms_left(started);
+            if left == 0 {
+                let waited_ms = self.at_least_wait_ms_max;
+                return Err(Error::TimeNotSettled { at, waited_ms });
+            }
+            // Of a head that stands still, when it was last seen moves alone, and nobody is woken.
+            let pause = Duration::from_millis(left.min(POLL_INTERVAL_MS));
+            let _ = tokio::time::timeout(pause, seen.changed()).await;
         }
     }
 
@@ -350,8 +387,9 @@ impl Ask {
     }
 
     /// When the request came in; of a subscription, when it last read.
-    pub fn now(&self) -> DateTime<Utc> {
-        self.noted().now
+    pub fn now(&self, ctx: &Context<'_>) -> DateTime<Utc> {
+        let of_root = self.root(ctx).and_then(|root| root.at);
+        of_root.unwrap_or_else(|| self.noted().now)
     }
 
     /// `extensions.foldline`. Positions are strings, like all of them. `parked` is only there when the answer may lack

@@ -197,13 +197,12 @@ impl Figures {
     async fn overdue(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The instant; now, when absent, with `asOf` too.")] at: Option<
-            DateTime<Utc>,
-        >,
+        #[graphql(desc = "The instant; when absent, that of `asOf`, and now where that is none.")]
+        at: Option<DateTime<Utc>>,
     ) -> Option<Result<i32, Error>> {
         let answer = async {
             let ask = Ask::of(ctx)?;
-            let at = known_instant("at", at.unwrap_or_else(|| ask.now()))?;
+            let at = known_instant("at", at.unwrap_or_else(|| ask.now(ctx)))?;
             let key = OverdueOf {
                 owner: self.owner,
                 on: at.date_naive(),

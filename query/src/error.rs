@@ -6,11 +6,15 @@
 use std::sync::Arc;
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
+use chrono::{DateTime, Utc};
 use foldline_events::cursor::InvalidCursor;
 use foldline_gate::Problem;
 use uuid::Uuid;
 
-use crate::schema::{COMPLEXITY_MAX, DEPTH_MAX};
+use crate::{
+    read::SETTLED_SECS,
+    schema::{COMPLEXITY_MAX, DEPTH_MAX},
+};
 
 /// Cloned to everybody who waited for the same loader, hence the shared sources.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -31,6 +35,11 @@ pub enum Error {
         "the views had not folded up to the cursor, or to the position of asOf, within {waited_ms} ms; try again in a moment"
     )]
     AtLeastTimeout { waited_ms: u64 },
+    #[error(
+        "after {waited_ms} ms it was not known yet what was recorded up to {at}: the views must hold something later, or all of a \
+         log whose end was seen {SETTLED_SECS} s after that; try again in a moment, or ask as of a position"
+    )]
+    TimeNotSettled { at: DateTime<Utc>, waited_ms: u64 },
     #[error(
         "the log does not hold everything that the views were folded from: it was restored, or lost its end, so no cursor \
          says whether they are far enough; an operator has to give it a new epoch, and the projectors empty views"
@@ -53,6 +62,9 @@ pub enum Error {
     /// The command side's "no", as its HTTP interface would have answered.
     #[error("{}", .0.detail.as_ref().unwrap_or(&.0.title))]
     Refused(Box<Problem>),
+    /// As the database says it, with the view and the positions.
+    #[error("{problem}; ask as of a later moment")]
+    NotKept { problem: String },
     #[error("cannot read the views")]
     Read(#[source] Arc<sqlx::Error>),
     #[error("{detail}")]
@@ -79,11 +91,20 @@ enum Blame {
     Us,
 }
 
+/// What `views.keeps` says where rows of the past may be gone.
+const NOT_KEPT: &str = "FL001";
+
 /// What is answered when the fault is ours.
 const INTERNAL: &str = "something went wrong on our side; the server's log says more";
 
 impl Error {
     pub fn read(source: sqlx::Error) -> Self {
+        if let Some(error) = source.as_database_error()
+            && error.code().is_some_and(|code| code == NOT_KEPT)
+        {
+            let problem = error.message().to_owned();
+            return Self::NotKept { problem };
+        }
         Self::Read(Arc::new(source))
     }
 
@@ -94,10 +115,13 @@ impl Error {
             Self::BadPage { .. } => Blame::Asker("BAD_PAGE"),
             Self::BadCursor => Blame::Asker("BAD_CURSOR"),
             Self::WrongEpoch { .. } => Blame::Asker("WRONG_EPOCH"),
-            Self::AtLeastTimeout { .. } => Blame::Asker("AT_LEAST_TIMEOUT"),
+            Self::AtLeastTimeout { .. } | Self::TimeNotSettled { .. } => {
+                Blame::Asker("AT_LEAST_TIMEOUT")
+            }
             Self::LogLost => Blame::Asker("VIEWS_OF_ANOTHER_LOG"),
             Self::BeyondHead { .. } => Blame::Asker("CURSOR_BEYOND_HEAD"),
             Self::Parked { .. } => Blame::Asker("PARKED"),
+            Self::NotKept { .. } => Blame::Asker("HISTORY_NOT_KEPT"),
             Self::Timeout { .. } => Blame::Asker("TIMEOUT"),
             Self::Closing => Blame::Asker("UNAVAILABLE"),
             Self::Refused(problem) => Blame::Command(problem.clone()),

@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use async_graphql::{Enum, OneofObject, dataloader::DataLoader};
+use chrono::{DateTime, Utc};
 use foldline_events::{Cursor, Position};
 
 use crate::{
     error::Error,
     read::{Loaders, Reader},
-    scalars,
+    scalars::{self, known_instant},
 };
 
 /// A moment of the past.
@@ -22,6 +23,11 @@ pub enum AsOf {
     /// When the log ended at this position: the answer holds the events up to it, and none after it. Positions are of the
     /// present epoch: after the log was restored, one that was noted before may mean other events.
     Position(scalars::Position),
+    /// When it was this instant by the clock of the log, which gives every event its `recordedAt`: the answer holds the events
+    /// recorded up to it, and none after it. Not in the future; in the last half minute only if something was recorded later. What
+    /// changes with time alone, such as `overdue`, is computed for
+    /// this instant where none is given.
+    RecordedAt(DateTime<Utc>),
 }
 
 /// What the fields of one request have to do with each other.
@@ -48,6 +54,7 @@ pub struct When {
 pub enum Wanted {
     Present,
     Past(Position),
+    PastTime(DateTime<Utc>),
     Snapshot,
 }
 
@@ -89,6 +96,9 @@ impl When {
         match (self.as_of, self.consistency) {
             (Some(AsOf::Position(position)), None | Some(Consistency::Latest)) => {
                 Ok(Wanted::Past(position.0))
+            }
+            (Some(AsOf::RecordedAt(at)), None | Some(Consistency::Latest)) => {
+                Ok(Wanted::PastTime(known_instant("asOf.recordedAt", at)?))
             }
             (None, None | Some(Consistency::Latest)) => Ok(Wanted::Present),
             (None, Some(Consistency::Snapshot)) => Ok(Wanted::Snapshot),

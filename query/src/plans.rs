@@ -71,22 +71,22 @@ const FILL: [&str; 11] = [
           correlation_id, causation_id, occurred_at, recorded_at, partition)
      select $2, id(n), v, n, id, 'tasks.TaskStarted', 1, '{}', 'ada', id, id, id, now(), now(), n % 32
      from generate_series(1, $1) as n, generate_series(1, 2) as v, id(2 * n + v) as id",
-    "insert into views.task_dashboard_v2
+    "insert into views.task_dashboard_v3
      select $2, owner, id(n), p, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, n
      from generate_series(1, $1 / 100) as n, generate_series(0, 3) as p, unnest(array['project', 'assignee']) as owner",
-    "insert into views.task_dashboard_day_v2
+    "insert into views.task_dashboard_day_v3
      select $2, owner, id(n), date '2025-01-01' + d, n % 32, 1, 1, 1, n
      from generate_series(1, $1 / 100) as n, generate_series(0, 50) as d, unnest(array['project', 'assignee']) as owner",
-    "insert into views.project_view_past_v3
-     select project.*, position + 50 from views.project_view_v3 project where tenant = $2 and $1 > 0",
-    "insert into views.task_view_past_v3
-     select task.*, position + 50 from views.task_view_v3 task where tenant = $2 and $1 > 0",
-    "insert into views.task_dashboard_task_v2
+    "insert into views.project_view_past_v4
+     select project.*, position + 50 from views.project_view_v4 project where tenant = $2 and $1 > 0",
+    "insert into views.task_view_past_v4
+     select task.*, position + 50 from views.task_view_v4 task where tenant = $2 and $1 > 0",
+    "insert into views.task_dashboard_task_v3
      select tenant, task_id, project_id, assignee_id, status, priority, null, null, due_date, created_at::date,
             completed_at::date, false, position, partition
-     from views.task_view_v3 where tenant = $2 and $1 > 0",
-    "insert into views.task_dashboard_task_past_v2
-     select task.*, position + 50 from views.task_dashboard_task_v2 task where tenant = $2 and $1 > 0",
+     from views.task_view_v4 where tenant = $2 and $1 > 0",
+    "insert into views.task_dashboard_task_past_v3
+     select task.*, position + 50 from views.task_dashboard_task_v3 task where tenant = $2 and $1 > 0",
 ];
 
 /// A mark on every so manieth task.
@@ -158,8 +158,8 @@ async fn fill(owner: &mut PgConnection) {
             let marking = marking.bind(mark).bind(every);
             marking.execute(&mut *owner).await.unwrap();
         }
-        let past = "insert into views.task_view_mark_past_v3
-             select mark.*, position + 50 from views.task_view_mark_v3 mark where tenant = $1";
+        let past = "insert into views.task_view_mark_past_v4
+             select mark.*, position + 50 from views.task_view_mark_v4 mark where tenant = $1";
         let marking = sqlx::query(past).bind(tenant);
         marking.execute(&mut *owner).await.unwrap();
     }

@@ -6,7 +6,8 @@
 
 use std::{future::Future, time::Duration};
 
-use foldline_events::{Cursor, Tenant};
+use chrono::{DateTime, Utc};
+use foldline_events::{Cursor, PARTITIONS, Position, Tenant};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -145,6 +146,66 @@ impl Reader {
         .fetch_optional(&mut *transaction)
         .await
         .map_err(Error::read)
+    }
+}
+
+/// How long after an instant the log's end must have been seen to hold all that was recorded by then. An append gives its events
+/// their time up to 11 s before it commits (`TRANSACTION_TIMEOUT` of the batcher); the rest is for clocks that differ.
+pub const SETTLED_SECS: u32 = 15;
+
+/// The last position that was recorded up to an instant: the one before the first that was recorded later, if everything up to
+/// there is folded; else the log's end, if it was seen long enough after and is folded.
+const POSITION_AT: &str = "
+    select case
+        when later.position is not null then
+            case when later.position <= $3 then later.position - 1 end
+        else (
+            select heads.position
+            from views.heads
+            where heads.epoch = $1
+                and heads.seen_at >= $2 + make_interval(secs => $5)
+                and heads.position <= $3
+        )
+    end
+    from (
+        select min(found.position) as position
+        from generate_series(0, $4::smallint - 1) as every (partition)
+        cross join lateral (
+            select
+                log_times.positions,
+                log_times.times
+            from views.log_times
+            where log_times.epoch = $1
+                and log_times.partition = every.partition
+                and log_times.until_at > $2
+            order by
+                log_times.until_at,
+                log_times.last_position
+            limit 1
+        ) as brought
+        cross join lateral unnest(brought.positions, brought.times) as found (position, at)
+        where found.at > $2
+    ) as later
+";
+
+impl Reader {
+    /// The position that the log had at an instant, as far as it is known of views whose completed prefix is this.
+    pub async fn position_at(
+        &self,
+        epoch: Uuid,
+        prefix: Position,
+        at: DateTime<Utc>,
+    ) -> Result<Option<Position>, Error> {
+        let mut transaction = self.begin().await?;
+        sqlx::query_scalar(POSITION_AT)
+            .bind(epoch)
+            .bind(at)
+            .bind(prefix)
+            .bind(PARTITIONS)
+            .bind(f64::from(SETTLED_SECS))
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(Error::read)
     }
 }
 

@@ -56,6 +56,8 @@ const VIEW: &[(i64, &str, &str)] = &[
         include_str!("../view/0008_stall_reasons.sql"),
     ),
     (9, "history", include_str!("../view/0009_history.sql")),
+    (10, "log_times", include_str!("../view/0010_log_times.sql")),
+    (11, "kept", include_str!("../view/0011_kept.sql")),
 ];
 
 #[derive(Debug, thiserror::Error)]

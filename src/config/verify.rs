@@ -1,8 +1,8 @@
 //! Settings of `foldline verify`.
 
 use clap::Args;
-use foldline_events::Tenant;
-use foldline_projector::verify::Content;
+use foldline_events::{Position, Tenant};
+use foldline_projector::{View, verify::Content};
 
 use super::{Problems, Views, ViewsArgs};
 
@@ -13,6 +13,12 @@ const WAIT_SECONDS: u32 = 30;
 pub struct VerifyArgs {
     #[command(flatten)]
     views: ViewsArgs,
+    /// Only what concerns this view: project_view, task_view, task_history or task_dashboard.
+    #[arg(value_name = "VIEW")]
+    view: Option<String>,
+    /// Check what readers see as of this position of the log, instead of the present.
+    #[arg(long, value_name = "POSITION", conflicts_with = "digest")]
+    as_of: Option<Position>,
     /// Only the rows of this tenant.
     #[arg(long)]
     tenant: Option<String>,
@@ -33,6 +39,8 @@ pub struct VerifyArgs {
 
 pub struct VerifyConfig {
     pub views: Views,
+    /// All of them, where none is named.
+    pub view: Option<View>,
     pub tenant: Option<Tenant>,
     pub verifying: Verifying,
     pub wait_ms_max: u64,
@@ -41,7 +49,7 @@ pub struct VerifyConfig {
 /// What `verify` does.
 #[derive(Debug, Clone, Copy)]
 pub enum Verifying {
-    Checks,
+    Checks { as_of: Option<Position> },
     Digests(Content),
 }
 
@@ -52,8 +60,17 @@ impl VerifyArgs {
         let tenant = self.tenant.as_deref().map(|tenant| {
             problems.note(Tenant::parse(tenant).map_err(|error| format!("--tenant: {error}")))
         });
+        let view = self.view.as_deref().map(|name| {
+            let found = View::ALL.into_iter().find(|view| view.name() == name);
+            let known = View::ALL.map(View::name).join(", ");
+            problems
+                .note(found.ok_or_else(|| format!("VIEW: there is no view {name}, only {known}")))
+        });
+        if self.as_of.is_some_and(|position| position < 0) {
+            problems.note::<()>(Err("--as-of: a position is not negative".to_owned()));
+        }
         let verifying = match (self.digest, self.across_logs) {
-            (false, _) => Verifying::Checks,
+            (false, _) => Verifying::Checks { as_of: self.as_of },
             (true, false) => Verifying::Digests(Content::OfOneLog),
             (true, true) => Verifying::Digests(Content::AcrossLogs),
         };
@@ -61,6 +78,7 @@ impl VerifyArgs {
             Some(VerifyConfig {
                 views,
                 tenant: tenant.flatten(),
+                view: view.flatten(),
                 verifying,
                 wait_ms_max: u64::from(self.wait_max) * 1_000,
             })

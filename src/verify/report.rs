@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 pub(super) struct Report {
     completed: Position,
+    /// What was checked is what readers see as of then; of the present, `None`.
+    as_of: Option<Position>,
     epoch: Option<Uuid>,
     parked: i64,
     tenant: Option<String>,
@@ -38,11 +40,15 @@ pub(super) struct Digested {
 impl Report {
     pub(super) fn of_checks(
         standing: &Standing,
+        as_of: Option<Position>,
         parked: i64,
         tenant: Option<&str>,
         checks: Vec<Checked>,
     ) -> Self {
-        Self::of(standing, parked, tenant, Found::Checks(checks))
+        Self {
+            as_of,
+            ..Self::of(standing, parked, tenant, Found::Checks(checks))
+        }
     }
 
     pub(super) fn of_digests(
@@ -57,6 +63,7 @@ impl Report {
     fn of(standing: &Standing, parked: i64, tenant: Option<&str>, found: Found) -> Self {
         Self {
             completed: standing.completed,
+            as_of: None,
             epoch: standing.epoch,
             parked,
             tenant: tenant.map(str::to_owned),
@@ -75,6 +82,7 @@ impl Report {
     pub(super) fn to_json(&self) -> Value {
         let mut report = json!({
             "completedPrefix": self.completed.to_string(),
+            "asOf": self.as_of.map(|position| position.to_string()),
             "epoch": self.epoch,
             "parked": self.parked.to_string(),
             "tenant": self.tenant,
@@ -129,7 +137,7 @@ impl Digested {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "as of position {}", self.completed)?;
+        write!(f, "as of position {}", self.as_of.unwrap_or(self.completed))?;
         if let Some(epoch) = self.epoch {
             write!(f, " of the log {epoch}")?;
         }
@@ -218,6 +226,7 @@ mod tests {
         };
         let check = Check::ProjectDashboard;
         Report {
+            as_of: None,
             completed: 7,
             epoch: None,
             parked: 0,

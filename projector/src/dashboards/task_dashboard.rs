@@ -25,7 +25,7 @@ use crate::{
 use rows::Past;
 use sums::{Days, Sums};
 
-pub(crate) const VERSION: i32 = 2;
+pub(crate) const VERSION: i32 = 3;
 pub(crate) const DDL: &str = include_str!("task_dashboard.sql");
 
 const VIEW: View = View::TaskDashboard;

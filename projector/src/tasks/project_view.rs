@@ -16,7 +16,7 @@ use crate::{
     records::{Columns, Ended, Record},
 };
 
-pub(crate) const VERSION: i32 = 3;
+pub(crate) const VERSION: i32 = 4;
 pub(crate) const DDL: &str = include_str!("project_view.sql");
 
 const VIEW: View = View::ProjectView;
@@ -199,7 +199,7 @@ struct Past<'r> {
 }
 
 impl Record for Present<'_> {
-    const TYPE: &'static str = "views.project_view_v3";
+    const TYPE: &'static str = "views.project_view_v4";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         let Self((tenant, project), row) = self;
@@ -220,7 +220,7 @@ impl Record for Present<'_> {
 }
 
 impl Record for Past<'_> {
-    const TYPE: &'static str = "views.project_view_past_v3";
+    const TYPE: &'static str = "views.project_view_past_v4";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         Present(self.key, &self.row).write(columns)?;

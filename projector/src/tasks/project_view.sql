@@ -59,6 +59,10 @@ create table views.project_view_past_v{version} (
 create index project_view_past_v{version}_by_creation
     on views.project_view_past_v{version} (tenant, created_at, project_id);
 
+-- For whoever clears away what ended long ago: rows come about in the order of their end.
+create index project_view_past_v{version}_by_end
+    on views.project_view_past_v{version} using brin (until) with (autosummarize = on);
+
 alter table views.project_view_past_v{version} enable row level security;
 
 create policy project_view_past_v{version}_of_one_tenant
@@ -155,7 +159,8 @@ from (
     from views.project_view_past_v{version}
 ) as ever
 where position <= views.as_of()
-    and until > views.as_of();
+    and until > views.as_of()
+    and views.keeps('project_view');
 
 grant select
     on views.project_view_at

@@ -9,7 +9,7 @@ use crate::{
     records::{Columns, Record},
 };
 
-pub(crate) const VERSION: i32 = 2;
+pub(crate) const VERSION: i32 = 3;
 pub(crate) const DDL: &str = include_str!("task_history.sql");
 
 const VIEW: View = View::TaskHistory;
@@ -25,7 +25,7 @@ const STORE: &str = "
 struct Entry<'e>(Uuid, &'e Recorded);
 
 impl Record for Entry<'_> {
-    const TYPE: &'static str = "views.task_history_v2";
+    const TYPE: &'static str = "views.task_history_v3";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         let Self(task, event) = self;

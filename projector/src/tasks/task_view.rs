@@ -18,7 +18,7 @@ use comments::Comment;
 use marks::Changes;
 use rows::{Past, Row, Step};
 
-pub(crate) const VERSION: i32 = 3;
+pub(crate) const VERSION: i32 = 4;
 pub(crate) const DDL: &str = include_str!("task_view.sql");
 
 const VIEW: View = View::TaskView;

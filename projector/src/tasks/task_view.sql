@@ -181,6 +181,10 @@ create index task_view_past_v{version}_by_key
     on views.task_view_past_v{version} (tenant, key)
     where key is not null;
 
+-- For whoever clears away what ended long ago: rows come about in the order of their end.
+create index task_view_past_v{version}_by_end
+    on views.task_view_past_v{version} using brin (until) with (autosummarize = on);
+
 alter table views.task_view_past_v{version} enable row level security;
 
 create policy task_view_past_v{version}_of_one_tenant
@@ -289,6 +293,10 @@ create table views.task_view_mark_past_v{version} (
     constraint task_view_mark_past_v{version}_pkey primary key (tenant, mark, task_id, position),
     constraint task_view_mark_past_v{version}_ends check (until > position)
 );
+
+-- For whoever clears away what ended long ago: rows come about in the order of their end.
+create index task_view_mark_past_v{version}_by_end
+    on views.task_view_mark_past_v{version} using brin (until) with (autosummarize = on);
 
 alter table views.task_view_mark_past_v{version} enable row level security;
 
@@ -524,7 +532,8 @@ from (
     from views.task_view_past_v{version}
 ) as ever
 where position <= views.as_of()
-    and until > views.as_of();
+    and until > views.as_of()
+    and views.keeps('task_view');
 
 grant select
     on views.task_view_at

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use foldline_events::Position;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{DIFFERENCES_MAX, Error, SHOWN_CHARS_MAX, Snapshot, marks};
@@ -19,6 +20,10 @@ pub enum Check {
     Comments,
     TaskMarks,
     TaskHistory,
+    TaskPast,
+    ProjectPast,
+    DashboardPast,
+    DashboardThen,
 }
 
 /// What a check found.
@@ -68,7 +73,7 @@ const COMPARE: &str = "
 ";
 
 impl Check {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::ProjectDashboard,
         Self::ProjectDashboardDays,
         Self::AssigneeDashboard,
@@ -78,10 +83,45 @@ impl Check {
         Self::Comments,
         Self::TaskMarks,
         Self::TaskHistory,
+        Self::TaskPast,
+        Self::ProjectPast,
+        Self::DashboardPast,
+        Self::DashboardThen,
     ];
 
-    /// The views that the checks read.
-    pub const VIEWS: [View; 3] = [View::TaskView, View::TaskHistory, View::TaskDashboard];
+    /// Whether it can be carried out as of a position: it is of what readers see then. The others are of the rows of the past
+    /// themselves, of all of them at once.
+    pub const fn is_of_a_moment(self) -> bool {
+        match self {
+            Self::ProjectDashboard
+            | Self::ProjectDashboardDays
+            | Self::AssigneeDashboard
+            | Self::AssigneeDashboardDays
+            | Self::TaskDerived
+            | Self::TaskComments
+            | Self::Comments
+            | Self::TaskMarks
+            | Self::TaskHistory => true,
+            Self::TaskPast | Self::ProjectPast | Self::DashboardPast | Self::DashboardThen => false,
+        }
+    }
+
+    /// The views that it reads.
+    pub const fn views(self) -> &'static [View] {
+        match self {
+            Self::ProjectDashboard
+            | Self::ProjectDashboardDays
+            | Self::AssigneeDashboard
+            | Self::AssigneeDashboardDays
+            | Self::DashboardThen => &[View::TaskView, View::TaskDashboard],
+            Self::TaskDerived | Self::TaskComments | Self::TaskMarks => &[View::TaskView],
+            Self::Comments | Self::TaskHistory | Self::TaskPast => {
+                &[View::TaskView, View::TaskHistory]
+            }
+            Self::ProjectPast => &[View::ProjectView],
+            Self::DashboardPast => &[View::TaskDashboard],
+        }
+    }
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -94,6 +134,10 @@ impl Check {
             Self::Comments => "task_comment",
             Self::TaskMarks => "task_mark",
             Self::TaskHistory => "task_history",
+            Self::TaskPast => "task_view.past",
+            Self::ProjectPast => "project_view.past",
+            Self::DashboardPast => "task_dashboard.past",
+            Self::DashboardThen => "task_dashboard.then",
         }
     }
 
@@ -109,6 +153,10 @@ impl Check {
             Self::Comments => "comments, with the history",
             Self::TaskMarks => "tasks' marks, with their labels and metadata",
             Self::TaskHistory => "tasks' histories, with their versions",
+            Self::TaskPast => "tasks' rows of the past, with the history",
+            Self::ProjectPast => "projects' rows of the past, with what follows on each",
+            Self::DashboardPast => "what tasks added before, with what follows on each",
+            Self::DashboardThen => "what tasks added at each of their versions, with the version",
         }
     }
 
@@ -116,6 +164,11 @@ impl Check {
     fn statement(self) -> Option<String> {
         const FIGURES: &str = include_str!("figures.sql");
         const DAYS: &str = include_str!("days.sql");
+        let chained = |view: &str, table: &str, id: &str| {
+            let chained = include_str!("chained.sql").replace("{table}", table);
+            let chained = chained.replace("{version}", &format!("{{{view}}}"));
+            Some(chained.replace("{id}", id))
+        };
         match self {
             Self::ProjectDashboard => Some(FIGURES.replace("{owner}", "project")),
             Self::ProjectDashboardDays => Some(DAYS.replace("{owner}", "project")),
@@ -126,6 +179,10 @@ impl Check {
             Self::Comments => Some(include_str!("comments.sql").to_owned()),
             Self::TaskMarks => None,
             Self::TaskHistory => Some(include_str!("history.sql").to_owned()),
+            Self::TaskPast => Some(include_str!("past.sql").to_owned()),
+            Self::ProjectPast => chained("project_view", "project_view", "project_id"),
+            Self::DashboardPast => chained("task_dashboard", "task_dashboard_task", "task_id"),
+            Self::DashboardThen => Some(include_str!("then.sql").to_owned()),
         }
     }
 }
@@ -137,11 +194,45 @@ impl fmt::Display for Check {
 }
 
 impl Snapshot {
+    /// From now on checks are of what readers see as of a position.
+    pub async fn look_back(&mut self, position: Position) -> Result<(), Error> {
+        let completed = self.standing.completed;
+        if position > completed {
+            return Err(Error::NotYet {
+                position,
+                completed,
+            });
+        }
+        sqlx::query("select set_config('foldline.as_of', $1, true)")
+            .bind(position.to_string())
+            .execute(&mut self.connection)
+            .await
+            .map_err(|source| Error::LookBack { position, source })?;
+        self.as_of = Some(position);
+        Ok(())
+    }
+
+    /// With the names of what it reads: `{at}` follows what readers read, a view's name in braces is the version of its tables, and
+    /// `{kept}` is the position up to which rows of the past may be gone.
+    fn named(&self, check: Check, statement: &str) -> String {
+        let at = self.as_of.map_or("", |_| "_at");
+        let with_version = |statement: String, view: &View| {
+            let version = self.version(*view).to_string();
+            statement.replace(&format!("{{{view}}}"), &version)
+        };
+        let kept = check.views().iter().map(|view| self.standing.kept(*view));
+        let kept = kept.max().unwrap_or(0).to_string();
+        let statement = statement.replace("{at}", at).replace("{kept}", &kept);
+        check.views().iter().fold(statement, with_version)
+    }
+
     /// Carries a check out, over one tenant or all.
     pub async fn check(&mut self, check: Check, tenant: Option<&str>) -> Result<Outcome, Error> {
         let Some(compared) = check.statement() else {
-            return marks::check(&mut self.connection, tenant).await;
+            let marks = self.named(check, include_str!("marks.sql"));
+            return marks::check(&mut self.connection, &marks, tenant).await;
         };
+        let compared = self.named(check, &compared);
         // On lines of its own: a comment in it must not swallow the parenthesis.
         let statement = COMPARE.replace("{compared}", &format!("\n{compared}\n"));
         let rows = sqlx::query(AssertSqlSafe(statement))

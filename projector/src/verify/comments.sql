@@ -9,7 +9,7 @@ from (
         task_id,
         version,
         jsonb_build_object('commentId', comment_id, 'text', text, 'author', author, 'at', created_at)::text as said
-    from views.task_comment
+    from views.task_comment{at}
     where $1::text is null
         or tenant = $1
 ) as comment
@@ -24,7 +24,7 @@ full join (
             'author', actor,
             'at', occurred_at
         )::text as said
-    from views.task_history
+    from views.task_history{at}
     where event_type = 'tasks.TaskCommentAdded'
         and ($1::text is null or tenant = $1)
 ) as event using (tenant, task_id, version)

@@ -8,7 +8,7 @@ from (
         tenant,
         task_id,
         comments_total
-    from views.task_view
+    from views.task_view{at}
     where $1::text is null
         or tenant = $1
 ) as task
@@ -17,7 +17,7 @@ full join (
         tenant,
         task_id,
         count(*) as total
-    from views.task_comment
+    from views.task_comment{at}
     where $1::text is null
         or tenant = $1
     group by

@@ -10,7 +10,7 @@ from (
         dashboard.day,
         figures.figure,
         figures.value
-    from views.{owner}_dashboard_day dashboard
+    from views.{owner}_dashboard_day{at} dashboard
     cross join lateral (
         values
             ('created', dashboard.created),
@@ -27,7 +27,7 @@ full join (
         figures.day,
         figures.figure,
         count(*) as value
-    from views.task_view task
+    from views.task_view{at} task
     cross join lateral (
         values
             ('created', true, (task.created_at at time zone 'UTC')::date),

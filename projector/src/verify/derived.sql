@@ -19,6 +19,6 @@ select
             where step ->> 'completedAt' is not null
         )
     ) as recomputed
-from views.task_view task
+from views.task_view{at} task
 where $1::text is null
     or task.tenant = $1

@@ -9,7 +9,7 @@ from (
         dashboard.{owner}_id as owner_id,
         figures.figure,
         figures.value
-    from views.{owner}_dashboard dashboard
+    from views.{owner}_dashboard{at} dashboard
     cross join lateral (
         values
             ('total', dashboard.total::numeric),
@@ -57,7 +57,7 @@ full join (
             sum(
                 div(2000000::numeric * task.actual_hundredths + task.estimated_hundredths, 2::numeric * task.estimated_hundredths)
             ) filter (where measured.is_so) as efficiency_micros
-        from views.task_view task
+        from views.task_view{at} task
         cross join lateral (
             select
                 task.status = 'completed'

@@ -27,7 +27,7 @@ from (
                     task_id
                 order by version
             ) as before
-        from views.task_history
+        from views.task_history{at}
         where $1::text is null
             or tenant = $1
     ) as events
@@ -41,7 +41,7 @@ full join (
         task_id,
         version,
         position
-    from views.task_view
+    from views.task_view{at}
     where $1::text is null
         or tenant = $1
 ) as task using (tenant, task_id)

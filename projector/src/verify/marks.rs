@@ -21,18 +21,17 @@ struct Marked {
     marks: BTreeSet<Uuid>,
 }
 
+/// The query is `marks.sql`.
 pub(super) async fn check(
     connection: &mut PgConnection,
+    query: &str,
     tenant: Option<&str>,
 ) -> Result<Outcome, Error> {
     let failed = |source| Error::Check {
         check: Check::TaskMarks,
         source,
     };
-    let declare = format!(
-        "declare marked no scroll cursor for {}",
-        include_str!("marks.sql")
-    );
+    let declare = format!("declare marked no scroll cursor for {query}");
     sqlx::query(AssertSqlSafe(declare))
         .bind(tenant)
         .execute(&mut *connection)

@@ -11,7 +11,7 @@ from (
         task_id,
         labels,
         metadata
-    from views.task_view
+    from views.task_view{at}
     where $1::text is null
         or tenant = $1
 ) as task
@@ -20,7 +20,7 @@ full join (
         tenant,
         task_id,
         array_agg(mark) as marks
-    from views.task_mark
+    from views.task_mark{at}
     where $1::text is null
         or tenant = $1
     group by

@@ -40,12 +40,22 @@ pub struct Standing {
     /// Which log they were folded from; `None` when nothing was folded.
     pub epoch: Option<Uuid>,
     versions: BTreeMap<View, i32>,
+    /// From where on rows of the past are kept, of the views of which not all are.
+    kept: BTreeMap<View, Position>,
+}
+
+impl Standing {
+    /// Rows of the past that ended up to there may be gone.
+    pub(super) fn kept(&self, view: View) -> Position {
+        self.kept.get(&view).copied().unwrap_or(0)
+    }
 }
 
 /// A view's checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Folded {
     version: i32,
+    kept: Option<Position>,
     epochs: BTreeSet<Uuid>,
     positions: [Position; PARTITIONS as usize],
 }
@@ -55,6 +65,8 @@ struct Folded {
 pub struct Snapshot {
     pub(super) connection: PgConnection,
     pub standing: Standing,
+    /// What is checked is what readers see as of then; of the present, `None`.
+    pub(super) as_of: Option<Position>,
 }
 
 impl Snapshot {
@@ -81,6 +93,7 @@ impl Snapshot {
                     return Ok(Self {
                         connection,
                         standing,
+                        as_of: None,
                     });
                 }
                 Err(Unfit::Missing(view)) => return Err(Error::NoView { view }),
@@ -153,8 +166,12 @@ async fn read(
              active.version,
              checkpoints.partition,
              checkpoints.epoch,
-             checkpoints.position
+             checkpoints.position,
+             kept.position as kept
          from views.active
+         left join views.kept
+             on kept.view = active.view
+             and kept.version = active.version
          left join views.checkpoints
              on checkpoints.view = active.view
              and checkpoints.version = active.version
@@ -172,6 +189,7 @@ async fn read(
         };
         let folded = found.entry(*view).or_insert_with(|| Folded {
             version: row.get("version"),
+            kept: row.get("kept"),
             epochs: BTreeSet::new(),
             positions: [0; PARTITIONS as usize],
         });
@@ -200,11 +218,13 @@ fn stand(views: &[View], found: &BTreeMap<View, Folded>, need: Need) -> Result<S
     let mut epochs = BTreeSet::new();
     let mut positions = Vec::new();
     let mut versions = BTreeMap::new();
+    let mut kept = BTreeMap::new();
     for view in views {
         let folded = found.get(view).ok_or(Unfit::Missing(*view))?;
         epochs.extend(&folded.epochs);
         positions.push((*view, folded.positions));
         versions.insert(*view, folded.version);
+        kept.extend(folded.kept.map(|position| (*view, position)));
     }
     if epochs.len() > 1 {
         let why = "they were folded from different logs".to_owned();
@@ -218,6 +238,7 @@ fn stand(views: &[View], found: &BTreeMap<View, Folded>, need: Need) -> Result<S
         completed: lowest.copied().unwrap_or(0),
         epoch: epochs.first().copied(),
         versions,
+        kept,
     })
 }
 
@@ -256,6 +277,7 @@ mod tests {
     fn folded(epoch: u128, positions: [Position; PARTITIONS as usize]) -> Folded {
         Folded {
             version: 1,
+            kept: None,
             epochs: BTreeSet::from([Uuid::from_u128(epoch)]),
             positions,
         }

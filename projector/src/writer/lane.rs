@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use foldline_events::{Partition, Recorded, Version};
 use foldline_log::Slice;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::{
     Applied, BEGIN, Held,
@@ -22,6 +23,7 @@ use crate::{
     Error, Folded, View,
     checkpoint::{self, Checkpoint, Move},
     parking::{self, PARKED_MAX, Parked},
+    times::{self, Times},
 };
 
 /// In how many transactions at once a delivery is written, at most.
@@ -32,6 +34,7 @@ const LANE_EVENTS_MIN: usize = 250;
 /// The partitions of a lane, taken from the writer for as long as it takes.
 pub(super) struct Lane {
     pool: PgPool,
+    epoch: Uuid,
     held: BTreeMap<Partition, Held>,
 }
 
@@ -62,8 +65,8 @@ pub(super) fn share_out<S>(mut slices: Vec<S>, events: impl Fn(&S) -> usize) -> 
 }
 
 impl Lane {
-    pub(super) fn new(pool: PgPool, held: BTreeMap<Partition, Held>) -> Self {
-        Self { pool, held }
+    pub(super) fn new(pool: PgPool, epoch: Uuid, held: BTreeMap<Partition, Held>) -> Self {
+        Self { pool, epoch, held }
     }
 
     /// Writes slices of these partitions, and gives the partitions back with what became of it.
@@ -133,6 +136,7 @@ impl Lane {
             }
             events = events.max(due.len());
         }
+        times::store(&mut transaction, &self.times(batch)).await?;
         parking::park(&mut transaction, &parked).await?;
         fail::fail_point!("projector_after_rows", |_| std::process::abort());
         let committed_at = checkpoint::advance(&mut transaction, &moves).await?;
@@ -156,6 +160,19 @@ impl Lane {
             events,
             committed_at,
         })
+    }
+
+    /// When the events were recorded that no view has passed by before, be they folded or not.
+    fn times(&self, batch: &Batch) -> Vec<Times> {
+        let of_part = |part: &Part| {
+            let held = self.held.get(&part.partition)?;
+            let positions = held.checkpoints.iter().map(|it| it.mark.position);
+            let furthest = positions.max()?;
+            let events = part.events.iter().map(|(recorded, _)| recorded);
+            let new = events.filter(|recorded| recorded.position > furthest);
+            Times::of(self.epoch, part.partition, new)
+        };
+        batch.parts.iter().filter_map(of_part).collect()
     }
 
     /// The events that a view has not folded yet, and does not leave out.

@@ -171,7 +171,7 @@ async fn two_partitions_never_write_one_partial_row() {
         );
     }
     let spread = "select max(partials) from (
-                      select count(*) as partials from views.task_dashboard_v2 group by tenant, owner, owner_id
+                      select count(*) as partials from views.task_dashboard_v3 group by tenant, owner, owner_id
                   ) as by_owner";
     assert!(
         views.all::<i64>(spread).await[0] > 3,

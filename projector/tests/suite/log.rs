@@ -7,7 +7,7 @@ use foldline_log::{
     Append, Expected, Feed, Log, LogOptions, NewEvent, Service, Verdict, Write, feed::PostgresFeed,
 };
 use foldline_projector::{
-    CHANNEL, Error, Health, Projector, ProjectorOptions, Status, View,
+    CHANNEL, Error, Health, Projector, ProjectorOptions, Retention, Status, View,
     parking::desk::{self, Which},
 };
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
@@ -39,6 +39,15 @@ impl Running {
 
     /// One that takes a log of so many events for a long one.
     pub async fn start_taking_for_long(views: &Views, events: Position) -> Self {
+        Self::start_with(views, events, Retention::new()).await
+    }
+
+    /// One that keeps rows of the past for so long.
+    pub async fn start_keeping(views: &Views, retention: Retention) -> Self {
+        Self::start_with(views, ProjectorOptions::LONG_LOG_EVENTS, retention).await
+    }
+
+    async fn start_with(views: &Views, events: Position, retention: Retention) -> Self {
         let url = views.options().application_name(SESSIONS);
         let direct = url.clone().options([("role", "foldline_projector")]);
         let pool = PgPoolOptions::new()
@@ -52,6 +61,8 @@ impl Running {
             moved: watch::Sender::new(0),
             stall_retry: Duration::from_millis(100),
             long_log_events: events,
+            retention,
+            retention_interval: Duration::from_millis(50),
         };
         let feed = Feed::Postgres(PostgresFeed::unassigned(log.clone()));
         let projector = Projector::new(pool, feed, log, options);
@@ -281,10 +292,10 @@ async fn a_skipped_event_is_left_out_and_so_it_is_by_a_replay() {
     let rows = views.rows().await;
     running.end().await;
 
-    let begin_again = "truncate views.checkpoints, views.project_view_v3, views.task_view_v3,
-         views.project_view_past_v3, views.task_view_past_v3, views.task_view_comment_v3, views.task_view_mark_v3,
-         views.task_view_mark_past_v3, views.task_history_v2, views.task_dashboard_task_v2, views.task_dashboard_task_past_v2,
-         views.task_dashboard_v2, views.task_dashboard_day_v2";
+    let begin_again = "truncate views.checkpoints, views.project_view_v4, views.task_view_v4,
+         views.project_view_past_v4, views.task_view_past_v4, views.task_view_comment_v4, views.task_view_mark_v4,
+         views.task_view_mark_past_v4, views.task_history_v3, views.task_dashboard_task_v3, views.task_dashboard_task_past_v3,
+         views.task_dashboard_v3, views.task_dashboard_day_v3";
     sqlx::query(begin_again)
         .execute(&views.owner)
         .await
@@ -394,7 +405,7 @@ async fn a_view_database_without_tables_stops_the_projector() {
     assert!(matches!(ended, Err(Error::NotMigrated(_))), "{ended:?}");
 
     // Rows are written as values of their table's type: what is missing is missed before the statement is.
-    for table in ["project_view_v3", "task_view_past_v3"] {
+    for table in ["project_view_v4", "task_view_past_v4"] {
         let views = Views::new().await;
         let drop = format!("drop table views.{table} cascade");
         sqlx::query(sqlx::AssertSqlSafe(drop))
@@ -463,7 +474,7 @@ async fn while_nothing_can_be_written_every_partition_that_is_behind_says_why() 
 
     let full = "create function views.is_full() returns trigger language plpgsql as
          $$ begin raise exception 'the disk of the test is full' using errcode = 'disk_full'; end $$;
-         create trigger is_full before insert or update on views.task_history_v2 execute function views.is_full()";
+         create trigger is_full before insert or update on views.task_history_v3 execute function views.is_full()";
     sqlx::raw_sql(full).execute(&views.owner).await.unwrap();
     append(&log, &history.events[100..]).await;
     let why = "select distinct stalled_reason || ': ' || stalled_why
@@ -486,7 +497,7 @@ async fn while_nothing_can_be_written_every_partition_that_is_behind_says_why() 
     };
     tokio::time::timeout(PATIENCE, is_told).await.unwrap();
 
-    sqlx::raw_sql("drop trigger is_full on views.task_history_v2")
+    sqlx::raw_sql("drop trigger is_full on views.task_history_v3")
         .execute(&views.owner)
         .await
         .unwrap();

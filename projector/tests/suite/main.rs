@@ -8,6 +8,7 @@ mod leases;
 mod log;
 mod ownership;
 mod parking;
+mod retention;
 mod rows;
 mod seeded;
 mod support;

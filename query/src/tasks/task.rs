@@ -259,11 +259,10 @@ impl Task {
     async fn overdue(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The instant; now, when absent, with `asOf` too.")] at: Option<
-            DateTime<Utc>,
-        >,
+        #[graphql(desc = "The instant; when absent, that of `asOf`, and now where that is none.")]
+        at: Option<DateTime<Utc>>,
     ) -> Option<Result<bool, Error>> {
-        let answer = Ask::of(ctx).map(|ask| self.is_overdue(at.unwrap_or_else(|| ask.now())));
+        let answer = Ask::of(ctx).map(|ask| self.is_overdue(at.unwrap_or_else(|| ask.now(ctx))));
         Some(answer)
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use foldline_events::Cursor;
 use foldline_log::{Feed, Log, LogOptions, Service, feed::PostgresFeed};
-use foldline_projector::{Projector, ProjectorOptions};
+use foldline_projector::{Projector, ProjectorOptions, Retention};
 use foldline_query::Limits;
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
@@ -32,6 +32,8 @@ pub async fn project(fixture: &Fixture) {
         moved: fixture.wake.clone(),
         stall_retry: Duration::from_secs(1),
         long_log_events: ProjectorOptions::LONG_LOG_EVENTS,
+        retention: Retention::new(),
+        retention_interval: ProjectorOptions::RETENTION_INTERVAL,
     };
     tokio::spawn(Projector::new(views, feed, log, options).run(fixture.closed.clone()));
 }

@@ -460,3 +460,108 @@ async fn fields_of_one_request_may_each_be_of_another_moment_with_all_that_lies_
     // What the whole answer holds for sure is what the oldest part of it does.
     assert_eq!(answer["extensions"]["foldline"]["completedPrefix"], "5");
 }
+
+#[tokio::test]
+async fn as_of_a_time_is_as_of_the_last_position_that_was_recorded_by_then() {
+    let story = told();
+    let last = i64::try_from(story.events.len()).unwrap();
+    let limits = Limits {
+        at_least_wait_ms_max: 1_000,
+        ..Limits::default()
+    };
+    let fixture = fixture_with(limits).await;
+    for after in (0..last).step_by(60) {
+        story
+            .fold_between(&fixture, after, (after + 60).min(last))
+            .await;
+    }
+    let tasks: Vec<Uuid> = story.of("acme").iter().map(|task| task.id).collect();
+    let of_time = "query($t: DateTime) { tasks(asOf: {recordedAt: $t}, first: 100) { nodes { taskId version position } } }";
+    let of_position = "query($p: Position) { tasks(asOf: {position: $p}, first: 100) { nodes { taskId version position } } }";
+    assert!(!tasks.is_empty());
+    for position in (1..last).step_by(23) {
+        let recorded_at = story.events[usize::try_from(position - 1).unwrap()].recorded_at;
+        let expected = fixture
+            .data(of_position, json!({"p": position.to_string()}))
+            .await;
+        for later in [TimeDelta::zero(), TimeDelta::microseconds(999_999)] {
+            let seen = fixture
+                .data(of_time, json!({"t": recorded_at + later}))
+                .await;
+            assert_eq!(seen, expected, "{position} {later}");
+        }
+    }
+    let before = story.events[0].recorded_at - TimeDelta::microseconds(1);
+    let seen = fixture.data(of_time, json!({"t": before})).await;
+    assert_eq!(seen["tasks"]["nodes"], json!([]));
+
+    // After the last event nobody knows whether there was another, until the end of the log was seen so much later that no append
+    // of then is still under way.
+    let after = story.events.last().unwrap().recorded_at + TimeDelta::seconds(1);
+    let head = "
+        insert into views.heads (epoch, position, seen_at)
+        values ($1, $2, $3)
+        on conflict (epoch) do update
+        set seen_at = excluded.seen_at";
+    for too_early in [None, Some(TimeDelta::zero()), Some(TimeDelta::seconds(14))] {
+        if let Some(too_early) = too_early {
+            let seen = sqlx::query(head)
+                .bind(EPOCH)
+                .bind(last)
+                .bind(after + too_early);
+            seen.execute(&fixture.owner).await.unwrap();
+        }
+        assert_eq!(
+            fixture.code(of_time, json!({"t": after})).await,
+            "AT_LEAST_TIMEOUT"
+        );
+    }
+    sqlx::query(head)
+        .bind(EPOCH)
+        .bind(last)
+        .bind(after + TimeDelta::seconds(15))
+        .execute(&fixture.owner)
+        .await
+        .unwrap();
+    let seen = fixture.data(of_time, json!({"t": after})).await;
+    let expected = fixture
+        .data(of_position, json!({"p": last.to_string()}))
+        .await;
+    assert_eq!(seen, expected);
+    let future = crate::support::now() + TimeDelta::hours(1);
+    assert_eq!(
+        fixture.code(of_time, json!({"t": future})).await,
+        "BAD_USER_INPUT"
+    );
+}
+
+#[tokio::test]
+async fn as_of_what_is_not_kept_any_more_is_refused_by_every_field_that_needs_it_and_by_no_other() {
+    let mut story = told();
+    let fixture = fixture().await;
+    story.fold(&fixture).await;
+    let last = i64::try_from(story.events.len()).unwrap();
+    let kept = last / 2;
+    sqlx::query(
+        "insert into views.kept (view, version, position) select view, version, $1 from views.active where view = 'task_view'",
+    )
+    .bind(kept)
+    .execute(&fixture.owner)
+    .await
+    .unwrap();
+    let at = |position: i64| json!({"p": position.to_string()});
+    let tasks =
+        "query($p: Position!) { tasks(asOf: {position: $p}) { totalCount nodes { labels } } }";
+    let others = "query($p: Position!) { projects(asOf: {position: $p}) { nodes { name } } }";
+    let nested = "query($p: Position!) { projects(asOf: {position: $p}) { nodes { name tasks { totalCount } } } }";
+    for read in [tasks, others, nested] {
+        fixture.data(read, at(kept)).await;
+        fixture.data(read, at(last)).await;
+    }
+    fixture.data(others, at(kept - 1)).await;
+    for read in [tasks, nested] {
+        assert_eq!(fixture.code(read, at(kept - 1)).await, "HISTORY_NOT_KEPT");
+    }
+    let present = "{ tasks { totalCount } }";
+    fixture.data(present, json!({})).await;
+}

@@ -94,7 +94,7 @@ pub(super) struct Past<'t> {
 }
 
 impl Record for Present<'_> {
-    const TYPE: &'static str = "views.task_dashboard_task_v2";
+    const TYPE: &'static str = "views.task_dashboard_task_v3";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         let Self((tenant, id), task) = self;
@@ -118,7 +118,7 @@ impl Record for Present<'_> {
 }
 
 impl Record for Past<'_> {
-    const TYPE: &'static str = "views.task_dashboard_task_past_v2";
+    const TYPE: &'static str = "views.task_dashboard_task_past_v3";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         Present(self.key, &self.task).write(columns)?;
@@ -212,7 +212,7 @@ impl Added<'_> {
 }
 
 impl Record for AddedSums<'_> {
-    const TYPE: &'static str = "views.task_dashboard_v2";
+    const TYPE: &'static str = "views.task_dashboard_v3";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         self.0.write(columns)
@@ -220,7 +220,7 @@ impl Record for AddedSums<'_> {
 }
 
 impl Record for AddedDays<'_> {
-    const TYPE: &'static str = "views.task_dashboard_day_v2";
+    const TYPE: &'static str = "views.task_dashboard_day_v3";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         self.0.write(columns)

@@ -40,7 +40,7 @@ impl<'a> Comment<'a> {
 }
 
 impl Record for Comment<'_> {
-    const TYPE: &'static str = "views.task_view_comment_v3";
+    const TYPE: &'static str = "views.task_view_comment_v4";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         columns

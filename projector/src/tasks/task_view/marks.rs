@@ -102,7 +102,7 @@ impl<'a> Changes<'a> {
 }
 
 impl Record for Present<'_> {
-    const TYPE: &'static str = "views.task_view_mark_v3";
+    const TYPE: &'static str = "views.task_view_mark_v4";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         let (tenant, task) = self.key;
@@ -117,7 +117,7 @@ impl Record for Present<'_> {
 }
 
 impl Record for Past<'_> {
-    const TYPE: &'static str = "views.task_view_mark_past_v3";
+    const TYPE: &'static str = "views.task_view_mark_past_v4";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         self.of.write(columns)?;

@@ -253,7 +253,7 @@ pub(super) struct Past<'r> {
 }
 
 impl Record for Present<'_> {
-    const TYPE: &'static str = "views.task_view_v3";
+    const TYPE: &'static str = "views.task_view_v4";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         let Self((tenant, task), row) = self;
@@ -299,7 +299,7 @@ impl Record for Present<'_> {
 }
 
 impl Record for Past<'_> {
-    const TYPE: &'static str = "views.task_view_past_v3";
+    const TYPE: &'static str = "views.task_view_past_v4";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         Present(self.key, &self.row).write(columns)?;

@@ -1,0 +1,120 @@
+//! How long rows of the past are kept. From a view's position on readers may ask as of any; what ended before it is cleared away.
+//!
+//! The position is committed before anything goes, and readers look at it in the statement that reads (`views.keeps`), so whoever
+//! misses a row is refused. Any number of projectors may do this at once.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use foldline_events::Position;
+use foldline_log::Log;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::{
+    Error, View,
+    error::{in_full, unless_unprepared},
+};
+
+/// How many rows one statement clears away.
+const CLEARED_ROWS_MAX: i64 = 5_000;
+/// The pause between two of them, so that those who fold are not held up.
+const CLEARED_PAUSE_MS: u64 = 50;
+
+/// For how long the rows of the past of a view are kept; of one that is not here, for ever.
+pub type Retention = BTreeMap<View, TimeDelta>;
+
+/// Clears away what need not be kept, again and again, until it is dropped.
+pub(crate) async fn run(pool: PgPool, log: Log, retention: Retention, every: Duration) {
+    loop {
+        for (view, keep) in &retention {
+            match forget(&pool, &log, *view, *keep).await {
+                Ok(0) => {}
+                Ok(rows) => tracing::info!(
+                    view = view.name(),
+                    rows,
+                    "rows of the past were cleared away"
+                ),
+                Err(error) => {
+                    let error = in_full(&error);
+                    tracing::warn!(
+                        error,
+                        view = view.name(),
+                        "cannot clear away rows of the past; trying again later"
+                    );
+                }
+            }
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long something is kept counts from now"
+)]
+fn ago(keep: TimeDelta) -> Option<DateTime<Utc>> {
+    Utc::now().checked_sub_signed(keep)
+}
+
+/// Says how many rows went.
+async fn forget(pool: &PgPool, log: &Log, view: View, keep: TimeDelta) -> Result<u64, Error> {
+    let Some(until) = ago(keep) else {
+        return Ok(0);
+    };
+    let position = log.position_at(until).await?;
+    let kept = keep_from(pool, view, position).await?;
+    let mut rows = 0;
+    for table in view.past_tables() {
+        loop {
+            let cleared = clear(pool, view, table, kept).await?;
+            metrics::counter!("foldline_projector_past_cleared_total", "view" => view.name())
+                .increment(cleared);
+            if cleared == 0 {
+                break;
+            }
+            rows += cleared;
+            tokio::time::sleep(Duration::from_millis(CLEARED_PAUSE_MS)).await;
+        }
+    }
+    Ok(rows)
+}
+
+const KEEP_FROM: &str = "
+    insert into views.kept as k (view, version, position)
+    values ($1, $2, $3)
+    on conflict on constraint kept_pkey do update
+    set position = greatest(k.position, excluded.position)
+    returning position
+";
+
+/// Says from where on they are kept: never from further back than before, because what is gone does not come back.
+async fn keep_from(pool: &PgPool, view: View, position: Position) -> Result<Position, Error> {
+    sqlx::query_scalar(KEEP_FROM)
+        .bind(view.name())
+        .bind(view.version())
+        .bind(position)
+        .fetch_one(pool)
+        .await
+        .map_err(unless_unprepared(Error::Retention))
+}
+
+async fn clear(pool: &PgPool, view: View, table: &str, kept: Position) -> Result<u64, Error> {
+    let version = view.version();
+    let statement = format!(
+        "delete from views.{table}_v{version}
+         where ctid = any(array(
+             select ctid
+             from views.{table}_v{version}
+             where until <= $1
+             limit $2
+             for update skip locked
+         ))"
+    );
+    let cleared = sqlx::query(AssertSqlSafe(statement))
+        .bind(kept)
+        .bind(CLEARED_ROWS_MAX)
+        .execute(pool)
+        .await
+        .map_err(unless_unprepared(Error::Retention))?;
+    Ok(cleared.rows_affected())
+}

@@ -1,0 +1,53 @@
+-- Every version of every task, from which position on and until which its row is kept, and what its history says that these
+-- must be. What ended up to where rows are kept may be gone.
+select
+    tenant || '/' || task_id::text || ' version ' || version::text as key,
+    kept.held as stored,
+    event.held as recomputed
+from (
+    select
+        tenant,
+        task_id,
+        version,
+        format('from %s until %s', position, until) as held
+    from views.task_view_past_v{task_view}
+    where until > {kept}
+        and ($1::text is null or tenant = $1)
+    union all
+    select
+        tenant,
+        task_id,
+        version,
+        format('from %s on', position) as held
+    from views.task_view
+    where $1::text is null
+        or tenant = $1
+) as kept
+full join (
+    select
+        tenant,
+        task_id,
+        version,
+        case
+            when next is null then format('from %s on', position)
+            else format('from %s until %s', position, next)
+        end as held
+    from (
+        select
+            tenant,
+            task_id,
+            version,
+            position,
+            lead(position) over (
+                partition by
+                    tenant,
+                    task_id
+                order by version
+            ) as next
+        from views.task_history
+        where $1::text is null
+            or tenant = $1
+    ) as events
+    where next is null
+        or next > {kept}
+) as event using (tenant, task_id, version)

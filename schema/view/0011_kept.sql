@@ -1,0 +1,41 @@
+-- How far back the rows of the past are kept, of views of which not all of them are.
+
+create table views.kept (
+    view text collate "C" not null,
+    version integer not null,
+    -- Readers may ask as of this position, and of every later one. Rows that an event at or before it ended may be gone.
+    position bigint not null,
+    constraint kept_pkey primary key (view, version)
+) with (fillfactor = 50);
+
+grant select on views.kept to foldline_query;
+grant select, insert, update on views.kept to foldline_projector;
+
+-- True, or an error where the transaction asks as of a position whose rows need not be there any more. Whoever sees that a row
+-- is gone sees by the same snapshot from where on they are kept: this is committed first.
+create function views.keeps(of_view text)
+returns boolean
+language plpgsql
+stable
+parallel safe
+set search_path = pg_catalog, views, pg_temp
+as $$
+declare
+    kept_from bigint;
+begin
+    select k.position
+    into kept_from
+    from views.kept k
+    join views.active a
+        on a.view = k.view
+        and a.version = k.version
+    where k.view = of_view;
+    if views.as_of() < kept_from then
+        raise exception 'the rows of % are kept from position % on, not as of %', of_view, kept_from, views.as_of()
+            using errcode = 'FL001';
+    end if;
+    return true;
+end
+$$;
+
+grant execute on function views.keeps to foldline_query, foldline_projector;
