@@ -1,9 +1,10 @@
 //! `kill -9` of each role, at each named crash point and at random moments, under load: what was acknowledged is there
 //! once, the log is whole, the topic is the log, and the rows are what a fresh replay makes.
 
-use std::time::Duration;
+use std::{os::unix::process::ExitStatusExt, time::Duration};
 
 use foldline_schema::testing::TestDatabase;
+use nix::sys::signal::Signal;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use crate::{
@@ -129,6 +130,46 @@ pub async fn aborted_and_started_again(stack: &mut Stack, points: &[(Role, &str)
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Each of the feeds with views of its own, both killed at the same point.
+#[tokio::test]
+async fn a_projector_of_either_feed_that_is_killed_at_any_crash_point_makes_the_rows_of_a_replay() {
+    if !cfg!(feature = "crash-points") {
+        panic!("build with --features crash-points, as `make test` does");
+    }
+    let seed = seed(3);
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut stack = Stack::new().await;
+    for role in [Role::Command, Role::Relay, Role::Projector] {
+        stack.start(role).await;
+    }
+    let log_url = stack.database.url.clone();
+    let views = TestDatabase::empty().await;
+    let mut from_postgres = stack.replay_into(&views).await;
+    let load = Load::start(&stack.client().await, CLIENTS, seed);
+    let kills_each = if is_soak() { 10 } else { 1 };
+    for point in OF_PROJECTOR.repeat(kills_each) {
+        let times = random.random_range(0..4);
+        let failpoints = format!("{point}={times}*off->return");
+        stack.stop(Role::Projector).await;
+        from_postgres.signal(Signal::SIGTERM);
+        assert!(from_postgres.ended().await.success());
+        stack.start_with(Role::Projector, &failpoints).await;
+        from_postgres = stack.replay_with(&log_url, &views.url, &failpoints).await;
+        aborted_and_started_again(&mut stack, &[(Role::Projector, point)]).await;
+        let status = from_postgres.ended().await;
+        let signal = status.signal();
+        assert_eq!(
+            signal,
+            Some(Signal::SIGABRT as i32),
+            "{point} of the Postgres feed"
+        );
+        from_postgres = stack.replay_into(&views).await;
+    }
+    assert!(!load.finish().await.is_empty());
+    stack.has_the_rows_of_a_replay(&log_url).await;
+    stack.has_the_rows_of_a_replay(&views.url).await;
 }
 
 #[tokio::test]

@@ -394,6 +394,11 @@ impl Stack {
 
     /// The same by URLs that may lead over a network of the test's own.
     pub async fn replay_over(&self, log_url: &str, views_url: &str) -> Process {
+        self.replay_with(log_url, views_url, "").await
+    }
+
+    /// The same with crash points switched on, in the notation of the `fail` crate.
+    pub async fn replay_with(&self, log_url: &str, views_url: &str, failpoints: &str) -> Process {
         let mut migrate = foldline();
         migrate.arg("migrate").env("VIEW_URL", views_url);
         assert!(finished(migrate).await.0.success());
@@ -408,7 +413,8 @@ impl Stack {
                 "postgres",
             ])
             .env("LOG_URL", log_url)
-            .env("VIEW_URL", views_url);
+            .env("VIEW_URL", views_url)
+            .env("FAILPOINTS", failpoints);
         let mut process = Process::start(command, self.folder.path());
         process.ready_line().await;
         process

@@ -15,19 +15,19 @@ pub const EPOCH: Uuid = Uuid::from_u128(0xf01d);
 
 /// Every table of the views, with the columns that its rows are sorted by.
 pub const TABLES: [(&str, &str); 12] = [
-    ("project_view_v3", "tenant, project_id"),
-    ("project_view_past_v3", "tenant, project_id, position"),
-    ("task_view_v3", "tenant, task_id"),
-    ("task_view_past_v3", "tenant, task_id, position"),
-    ("task_view_comment_v3", "tenant, task_id, version"),
-    ("task_view_mark_v3", "tenant, mark, task_id"),
-    ("task_view_mark_past_v3", "tenant, mark, task_id, position"),
-    ("task_history_v2", "tenant, task_id, version"),
-    ("task_dashboard_task_v2", "tenant, task_id"),
-    ("task_dashboard_task_past_v2", "tenant, task_id, position"),
-    ("task_dashboard_v2", "tenant, owner, owner_id, partition"),
+    ("project_view_v4", "tenant, project_id"),
+    ("project_view_past_v4", "tenant, project_id, position"),
+    ("task_view_v4", "tenant, task_id"),
+    ("task_view_past_v4", "tenant, task_id, position"),
+    ("task_view_comment_v4", "tenant, task_id, version"),
+    ("task_view_mark_v4", "tenant, mark, task_id"),
+    ("task_view_mark_past_v4", "tenant, mark, task_id, position"),
+    ("task_history_v3", "tenant, task_id, version"),
+    ("task_dashboard_task_v3", "tenant, task_id"),
+    ("task_dashboard_task_past_v3", "tenant, task_id, position"),
+    ("task_dashboard_v3", "tenant, owner, owner_id, partition"),
     (
-        "task_dashboard_day_v2",
+        "task_dashboard_day_v3",
         "tenant, owner, owner_id, day, partition",
     ),
 ];
@@ -148,4 +148,13 @@ async fn pool(database: &TestDatabase, role: &str) -> PgPool {
 fn as_role(database: &TestDatabase, role: &str) -> PgConnectOptions {
     let options: PgConnectOptions = database.url.parse().unwrap();
     options.options([("role", role)])
+}
+
+/// How much: little in `make test`, more in `make soak`.
+#[expect(clippy::disallowed_methods, reason = "a test is an edge")]
+pub fn sized<T>(small: T, large: T) -> T {
+    match std::env::var_os("FOLDLINE_SOAK") {
+        Some(_) => large,
+        None => small,
+    }
 }
