@@ -91,6 +91,8 @@ grant select, insert, update, delete
 
 drop view if exists views.project_view_at;
 
+drop view if exists views.project_version;
+
 drop view if exists views.project_view;
 
 create view views.project_view with (security_invoker = true) as
@@ -112,8 +114,44 @@ grant select
     on views.project_view
     to foldline_query, foldline_projector;
 
--- As of the position that the transaction names: see views.as_of(). The conditions stand outside, so that the planner sees one
--- relation of two parts, and walks the indexes of both in the order that is asked for.
+-- Every version of every project: it held from its position on, up to until.
+create view views.project_version with (security_invoker = true) as
+select
+    tenant,
+    project_id,
+    name,
+    description,
+    archived,
+    created_at,
+    archived_at,
+    updated_at,
+    version,
+    position,
+    partition,
+    9223372036854775807 as until
+from views.project_view_v{version}
+union all
+select
+    tenant,
+    project_id,
+    name,
+    description,
+    archived,
+    created_at,
+    archived_at,
+    updated_at,
+    version,
+    position,
+    partition,
+    until
+from views.project_view_past_v{version};
+
+grant select
+    on views.project_version
+    to foldline_query, foldline_projector;
+
+-- As of the position that the transaction names: see views.as_of(). The conditions stand outside of the union, so that the planner
+-- sees one relation of two parts, and walks the indexes of both in the order that is asked for.
 create view views.project_view_at with (security_invoker = true) as
 select
     tenant,
@@ -127,37 +165,7 @@ select
     version,
     position,
     partition
-from (
-    select
-        tenant,
-        project_id,
-        name,
-        description,
-        archived,
-        created_at,
-        archived_at,
-        updated_at,
-        version,
-        position,
-        partition,
-        9223372036854775807 as until
-    from views.project_view_v{version}
-    union all
-    select
-        tenant,
-        project_id,
-        name,
-        description,
-        archived,
-        created_at,
-        archived_at,
-        updated_at,
-        version,
-        position,
-        partition,
-        until
-    from views.project_view_past_v{version}
-) as ever
+from views.project_version
 where position <= views.as_of()
     and until > views.as_of()
     and views.keeps('project_view');

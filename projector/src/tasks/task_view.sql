@@ -326,6 +326,8 @@ grant select, insert, update, delete
 
 drop view if exists views.task_view_at;
 
+drop view if exists views.task_version;
+
 drop view if exists views.task_view;
 
 create view views.task_view with (security_invoker = true) as
@@ -410,8 +412,94 @@ grant select
     on views.task_mark
     to foldline_query, foldline_projector;
 
--- As of the position that the transaction names: see views.as_of(). The conditions stand outside, so that the planner sees one
--- relation of two parts, and walks the indexes of both in the order that is asked for.
+-- Every version of every task: it held from its position on, up to until.
+create view views.task_version with (security_invoker = true) as
+select
+    tenant,
+    task_id,
+    project_id,
+    key,
+    title,
+    description,
+    priority,
+    priority_rank,
+    status,
+    blocked_reason,
+    estimated_hundredths,
+    actual_hundredths,
+    due_date,
+    due_rank,
+    assignee_id,
+    labels,
+    metadata,
+    steps,
+    steps_total,
+    steps_completed,
+    comments_total,
+    review_status,
+    review_needed,
+    review_at,
+    review_summary,
+    created_by,
+    created_at,
+    started_at,
+    blocked_at,
+    completed_at,
+    cancelled_at,
+    deleted_at,
+    updated_at,
+    version,
+    position,
+    partition,
+    9223372036854775807 as until
+from views.task_view_v{version}
+union all
+select
+    tenant,
+    task_id,
+    project_id,
+    key,
+    title,
+    description,
+    priority,
+    priority_rank,
+    status,
+    blocked_reason,
+    estimated_hundredths,
+    actual_hundredths,
+    due_date,
+    due_rank,
+    assignee_id,
+    labels,
+    metadata,
+    steps,
+    steps_total,
+    steps_completed,
+    comments_total,
+    review_status,
+    review_needed,
+    review_at,
+    review_summary,
+    created_by,
+    created_at,
+    started_at,
+    blocked_at,
+    completed_at,
+    cancelled_at,
+    deleted_at,
+    updated_at,
+    version,
+    position,
+    partition,
+    until
+from views.task_view_past_v{version};
+
+grant select
+    on views.task_version
+    to foldline_query, foldline_projector;
+
+-- As of the position that the transaction names: see views.as_of(). The conditions stand outside of the union, so that the planner
+-- sees one relation of two parts, and walks the indexes of both in the order that is asked for.
 create view views.task_view_at with (security_invoker = true) as
 select
     tenant,
@@ -450,87 +538,7 @@ select
     version,
     position,
     partition
-from (
-    select
-        tenant,
-        task_id,
-        project_id,
-        key,
-        title,
-        description,
-        priority,
-        priority_rank,
-        status,
-        blocked_reason,
-        estimated_hundredths,
-        actual_hundredths,
-        due_date,
-        due_rank,
-        assignee_id,
-        labels,
-        metadata,
-        steps,
-        steps_total,
-        steps_completed,
-        comments_total,
-        review_status,
-        review_needed,
-        review_at,
-        review_summary,
-        created_by,
-        created_at,
-        started_at,
-        blocked_at,
-        completed_at,
-        cancelled_at,
-        deleted_at,
-        updated_at,
-        version,
-        position,
-        partition,
-        9223372036854775807 as until
-    from views.task_view_v{version}
-    union all
-    select
-        tenant,
-        task_id,
-        project_id,
-        key,
-        title,
-        description,
-        priority,
-        priority_rank,
-        status,
-        blocked_reason,
-        estimated_hundredths,
-        actual_hundredths,
-        due_date,
-        due_rank,
-        assignee_id,
-        labels,
-        metadata,
-        steps,
-        steps_total,
-        steps_completed,
-        comments_total,
-        review_status,
-        review_needed,
-        review_at,
-        review_summary,
-        created_by,
-        created_at,
-        started_at,
-        blocked_at,
-        completed_at,
-        cancelled_at,
-        deleted_at,
-        updated_at,
-        version,
-        position,
-        partition,
-        until
-    from views.task_view_past_v{version}
-) as ever
+from views.task_version
 where position <= views.as_of()
     and until > views.as_of()
     and views.keeps('task_view');

@@ -7,7 +7,7 @@ use crate::{
     support::{Views, apply},
 };
 
-const SEEN: [&str; 31] = [
+const SEEN: [&str; 33] = [
     "project_view",
     "project_view_v4",
     "project_view_past_v4",
@@ -29,6 +29,9 @@ const SEEN: [&str; 31] = [
     "task_dashboard_task_v3",
     "task_dashboard_task_past_v3",
     "assignee_dashboard_day",
+    // Every version.
+    "project_version",
+    "task_version",
     // As of a position.
     "project_view_at",
     "task_view_at",
