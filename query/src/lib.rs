@@ -6,6 +6,7 @@
 //! where it stands.
 
 mod ask;
+mod changes;
 mod commands;
 mod dashboards;
 mod error;

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     as_reader,
+    changes::{self, versions},
     dashboards::rows::{self, OF_ASSIGNEES, OF_PROJECTS, Owner},
     page::{
         List, Paging, Window,
@@ -372,6 +373,41 @@ async fn every_list_of_projects_uses_an_index() {
             let rows = projects.rows(scope, &window);
             explained.uses_indexes(&case, rows).await;
         }
+    }
+}
+
+/// The pages of a row's versions, and the walk back.
+async fn versions_use_indexes<R: changes::Versioned>(explained: &mut Explained) {
+    let scope = SCOPES[0];
+    for until in [None, Some(50_000)] {
+        let versions = versions::Versions::<R>::new(id(7), until);
+        for window in windows(changes::ORDER) {
+            let case = format!("{} {window:?} until {until:?}", R::VERSIONS);
+            let rows = versions.rows(scope, &window);
+            explained.uses_indexes(&case, rows).await;
+        }
+        let counts = versions.count(scope);
+        explained.uses_indexes("versions counted", counts).await;
+    }
+    for rows in [1, 200] {
+        let before = versions::before::<R>(scope, id(7), 50_000, rows);
+        explained.uses_indexes("versions before", before).await;
+    }
+}
+
+#[tokio::test]
+async fn versions_of_a_task_and_of_a_project_use_an_index() {
+    let mut explained = Explained::new(TENANT).await;
+    versions_use_indexes::<task::Task>(&mut explained).await;
+    versions_use_indexes::<project::Project>(&mut explained).await;
+    let entry = |n| history::EntryOfTask {
+        task: id(n),
+        version: 1,
+    };
+    let wanted: Vec<_> = (1..=20).map(entry).collect();
+    for scope in SCOPES {
+        let entries = history::entries(scope, &wanted);
+        explained.uses_indexes("events of versions", entries).await;
     }
 }
 

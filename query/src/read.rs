@@ -79,6 +79,14 @@ impl Reader {
         }
     }
 
+    /// The past position as of which it reads; none in the present.
+    pub fn position(&self) -> Option<Position> {
+        match self.moment {
+            Moment::Present => None,
+            Moment::Past(position) => Some(position),
+        }
+    }
+
     /// What its statements read.
     pub fn scope(&self) -> Scope<'_> {
         Scope {
@@ -253,10 +261,7 @@ impl Reader {
             .bind(stream)
             .bind(cursor.map(|cursor| cursor.position))
             .bind(cursor.and_then(|cursor| cursor.partition))
-            .bind(match self.moment {
-                Moment::Present => None,
-                Moment::Past(position) => Some(position),
-            })
+            .bind(self.position())
             .fetch_all(&mut *transaction)
             .await
             .map_err(Error::read)?;

@@ -10,6 +10,7 @@ use foldline_events::tasks::{project_stream, task_stream};
 
 use crate::{
     ask::{Ask, Touches},
+    changes::ChangeQuery,
     dashboards::{DashboardQuery, DashboardSubscription},
     error::Error,
     moment::{AsOf, Consistency, When},
@@ -33,7 +34,7 @@ pub const DIRECTIVES_PER_FIELD_MAX: usize = 5;
 
 pub type Schema = async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoot>;
 
-/// Reads. Every field that reads events takes `atLeast`, `asOf` and `consistency`; `extensions.foldline` of the response says up to which position the answer surely
+/// Reads. Every field that reads events takes `atLeast`, `asOf` and `consistency` (`diff` names two moments instead); `extensions.foldline` of the response says up to which position the answer surely
 /// holds everything but what is `parked`: streams that wait at an event which a view cannot fold. With `atLeast` they are the
 /// error `PARKED`.
 #[derive(Debug, Default, MergedObject)]
@@ -41,6 +42,7 @@ pub type Schema = async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoo
 pub struct QueryRoot(
     NodeQuery,
     TaskQuery,
+    ChangeQuery,
     DashboardQuery,
     ProjectionQuery,
     ParkedQuery,

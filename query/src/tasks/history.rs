@@ -2,19 +2,22 @@
 
 mod words;
 
-use async_graphql::{ComplexObject, Json, SimpleObject};
+use std::collections::HashMap;
+
+use async_graphql::{ComplexObject, Json, SimpleObject, dataloader::Loader};
 use chrono::{DateTime, Utc};
 use foldline_events::Event;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use crate::{
+    error::Error,
     page::{
         Listed,
         cursor::{Key, Kind, Order, Place},
         nested::Nested,
     },
-    read::Scope,
+    read::{Loaders, Scope},
     scalars,
 };
 
@@ -128,5 +131,50 @@ impl Nested for HistoryOfTask {
 impl Listed for HistoryEntry {
     fn place(&self, _: Order) -> Place {
         Place(vec![Key::Number(self.version)])
+    }
+}
+
+/// The event that made a version of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EntryOfTask {
+    pub task: Uuid,
+    pub version: i64,
+}
+
+/// Many of them at once.
+pub fn entries(scope: Scope<'_>, wanted: &[EntryOfTask]) -> QueryBuilder<Postgres> {
+    let tasks: Vec<Uuid> = wanted.iter().map(|entry| entry.task).collect();
+    let versions: Vec<i64> = wanted.iter().map(|entry| entry.version).collect();
+    let mut query = QueryBuilder::new("select parent.id as of_task, entry.* from unnest(");
+    query.push_bind(tasks).push(", ").push_bind(versions);
+    query.push(") as parent (id, made) cross join lateral (select ");
+    query.push(HistoryOfTask::COLUMNS);
+    HistoryOfTask.push_from(scope, &mut query);
+    query.push(" and version = parent.made) as entry");
+    query
+}
+
+impl Loader<EntryOfTask> for Loaders {
+    type Value = HistoryEntry;
+    type Error = Error;
+
+    async fn load(
+        &self,
+        keys: &[EntryOfTask],
+    ) -> Result<HashMap<EntryOfTask, HistoryEntry>, Error> {
+        let mut transaction = self.reader.begin().await?;
+        let found = entries(self.reader.scope(), keys)
+            .build()
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(Error::read)?;
+        let mut loaded = HashMap::with_capacity(found.len());
+        for row in found {
+            let entry = HistoryEntry::from_row(&row).map_err(Error::read)?;
+            let task = row.try_get("of_task").map_err(Error::read)?;
+            let version = entry.version;
+            loaded.insert(EntryOfTask { task, version }, entry);
+        }
+        Ok(loaded)
     }
 }

@@ -1,4 +1,6 @@
-//! A project: its type, its rows and its loader.
+//! A project: its type, its rows and its loader. What of it is compared between versions is in `project/fields.rs`.
+
+mod fields;
 
 use std::collections::HashMap;
 

@@ -1,7 +1,8 @@
 //! A task: its type and its row. Which tasks a list holds is in `task/filter.rs`, in which order in `task/order.rs`; how they are
-//! found is in `task/loaders.rs`.
+//! found is in `task/loaders.rs`, and what is compared between versions in `task/fields.rs`.
 
 mod comments;
+mod fields;
 mod filter;
 pub(crate) mod loaders;
 mod order;

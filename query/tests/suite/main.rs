@@ -1,5 +1,6 @@
 //! The query service over a real Postgres, spoken to as clients speak to it.
 
+mod changes;
 mod commands;
 mod consistency;
 mod dashboards;

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
+    changes::node_id,
     story::{Dice, Story, day, id, instant},
     support::{EPOCH, Fixture, fixture, fixture_with, sized},
 };
@@ -30,7 +31,7 @@ const POSITIONS: usize = 8;
 const POSITIONS_SOAK: usize = 200;
 
 /// What is selected of each type: all that there is. Each may contain those after it.
-const SELECTIONS: [(&str, &str); 6] = [
+const SELECTIONS: [(&str, &str); 7] = [
     (
         "@deep",
         "@task comments(first: 3) { totalCount nodes { commentId text author createdAt } }
@@ -46,6 +47,10 @@ const SELECTIONS: [(&str, &str); 6] = [
     (
         "@project",
         "id projectId name description archived createdAt archivedAt updatedAt version position",
+    ),
+    (
+        "@change",
+        "version position at changes { field before after } event { eventId }",
     ),
     (
         "@entry",
@@ -99,6 +104,7 @@ fn queries(tasks: &[Uuid]) -> Vec<(&'static str, String, &'static str)> {
         queries.push(("task", format!("id: \"{task}\""), "{ @deep }"));
         let history = "{ totalCount nodes { @entry } }";
         queries.push(("taskHistory", format!("id: \"{task}\""), history));
+        push_changes(("Task", *task), &mut queries);
     }
     queries.push(("task", "key: \"K-1\"".to_owned(), "{ @task }"));
     for n in 1..=5 {
@@ -107,7 +113,8 @@ fn queries(tasks: &[Uuid]) -> Vec<(&'static str, String, &'static str)> {
         queries.push(("project", format!("id: \"{project}\""), with_tasks));
         let dashboard = format!("projectId: \"{project}\"");
         queries.push(("projectDashboard", dashboard, "{ projectId @figures }"));
-        let node = foldline_node_id(project);
+        let node = node_id(("Project", project));
+        push_changes(("Project", project), &mut queries);
         queries.push((
             "node",
             format!("id: \"{node}\""),
@@ -132,10 +139,16 @@ fn cursor() -> String {
     URL_SAFE_NO_PAD.encode(format!("created.asc|{at}|{}", id(9).simple()))
 }
 
-/// As `node.rs` of the service spells it, which may never change.
-fn foldline_node_id(project: Uuid) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    STANDARD.encode(format!("Project:{project}"))
+/// What changed of a task or a project.
+fn push_changes(
+    thing: (&'static str, Uuid),
+    queries: &mut Vec<(&'static str, String, &'static str)>,
+) {
+    let node = node_id(thing);
+    let changes = "{ @page nodes { @change } }";
+    queries.push(("history", format!("id: \"{node}\", last: 9"), changes));
+    let origins = "{ field value notAfter change { @change } }";
+    queries.push(("blame", format!("id: \"{node}\""), origins));
 }
 
 /// Asks all of them, some to a request.
@@ -161,7 +174,7 @@ async fn answers(fixture: &Fixture, tasks: &[Uuid], as_of: Option<Position>) -> 
 }
 
 /// Two tenants' tasks and projects, to which in the end everything happened.
-fn told() -> Story {
+pub fn told() -> Story {
     let mut story = Story::seeded(&[("acme", 12), ("zeta", 3)]);
     let mut dice = Dice(11);
     let tasks: Vec<Uuid> = story.of("acme").iter().map(|task| task.id).collect();
@@ -305,8 +318,9 @@ fn step_added(task: Uuid, number: u128, steps: &mut Vec<(Uuid, Uuid)>) -> TaskEv
     })
 }
 
-/// The queries that answer as of the present alone, and why.
-const OF_THE_PRESENT: [(&str, &str); 2] = [
+/// The queries that take no `asOf`, and why.
+const WITHOUT_AS_OF: [(&str, &str); 3] = [
+    ("diff", "it names two moments; see `changes.rs`"),
     ("projection", "how far the views are is no event"),
     ("parkedStreams", "what waits at present is no event"),
 ];
@@ -335,7 +349,7 @@ async fn as_of_any_position_every_query_answers_what_it_would_have_answered_then
         let name = field["name"].as_str().unwrap();
         let arguments = field["args"].as_array().unwrap();
         let takes = |argument: &str| arguments.iter().any(|it| it["name"] == argument);
-        let excepted = OF_THE_PRESENT.iter().any(|(it, _)| *it == name);
+        let excepted = WITHOUT_AS_OF.iter().any(|(it, _)| *it == name);
         assert_eq!(takes("asOf"), !excepted, "{name}");
         assert_eq!(takes("consistency"), !excepted, "{name}");
         assert_eq!(asked.contains(name), !excepted, "{name} is not compared");

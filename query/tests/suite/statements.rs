@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, fmt};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 use tracing::{
     Event, Metadata, Subscriber,
@@ -89,4 +90,17 @@ async fn a_query_costs_one_statement_per_list_it_selects_however_many_entries_th
     // Projects and how many; their sums, overdue and days; tasks and how many; of these the projects, comments and how
     // many, and histories.
     assert_eq!(few.len(), 11, "{few:#?}");
+
+    let task = STANDARD.encode(format!("Task:{}", story.of("acme")[0].id));
+    let query = "query($id: ID!, $rows: Int) {
+        history(id: $id, first: $rows) { totalCount nodes { changes { field } event { summary } } } blame(id: $id) { field } }";
+    let cost = async |rows: i32| {
+        taken();
+        fixture.data(query, json!({"id": task, "rows": rows})).await;
+        taken()
+    };
+    let (few, many) = (cost(1).await, cost(5).await);
+    assert_eq!(few.len(), many.len(), "{many:#?}");
+    // How many changes, their versions and the one before these, and their events; and the walk back.
+    assert_eq!(few.len(), 5, "{few:#?}");
 }
