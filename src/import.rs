@@ -29,7 +29,7 @@ use self::{
     summary::Summary,
     window::Window,
 };
-pub(crate) use target::TargetArgs;
+pub(crate) use target::{ACTOR, TargetArgs};
 
 /// How many requests are on their way at the same time. Measured on 2 shared cores with the first 20,000 commands of
 /// the history, in commands a second: 3,100 to 3,200 with 8 requests of 500; 2,600 to 2,800 with 4 of 500; 2,800 to

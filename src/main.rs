@@ -3,6 +3,7 @@
 //! What a command, an event, a view or a query is, it does not know: it opens connections and puts the crates
 //! together. Read [`up`] next for all of them in one process, [`roles`] for each in a process of its own.
 
+mod changes;
 mod config;
 mod demo;
 mod folder;
@@ -11,6 +12,7 @@ mod jobs;
 mod log;
 mod migrate;
 mod parked;
+mod query;
 mod roles;
 mod schema;
 mod serve;
@@ -66,6 +68,12 @@ enum Task {
     Import(import::ImportArgs),
     /// Make up projects and tasks, and send them to a running server.
     Demo(demo::DemoArgs),
+    /// List every change of a task or a project; exit code 0: shown, 1: there is no such thing, 2: not known.
+    History(changes::HistoryArgs),
+    /// Say in what a task or a project differs between two moments; exit code 0: in nothing, 1: in something, 2: not known.
+    Diff(changes::DiffArgs),
+    /// Say for each field of a task or a project since when it is as it is, and who made it so; exit code as of history.
+    Blame(changes::BlameArgs),
     /// Say how far the views and the relay follow the log; exit code 0: caught up, 1: lagging, 2: unreachable.
     Status(config::StatusArgs),
     /// Recount the dashboards from the tasks, and the like; exit code 0: equal, 1: something differs, 2: not checked.
@@ -102,6 +110,9 @@ async fn main() -> ExitCode {
         Task::Worker(args) => roles::run_worker(args).await,
         Task::Migrate(args) => migrate::run(args).await,
         Task::Token(args) => token::run(args),
+        Task::History(args) => return changes::told(changes::history(args).await),
+        Task::Diff(args) => return changes::told(changes::diff(args).await),
+        Task::Blame(args) => return changes::told(changes::blame(args).await),
         Task::Status(args) => return status::run(args).await,
         Task::Verify(args) => return verify::run(args).await,
         Task::Parked(task) => return parked::run(task).await,

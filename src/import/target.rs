@@ -14,7 +14,7 @@ use crate::{
 
 /// Who acts, where no token says so: the same as in a token of `foldline token` that names nobody, so that one file has
 /// one history, whichever way it goes.
-pub(super) const ACTOR: &str = "developer";
+pub(crate) const ACTOR: &str = "developer";
 
 #[derive(Args)]
 pub(crate) struct TargetArgs {

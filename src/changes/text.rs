@@ -1,0 +1,153 @@
+//! What a person sees of changes.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+/// How much of a value is shown in a line.
+const SHOWN_CHARS_MAX: usize = 60;
+
+/// A change: what happened, and below it a line for each field.
+pub(super) fn change(change: &Value) -> String {
+    let (version, position) = (word(&change["version"]), word(&change["position"]));
+    let event = &change["event"];
+    let mut lines = match event.is_null() {
+        true => format!(
+            "version {version}, position {position}, {}",
+            word(&change["at"])
+        ),
+        false => format!(
+            "version {version}, position {position}, {}: {} by {}, command {}\n  {}",
+            word(&event["at"]),
+            word(&event["type"]),
+            word(&event["actor"]),
+            word(&event["commandId"]),
+            word(&event["summary"])
+        ),
+    };
+    push_changes(&mut lines, &change["changes"]);
+    lines
+}
+
+/// What differs between two moments.
+pub(super) fn diff(diff: &Value) -> String {
+    let mut lines = format!(
+        "from position {} to position {}",
+        word(&diff["from"]),
+        word(&diff["to"])
+    );
+    for (existed, when) in [("existedBefore", "first"), ("existedAfter", "second")] {
+        if diff[existed] == false {
+            push(&mut lines, &format!("not there at the {when} moment"));
+        }
+    }
+    if super::listed(&diff["changes"]).is_empty() {
+        push(&mut lines, "no field differs");
+    }
+    push_changes(&mut lines, &diff["changes"]);
+    lines
+}
+
+/// A line for each field, in columns.
+pub(super) fn blame(fields: &[Value]) -> String {
+    let heads = ["FIELD", "VALUE", "SINCE", "POSITION", "BY", "EVENT"].map(str::to_owned);
+    let rows: Vec<[String; 6]> = [heads].into_iter().chain(fields.iter().map(row)).collect();
+    let width = |column: usize| {
+        let widths = rows.iter().map(|row| row[column].chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let line = |row: &[String; 6]| {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    let lines: Vec<String> = rows.iter().map(line).collect();
+    lines.join("\n")
+}
+
+fn row(field: &Value) -> [String; 6] {
+    let (change, event) = (&field["change"], &field["change"]["event"]);
+    let since = match field["notAfter"].as_str() {
+        Some(position) => format!("position {position} or before"),
+        None => word(&change["at"]),
+    };
+    [
+        word(&field["field"]),
+        shown(&field["value"]),
+        since,
+        word(&change["position"]),
+        word(&event["actor"]),
+        word(&event["type"]),
+    ]
+}
+
+fn push_changes(lines: &mut String, changes: &Value) {
+    for change in super::listed(changes) {
+        let (before, after) = (shown(&change["before"]), shown(&change["after"]));
+        push(
+            lines,
+            &format!("{}: {before} → {after}", word(&change["field"])),
+        );
+    }
+}
+
+fn push(lines: &mut String, line: &str) {
+    write!(lines, "\n  {line}").expect("a string takes everything");
+}
+
+/// Text as it is; nothing where there is nothing.
+fn word(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// A value as JSON, so that text is told from numbers, cut where it is long.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn blame_stands_in_columns_and_says_what_lies_too_far_back() {
+        let event = json!({"actor": "ada", "type": "tasks.TaskRenamed"});
+        let set = json!({"at": "2026-03-01T12:00:00Z", "position": "7", "event": event});
+        let fields = [
+            json!({"field": "title", "value": "dig", "change": set, "notAfter": null}),
+            json!({"field": "key", "value": null, "change": null, "notAfter": null}),
+            json!({"field": "createdBy", "value": "bo", "change": null, "notAfter": "3"}),
+        ];
+        let expected = "\
+FIELD      VALUE  SINCE                 POSITION  BY   EVENT
+title      \"dig\"  2026-03-01T12:00:00Z  7         ada  tasks.TaskRenamed
+key        null
+createdBy  \"bo\"   position 3 or before";
+        assert_eq!(blame(&fields), expected);
+    }
+
+    #[test]
+    fn a_change_names_who_did_what_and_cuts_long_values() {
+        let long = "x".repeat(100);
+        let event = json!({"at": "2026-03-01T12:00:00Z", "actor": "ada", "type": "tasks.TaskRenamed",
+            "commandId": "c", "summary": "renamed"});
+        let changes = json!([{"field": "title", "before": null, "after": long}]);
+        let said =
+            change(&json!({"version": "2", "position": "7", "event": event, "changes": changes}));
+        let expected = format!(
+            "version 2, position 7, 2026-03-01T12:00:00Z: tasks.TaskRenamed by ada, command c\n  renamed\n  title: null → \"{}…",
+            "x".repeat(59)
+        );
+        assert_eq!(said, expected);
+    }
+}
