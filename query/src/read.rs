@@ -52,6 +52,15 @@ impl<'a> Scope<'a> {
         let past = if self.is_present { "" } else { "_at" };
         format!("views.{name}{past}")
     }
+
+    /// A further condition for versions that are read by themselves: an error as of a position whose rows may be gone. What
+    /// [`Self::view`] names has it already.
+    pub fn if_kept(self, view: &str) -> String {
+        match self.is_present {
+            true => String::new(),
+            false => format!(" and views.keeps('{view}')"),
+        }
+    }
 }
 
 /// The loaders of one request, for one moment: each context implements `async_graphql::dataloader::Loader` for its keys.

@@ -86,6 +86,12 @@ fn row(field: &Value) -> [String; 6] {
 }
 
 fn push_changes(lines: &mut String, changes: &Value) {
+    if changes.is_null() {
+        push(
+            lines,
+            "what it changed is not known: the version before is not kept any longer",
+        );
+    }
     for change in super::listed(changes) {
         let (before, after) = (shown(&change["before"]), shown(&change["after"]));
         push(

@@ -40,8 +40,8 @@ pub struct FieldOrigin {
 
 #[ComplexObject]
 impl FieldOrigin {
-    /// Given where the change lies further back than the 5,000 versions that are looked through: the position of the oldest of
-    /// them, by which the field was as it is.
+    /// Given where the change lies further back than the 5,000 versions that are looked through, or than versions are kept: the
+    /// position of the oldest of them, by which the field was as it is.
     async fn not_after(&self) -> Option<scalars::Position> {
         self.not_after.map(scalars::Position)
     }
@@ -132,8 +132,11 @@ impl<R: Versioned> Walk<R> {
         self.oldest = earlier;
     }
 
-    /// Nothing lies before the oldest version.
+    /// Nothing lies before the oldest version that is kept.
     fn begin(&mut self) {
+        if !self.oldest.made().is_first() {
+            return;
+        }
         let first = Change::between(None, &self.oldest);
         for (value, origin) in &mut self.fields {
             if matches!(origin, Origin::Open) {

@@ -35,16 +35,19 @@ pub struct Change {
     #[graphql(skip)]
     made: Made,
     /// The fields that it changed, in the order in which the type has them. The first change makes everything that is not null;
-    /// one that says nothing new of the fields has none.
-    changes: Vec<FieldChange>,
+    /// one that says nothing new of the fields has none. Null where it is not known, because the version before is not kept any
+    /// longer.
+    changes: Option<Vec<FieldChange>>,
 }
 
 impl Change {
     /// What led from one version to the next.
     pub fn between<R: Versioned>(before: Option<&R>, after: &R) -> Self {
+        let made = after.made();
+        let is_known = before.is_some() || made.is_first();
         Self {
-            made: after.made(),
-            changes: versions::changes(before, Some(after)),
+            made,
+            changes: is_known.then(|| versions::changes(before, Some(after))),
         }
     }
 }

@@ -22,6 +22,8 @@ pub type Field<R> = (&'static str, fn(&R) -> Value);
 /// A row of which every version is kept.
 pub trait Versioned: for<'r> FromRow<'r, PgRow> + Send + Sync + Unpin + 'static {
     const COLUMNS: &'static str;
+    /// The view that it is a row of.
+    const VIEW: &'static str;
     /// The SQL view of all versions of all rows, without its schema.
     const VERSIONS: &'static str;
     /// Its column that tells one row from another.
@@ -45,6 +47,13 @@ pub struct Made {
     pub at: DateTime<Utc>,
     /// The recorded event, where those of the type can be read.
     pub entry: Option<EntryOfTask>,
+}
+
+impl Made {
+    /// Whether nothing lies before it. Where rows of the past are not kept for ever, it need not be the first that there is.
+    pub fn is_first(&self) -> bool {
+        self.version == 1
+    }
 }
 
 /// The versions of one row, up to a position.
@@ -74,6 +83,7 @@ impl<R: Versioned> List for Versions<R> {
         query.push(format!(" from views.{} where tenant = ", R::VERSIONS));
         query.push_bind(scope.tenant.to_owned());
         query.push(format!(" and {} = ", R::ID)).push_bind(self.id);
+        query.push(scope.if_kept(R::VIEW));
         if let Some(until) = self.until {
             query.push(" and position <= ").push_bind(until);
         }

@@ -447,10 +447,9 @@ async fn what_waits_is_told_and_with_a_cursor_behind_it_refused() {
     }
 }
 
-#[tokio::test]
-async fn blame_looks_through_five_thousand_versions_and_says_what_lies_further_back() {
-    let fixture = fixture().await;
-    let (task, versions) = (id(7), 6_000);
+/// A task of so many versions before the present one, each at the position that is its number. It got its title by the fourth of
+/// them, and the others changed how many comments it has.
+async fn of_many_versions(fixture: &Fixture, task: Uuid, versions: i64) {
     fixture
         .task("acme", task, id(1), 1_700_000_000, versions + 1)
         .await;
@@ -459,7 +458,6 @@ async fn blame_looks_through_five_thousand_versions_and_says_what_lies_further_b
             .fetch_one(&fixture.owner)
             .await
             .unwrap();
-    // It got its title by the fourth of many events, and others changed how many comments it has.
     let past = format!(
         "insert into views.task_view_past_v{version}
          select
@@ -467,30 +465,91 @@ async fn blame_looks_through_five_thousand_versions_and_says_what_lies_further_b
                  'position', n, 'version', n, 'comments_total', n, 'title', case when n < 4 then 'Read' else 'Write' end
              ))).*,
              n + 1
-         from views.task_view_v{version} as task, generate_series(1, {versions}) as n"
+         from views.task_view_v{version} as task, generate_series(1, {versions}) as n;
+         update views.task_view_v{version} set version = {versions} + 1"
     );
-    sqlx::query(AssertSqlSafe(past))
+    sqlx::raw_sql(AssertSqlSafe(past))
         .execute(&fixture.owner)
         .await
         .unwrap();
     fixture.fold_all(versions + 1).await;
+}
+
+async fn origin_of(
+    fixture: &Fixture,
+    task: Uuid,
+    field: &str,
+    position: Option<Position>,
+) -> Value {
     let query = "query($id: ID!, $p: AsOf) { blame(id: $id, asOf: $p) { field value notAfter change { position } } }";
-    let of_field = async |field: &str, position: Option<Position>| {
-        let variables = json!({"id": node_id(("Task", task)), "p": as_of(position)});
-        let blame = fixture.data(query, variables).await;
-        let mut of_field = list(&blame["blame"])
-            .iter()
-            .filter(|it| it["field"] == field);
-        of_field.next().unwrap().clone()
-    };
+    let variables = json!({"id": node_id(("Task", task)), "p": as_of(position)});
+    let blame = fixture.data(query, variables).await;
+    let mut of_field = list(&blame["blame"])
+        .iter()
+        .filter(|it| it["field"] == field);
+    of_field.next().unwrap().clone()
+}
+
+#[tokio::test]
+async fn blame_looks_through_five_thousand_versions_and_says_what_lies_further_back() {
+    let (fixture, task) = (fixture().await, id(7));
+    of_many_versions(&fixture, task, 6_000).await;
     let comments = json!({
         "field": "commentsTotal", "value": 0, "notAfter": null, "change": {"position": "6001"}
     });
-    assert_eq!(of_field("commentsTotal", None).await, comments);
+    assert_eq!(
+        origin_of(&fixture, task, "commentsTotal", None).await,
+        comments
+    );
     let title = json!({"field": "title", "value": "Write", "notAfter": "1002", "change": null});
-    assert_eq!(of_field("title", None).await, title);
+    assert_eq!(origin_of(&fixture, task, "title", None).await, title);
     let near = json!({
         "field": "title", "value": "Write", "notAfter": null, "change": {"position": "4"}
     });
-    assert_eq!(of_field("title", Some(4_999)).await, near);
+    assert_eq!(origin_of(&fixture, task, "title", Some(4_999)).await, near);
+}
+
+#[tokio::test]
+async fn what_led_to_the_oldest_version_that_is_kept_is_not_known() {
+    let (fixture, task) = (fixture().await, id(7));
+    of_many_versions(&fixture, task, 20).await;
+    let node = node_id(("Task", task));
+    let clear = "
+        insert into views.kept (view, version, position) select view, version, 10 from views.active where view = 'task_view';
+        do $$
+        begin
+            execute format('delete from views.task_view_past_v%s where until <= 10', (select version from views.kept));
+        end
+        $$";
+    sqlx::raw_sql(clear).execute(&fixture.owner).await.unwrap();
+
+    let query = "query($id: ID!) { history(id: $id, first: 2) { totalCount nodes { position changes { field before } } } }";
+    let seen = fixture.data(query, json!({"id": node})).await;
+    assert_eq!(seen["history"]["totalCount"], 12);
+    let first_two = json!([
+        {"position": "10", "changes": null},
+        {"position": "11", "changes": [{"field": "commentsTotal", "before": 10}]},
+    ]);
+    assert_eq!(seen["history"]["nodes"], first_two);
+    let title = json!({"field": "title", "value": "Write", "notAfter": "10", "change": null});
+    assert_eq!(origin_of(&fixture, task, "title", None).await, title);
+    let comments = json!({
+        "field": "commentsTotal", "value": 12, "notAfter": null, "change": {"position": "12"}
+    });
+    assert_eq!(
+        origin_of(&fixture, task, "commentsTotal", Some(12)).await,
+        comments
+    );
+
+    let diff = "query($id: ID!, $p: Position!) { diff(id: $id, from: {position: $p}) { changes { field before after } } }";
+    let of = |position: &str| json!({"id": node, "p": position});
+    let seen = fixture.data(diff, of("10")).await;
+    let comments = json!([{"field": "commentsTotal", "before": 10, "after": 0}]);
+    assert_eq!(seen["diff"]["changes"], comments);
+    assert_eq!(fixture.code(diff, of("9")).await, "HISTORY_NOT_KEPT");
+    let then = "query($id: ID!) { history(id: $id, asOf: {position: \"9\"}) { totalCount } }";
+    assert_eq!(
+        fixture.code(then, json!({"id": node})).await,
+        "HISTORY_NOT_KEPT"
+    );
 }

@@ -9,6 +9,7 @@ use crate::changes::{Field, Made, Versioned, may_be, said};
 
 impl Versioned for Project {
     const COLUMNS: &'static str = COLUMNS;
+    const VIEW: &'static str = "project_view";
     const VERSIONS: &'static str = "project_version";
     const ID: &'static str = "project_id";
     const FIELDS: &'static [Field<Self>] = &[

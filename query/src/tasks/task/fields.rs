@@ -13,6 +13,7 @@ use crate::{
 
 impl Versioned for Task {
     const COLUMNS: &'static str = COLUMNS;
+    const VIEW: &'static str = "task_view";
     const VERSIONS: &'static str = "task_version";
     const ID: &'static str = "task_id";
     const FIELDS: &'static [Field<Self>] = &[
