@@ -14,13 +14,13 @@ use foldline_domain::{Command, InvalidCommand};
 use foldline_events::{Tenant, tasks::project_stream};
 use foldline_gate::{Caller, Problem, parse_object};
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use crate::{
-    Accepted, Handler, Item, Outcome, Request, Verdict, Verdicts,
+    Accepted, Failure, Handler, Item, Outcome, Request, Verdict, Verdicts,
     tasks::{Keys, keys_of, project_of},
 };
 
@@ -32,17 +32,28 @@ pub const COMMANDS_CONCURRENT_MAX: usize = 1_024;
 
 /// What requests of many commands share, each tenant by itself, so that nobody waits behind the commands of another: what a
 /// command holds one of while it is handled.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Places(Arc<Mutex<HashMap<Tenant, Weak<Semaphore>>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    each: usize,
+    of: Arc<Mutex<HashMap<Tenant, Weak<Semaphore>>>>,
+}
 
 impl Places {
-    fn of(&self, tenant: &Tenant) -> Arc<Semaphore> {
-        let mut of = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// So many for each tenant.
+    pub(crate) fn of_each(each: usize) -> Self {
+        Self {
+            each,
+            of: Arc::default(),
+        }
+    }
+
+    pub(crate) fn of(&self, tenant: &Tenant) -> Arc<Semaphore> {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         let known = of.get(tenant).and_then(Weak::upgrade);
         known.unwrap_or_else(|| {
             // Of some tenants nothing is under way any more.
             of.retain(|_, places| places.strong_count() > 0);
-            let places = Arc::new(Semaphore::new(COMMANDS_CONCURRENT_MAX));
+            let places = Arc::new(Semaphore::new(self.each));
             of.insert(tenant.clone(), Arc::downgrade(&places));
             places
         })
@@ -86,18 +97,17 @@ pub(crate) async fn answer(
 
 /// An array, or an object that holds one; the items stay text, so that each can be wrong for itself.
 fn split(body: &str) -> Result<Vec<Box<RawValue>>, Problem> {
-    // An unread item may hold what the reader would refuse in it; the item's own verdict says so.
-    let shape = || {
-        Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "BODY_INVALID",
-            "A value in the body is not as it must be",
-        )
-    };
+    if body.trim_start().starts_with('[') {
+        read_loosely(body)
+    } else {
+        read_loosely(body).map(|many: Many| many.commands)
+    }
+}
+
+/// An unread item may hold what the reader of bodies would refuse in it; the item's own verdict says so.
+fn read_loosely<T: DeserializeOwned>(body: &str) -> Result<T, Problem> {
     let malformed = |error: serde_json::Error| match error.is_data() {
-        true => shape()
-            .detail(error.to_string())
-            .fault("", error.to_string()),
+        true => of_another_shape(&error.to_string()),
         false => Problem::new(
             StatusCode::BAD_REQUEST,
             "JSON_MALFORMED",
@@ -105,13 +115,25 @@ fn split(body: &str) -> Result<Vec<Box<RawValue>>, Problem> {
         )
         .detail(error.to_string()),
     };
-    if body.trim_start().starts_with('[') {
-        serde_json::from_str(body).map_err(malformed)
-    } else {
-        serde_json::from_str(body)
-            .map(|many: Many| many.commands)
-            .map_err(malformed)
+    serde_json::from_str(body).map_err(malformed)
+}
+
+/// The same of an object: serde takes an array for a struct, field by field.
+pub(crate) fn read_object_loosely<T: DeserializeOwned>(body: &str) -> Result<T, Problem> {
+    match body.trim_start().starts_with('[') {
+        true => Err(of_another_shape("expected an object")),
+        false => read_loosely(body),
     }
+}
+
+fn of_another_shape(why: &str) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "BODY_INVALID",
+        "A value in the body is not as it must be",
+    )
+    .detail(why)
+    .fault("", why)
 }
 
 /// An item that cannot be read: its id, where it has one, and why.
@@ -233,19 +255,25 @@ async fn one(handler: &Handler, caller: &Caller, request: Request) -> Result<Ver
         ) => Ok(Verdict::Known(accepted)),
         Ok(accepted) => Ok(Verdict::Accepted(accepted)),
         Err(failure) => {
-            let of_rules = matches!(failure, crate::Failure::Rejected(_));
-            let mut problem = failure.into_problem();
-            if problem.status().is_server_error() {
-                return Err(problem);
+            let problem = problem_of(failure);
+            match problem.status().is_server_error() {
+                true => Err(problem),
+                false => Ok(rejected(Some(command_id), problem)),
             }
-            if of_rules {
-                for fault in &mut problem.errors {
-                    fault.pointer.insert_str(0, "/data");
-                }
-            }
-            Ok(rejected(Some(command_id), problem))
         }
     }
+}
+
+/// Why an item was not done; its pointers start at the item.
+pub(crate) fn problem_of(failure: Failure) -> Problem {
+    let of_rules = matches!(failure, Failure::Rejected(_));
+    let mut problem = failure.into_problem();
+    if of_rules {
+        for fault in &mut problem.errors {
+            fault.pointer.insert_str(0, "/data");
+        }
+    }
+    problem
 }
 
 /// For each item the earlier ones that must have ended before it begins.

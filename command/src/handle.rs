@@ -25,10 +25,11 @@ use uuid::Uuid;
 use crate::{
     Accepted, Failure, Outcome,
     aggregate::{Aggregate, Beside, Of},
-    bulk::Places,
+    bulk::{COMMANDS_CONCURRENT_MAX, Places},
     digest::Digest,
     streams::{Folded, Key, Reading, Streams},
     turns::Turns,
+    what_if::Asked,
 };
 
 /// How often a command is decided before its caller is told that others are too fast.
@@ -47,6 +48,7 @@ pub struct Handler {
     pub(crate) projects: Streams<Project>,
     pub(crate) tasks: Streams<Task>,
     pub(crate) of_many: Places,
+    pub(crate) what_ifs: Asked,
     turns: Turns,
 }
 
@@ -120,7 +122,8 @@ impl Handler {
             digest: Digest::new(secret),
             projects: Streams::new(&log, options.cache_bytes_max),
             tasks: Streams::new(&log, options.cache_bytes_max),
-            of_many: Places::default(),
+            of_many: Places::of_each(COMMANDS_CONCURRENT_MAX),
+            what_ifs: Asked::default(),
             turns: Turns::default(),
             log,
         }
@@ -180,14 +183,7 @@ impl Handler {
         command: A::Command,
         command_type: &'static str,
     ) -> Result<Accepted, Failure> {
-        let needs = A::least_role(&command);
-        if intake.caller.role < needs {
-            return Err(Failure::Forbidden {
-                command_type,
-                needs,
-                has: intake.caller.role,
-            });
-        }
+        intake.may::<A>(&command, command_type)?;
         let _turn = self.turns.of(&intake.key).await;
         let streams = A::streams(self);
         let mut reading = Reading::Cached;
@@ -195,7 +191,9 @@ impl Handler {
             let seen = match reading {
                 // What is to be created is not there: assumed, not read. The append finds out.
                 Reading::Cached if A::creates(&command) => streams.cached(&intake.key).await,
-                Reading::Cached | Reading::Fresh => streams.load(&intake.key, reading).await?,
+                Reading::Cached | Reading::Fresh | Reading::AsOf(_) => {
+                    streams.load(&intake.key, reading).await?
+                }
             };
             let (facts, guards) = A::facts(self, intake.whose(), &command, reading).await?;
             let decision = decide(intake.expected_version, seen.as_deref(), &facts, &command);
@@ -204,12 +202,12 @@ impl Handler {
                     self.record(intake, seen, events, &facts, guards).await?
                 }
                 (Decision::Nothing | Decision::No(_), Reading::Cached) => None,
-                (Decision::Nothing, Reading::Fresh) => {
+                (Decision::Nothing, Reading::Fresh | Reading::AsOf(_)) => {
                     return self
                         .first_answer(intake, self.unchanged(intake, seen.as_deref()))
                         .await;
                 }
-                (Decision::No(failure), Reading::Fresh) => {
+                (Decision::No(failure), Reading::Fresh | Reading::AsOf(_)) => {
                     return self.first_answer(intake, Err(failure)).await;
                 }
             };
@@ -364,6 +362,23 @@ impl Intake {
             trace_context: request.trace_context.clone(),
             correlation_id: request.correlation_id.unwrap_or(request.id),
             causation_id: request.causation_id.unwrap_or(request.id),
+        }
+    }
+
+    /// Whether its sender may give such a command.
+    pub(crate) fn may<A: Aggregate>(
+        &self,
+        command: &A::Command,
+        command_type: &'static str,
+    ) -> Result<(), Failure> {
+        let (needs, has) = (A::least_role(command), self.caller.role);
+        match has < needs {
+            true => Err(Failure::Forbidden {
+                command_type,
+                needs,
+                has,
+            }),
+            false => Ok(()),
         }
     }
 

@@ -9,6 +9,7 @@ mod envelope;
 mod many;
 mod route;
 mod tasks;
+mod what_if;
 
 use std::sync::LazyLock;
 
@@ -59,7 +60,7 @@ impl FromRef<Api> for Handler {
     tags(
         (name = "projects", description = "Projects hold tasks."),
         (name = "tasks", description = "Tasks with labels and steps."),
-        (name = "commands", description = "Many commands in one request."),
+        (name = "commands", description = "Many commands in one request, and what one would do."),
         (name = "description", description = "What this is, for programs."),
     ),
 )]
@@ -97,6 +98,7 @@ fn described() -> (Router<Api>, Description) {
     let (router, mut description) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(tasks::router())
         .merge(many)
+        .routes(routes!(what_if::what_if))
         .routes(routes!(description))
         .split_for_parts();
     let token = Http::builder()

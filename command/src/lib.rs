@@ -18,6 +18,7 @@ mod snapshots;
 mod streams;
 mod tasks;
 mod turns;
+mod what_if;
 pub mod wire;
 pub mod worker;
 
@@ -27,4 +28,4 @@ pub use handle::{Handler, Options, Request, created_id};
 pub use http::{BULK_BODY_BYTES_MAX, openapi, router};
 pub use offline::{Decided, Offline};
 pub use reactions::Reaction;
-pub use wire::{Accepted, Item, Outcome, Verdict, Verdicts};
+pub use wire::{Accepted, AsOf, Item, Outcome, Verdict, Verdicts, WhatIf, WhatIfVerdict, Would};

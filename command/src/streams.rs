@@ -47,6 +47,18 @@ pub(crate) enum Reading {
     Cached,
     /// With everything that the log holds now.
     Fresh,
+    /// As it was when the log ended there. Nothing that is read so is kept.
+    AsOf(Position),
+}
+
+impl Reading {
+    /// The last position that counts.
+    pub(crate) fn through(self) -> Position {
+        match self {
+            Self::Cached | Self::Fresh => Position::MAX,
+            Self::AsOf(position) => position,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -87,6 +99,11 @@ impl<A: Aggregate> Streams<A> {
             (Reading::Cached, Some(folded)) => Ok(Some(folded)),
             (Reading::Cached, None) => self.top_up(key, None).await,
             (Reading::Fresh, cached) => self.top_up(key, cached).await,
+            (Reading::AsOf(position), cached) => {
+                let known = cached.filter(|folded| folded.position <= position);
+                let folded = self.go_on(key, known.as_deref().cloned(), position).await?;
+                Ok(folded.map(Arc::new))
+            }
         }
     }
 
@@ -98,6 +115,8 @@ impl<A: Aggregate> Streams<A> {
         reading: Reading,
     ) -> Result<Option<Arc<Folded<A>>>, Error> {
         match self.load(key, reading).await? {
+            // As of a position there is nothing to guard.
+            folded if matches!(reading, Reading::AsOf(_)) => Ok(folded),
             Some(folded) if self.log.is_long_ago(folded.complete) => {
                 self.load(key, Reading::Fresh).await
             }
@@ -127,35 +146,8 @@ impl<A: Aggregate> Streams<A> {
         known: Option<Arc<Folded<A>>>,
     ) -> Result<Option<Arc<Folded<A>>>, Error> {
         let seen = self.log.newest_seen();
-        let mut folded = known.as_deref().cloned();
-        let before = folded.as_ref().map(|folded| folded.version);
-        let mut after = before.unwrap_or(0);
-        let mut is_first = true;
-        loop {
-            let page = (self.log)
-                .read_to_fold(&key.tenant, &key.stream, after, STREAM_PAGE_EVENTS)
-                .await?;
-            let Some(last) = page.events.last() else {
-                break;
-            };
-            // A stream that ends in its first page costs one query, as if there were no snapshots.
-            if page.may_go_on && is_first {
-                is_first = false;
-                let snapshot = self.snapshots.newest(key).await?;
-                if let Some(snapshot) = snapshot.filter(|it| it.version >= last.version) {
-                    after = snapshot.version;
-                    folded = Some(snapshot);
-                    continue;
-                }
-            }
-            after = last.version;
-            for event in &page.events {
-                folded = fold(folded, event)?;
-            }
-            if !page.may_go_on {
-                break;
-            }
-        }
+        let before = known.as_ref().map(|folded| folded.version);
+        let folded = (self.go_on(key, known.as_deref().cloned(), Position::MAX)).await?;
         match folded {
             // Nothing came since; that this is so up to now is noted only where it saves guards a look into many segments.
             Some(folded)
@@ -169,6 +161,45 @@ impl<A: Aggregate> Streams<A> {
             }
             None => Ok(known),
         }
+    }
+
+    /// Folds what the stream has after a state, up to a position. A long stream is begun with its snapshot, where that is no
+    /// younger.
+    async fn go_on(
+        &self,
+        key: &Key,
+        mut folded: Option<Folded<A>>,
+        through: Position,
+    ) -> Result<Option<Folded<A>>, Error> {
+        let mut after = folded.as_ref().map_or(0, |folded| folded.version);
+        let mut is_first = true;
+        loop {
+            let page = (self.log)
+                .read_to_fold(&key.tenant, &key.stream, after, STREAM_PAGE_EVENTS)
+                .await?;
+            let Some(last) = page.events.last() else {
+                break;
+            };
+            // A stream that ends in its first page costs one query, as if there were no snapshots.
+            if page.may_go_on && is_first && last.position <= through {
+                is_first = false;
+                let snapshot = self.snapshots.newest(key).await?;
+                let fits = |it: &Folded<A>| it.version >= last.version && it.position <= through;
+                if let Some(snapshot) = snapshot.filter(fits) {
+                    after = snapshot.version;
+                    folded = Some(snapshot);
+                    continue;
+                }
+            }
+            after = last.version;
+            for event in page.events.iter().filter(|it| it.position <= through) {
+                folded = fold(folded, event)?;
+            }
+            if !page.may_go_on || last.position > through {
+                break;
+            }
+        }
+        Ok(folded)
     }
 }
 

@@ -11,7 +11,7 @@ use foldline_events::{
     },
 };
 use foldline_gate::Role;
-use foldline_log::{Error, Expected, Guard};
+use foldline_log::{Error, Expected, Guard, StreamEvent};
 use uuid::Uuid;
 
 use crate::{
@@ -97,7 +97,7 @@ impl Aggregate for Task {
     ) -> Result<(Facts, Vec<Guard>), Error> {
         let tenant = of.tenant;
         let mut key = match key_of(command) {
-            Some(key) => key_facts(handler, tenant, key).await?,
+            Some(key) => key_facts(handler, tenant, key, reading).await?,
             None => KeyFacts::default(),
         };
         // The state was read before: it may not know yet that the task itself has taken the key. The append finds out.
@@ -241,18 +241,25 @@ pub(crate) fn holder_after(holder: Option<Uuid>, event: &Event) -> Option<Uuid> 
 }
 
 /// Read from the log each time: few commands name a key, and hardly two the same.
-async fn key_facts(handler: &Handler, tenant: &Tenant, key: &str) -> Result<KeyFacts, Error> {
+async fn key_facts(
+    handler: &Handler,
+    tenant: &Tenant,
+    key: &str,
+    reading: Reading,
+) -> Result<KeyFacts, Error> {
     let stream = key_stream(key_id(&handler.digest, tenant, key));
+    let counts = |stored: &&StreamEvent| stored.position <= reading.through();
     let mut facts = KeyFacts::default();
     loop {
         let page = (handler.log)
             .read_to_fold(tenant, &stream, facts.version, RESERVATIONS_PAGE)
             .await?;
-        for stored in &page.events {
+        for stored in page.events.iter().filter(counts) {
             facts.holder = holder_after(facts.holder, &stored.event()?);
             facts.version = stored.version;
         }
-        if !page.may_go_on {
+        let is_last = page.events.last().is_none_or(|last| !counts(&last));
+        if is_last || !page.may_go_on {
             return Ok(facts);
         }
     }

@@ -1,7 +1,7 @@
 //! What crosses the network in either direction, read and written alike: servers and clients share these types.
 
 use chrono::{DateTime, Utc};
-use foldline_events::{Cursor, Version};
+use foldline_events::{Cursor, Position, Version};
 use foldline_gate::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -118,6 +118,116 @@ impl Verdicts {
     }
 }
 
+/// A moment of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", try_from = "WrittenAsOf")]
+pub enum AsOf {
+    /// When the log ended at this position, written as a string of decimal digits; 0 is before the first event.
+    #[serde(with = "position_text")]
+    #[schema(value_type = String)]
+    Position(Position),
+    /// With everything that was recorded at or before this instant, by the server's clock.
+    RecordedAt(DateTime<Utc>),
+}
+
+/// As it is read: with both, or with neither, it is told so.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WrittenAsOf {
+    #[serde(default)]
+    position: Option<WrittenPosition>,
+    #[serde(default)]
+    recorded_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+struct WrittenPosition(#[serde(with = "position_text")] Position);
+
+impl TryFrom<WrittenAsOf> for AsOf {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenAsOf) -> Result<Self, Self::Error> {
+        match (written.position, written.recorded_at) {
+            (Some(WrittenPosition(position)), None) => Ok(Self::Position(position)),
+            (None, Some(instant)) => Ok(Self::RecordedAt(instant)),
+            (None, None) | (Some(_), Some(_)) => {
+                Err("give `position` or `recordedAt`, one of them")
+            }
+        }
+    }
+}
+
+/// What a command would do. Nothing was recorded.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WhatIf {
+    /// The position of the log as of which it was decided.
+    #[serde(with = "position_text")]
+    #[schema(value_type = String, example = "87829")]
+    pub as_of: Position,
+    pub verdict: WhatIfVerdict,
+    /// What it would record, in the order in which it would be: to the stream of its project or task, and then beside it.
+    pub events: Vec<Would>,
+    /// Why it would be rejected. Its pointers start at the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// `recorded`: it would be accepted, and its events recorded. `known`: it was recorded before under the same command id, so it
+/// would be answered as it was then; only said as of now. `unchanged`: it would be accepted, and there would be nothing to
+/// record, because it is so already. `rejected`: it would be rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WhatIfVerdict {
+    Recorded,
+    Known,
+    Unchanged,
+    Rejected,
+}
+
+/// An event that would be recorded.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = WouldBeEvent)]
+pub struct Would {
+    #[schema(example = "task-0198c0de-0000-7000-8000-000000000000")]
+    pub stream: String,
+    /// The version that its stream would have with it.
+    #[schema(value_type = i64)]
+    pub version: Version,
+    #[serde(rename = "type")]
+    #[schema(example = "tasks.TaskCompleted")]
+    pub event_type: String,
+    /// Of the schema that `data` follows.
+    pub schema_version: i16,
+    pub tags: Vec<String>,
+    /// Byte for byte what would be recorded.
+    #[schema(value_type = Object)]
+    pub data: Box<RawValue>,
+}
+
+mod position_text {
+    use foldline_events::Position;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        position: &Position,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(position)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Position, D::Error> {
+        // No sign and no spaces, so that every position has one spelling.
+        let text = String::deserialize(deserializer)?;
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        (digits.then(|| text.parse().ok()).flatten())
+            .ok_or_else(|| D::Error::custom("expected a string of decimal digits"))
+    }
+}
+
 mod cursor_text {
     use foldline_events::Cursor;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -170,5 +280,18 @@ mod tests {
             "{json}"
         );
         assert_eq!(serde_json::from_str::<Verdicts>(&json).unwrap(), verdicts);
+    }
+
+    #[test]
+    fn a_position_is_a_string_of_digits_and_nothing_else() {
+        let written = r#"{"position":"9223372036854775807"}"#;
+        let read: AsOf = serde_json::from_str(written).unwrap();
+        assert_eq!(read, AsOf::Position(Position::MAX));
+        assert_eq!(serde_json::to_string(&read).unwrap(), written);
+        for bad in ["", "-1", "+1", " 1", "1.0", "9223372036854775808"] {
+            let written = format!(r#"{{"position":"{bad}"}}"#);
+            assert!(serde_json::from_str::<AsOf>(&written).is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<AsOf>(r#"{"position":7}"#).is_err());
     }
 }

@@ -31,8 +31,8 @@ async fn router_and_description_agree() {
     let service = Service::start().await;
     let description = description();
     let paths = description["paths"].as_object().unwrap();
-    // One for each command, one for many, and this description.
-    assert_eq!(paths.len(), COMMAND_TYPES.len() + 2);
+    // One for each command, one for many, one for what a command would do, and this description.
+    assert_eq!(paths.len(), COMMAND_TYPES.len() + 3);
     for (path, operations) in paths {
         let open = path == "/api/v1/openapi.json";
         let address = path

@@ -19,4 +19,5 @@ mod service;
 mod snapshots;
 mod story;
 mod thread;
+mod what_if;
 mod worker;
