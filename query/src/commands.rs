@@ -1,11 +1,18 @@
-//! The way of a mutation: this service cannot append, so it hands commands to one that can.
+//! The way of a mutation, and of a question what one would do: this service cannot append, so it hands commands to one that
+//! can.
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use foldline_command::{Accepted, Handler, Item, Request, Verdict, Verdicts};
+use foldline_command::{Accepted, AsOf, Handler, Item, Request, Verdict, Verdicts, WhatIf};
 use foldline_domain::Command;
 use foldline_events::Version;
 use foldline_gate::{Caller, Problem, TraceContext};
-use reqwest::header::{CONTENT_TYPE, HeaderName};
+use reqwest::{
+    StatusCode,
+    header::{CONTENT_TYPE, HeaderName},
+};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -13,6 +20,8 @@ use crate::error::Error;
 
 /// Where many commands are taken in one request; we send one.
 const PATH: &str = "/api/v1/commands";
+/// Where is asked what a command would do.
+const WHAT_IF_PATH: &str = "/api/v1/what-if";
 const TRACE_HEADER: HeaderName = HeaderName::from_static("traceparent");
 
 /// Who handles commands.
@@ -43,11 +52,59 @@ pub struct Order {
     pub trace: Option<TraceContext>,
 }
 
+/// What would one command do, as of when, and who asks.
+pub struct Question {
+    pub caller: Caller,
+    /// The caller's bearer token, as it came.
+    pub token: String,
+    pub command: Item,
+    /// Now, when absent.
+    pub as_of: Option<AsOf>,
+    pub trace: Option<TraceContext>,
+}
+
+/// How a question is written.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked<'a> {
+    command: &'a Item,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<AsOf>,
+}
+
 impl Commands {
     pub async fn send(&self, order: Order) -> Result<Accepted, Error> {
         match self {
             Self::InProcess(handler) => in_process(handler, order).await,
             Self::Http { client, server } => forward(client, server, order).await,
+        }
+    }
+
+    /// Nothing is recorded, whatever is asked.
+    pub async fn what_if(&self, question: Question) -> Result<WhatIf, Error> {
+        let Question { command, as_of, .. } = &question;
+        match self {
+            Self::InProcess(handler) => {
+                let item =
+                    serde_json::to_string(command).expect("text and raw JSON can be written");
+                let answer = handler.what_if(&question.caller, &item, *as_of).await;
+                answer.map_err(refused)
+            }
+            Self::Http { client, server } => {
+                let asked = Asked {
+                    command,
+                    as_of: *as_of,
+                };
+                let body = serde_json::to_vec(&asked).expect("text and raw JSON can be written");
+                let sent = Sent {
+                    url: format!("{server}{WHAT_IF_PATH}"),
+                    token: &question.token,
+                    trace: question.trace,
+                    body,
+                };
+                let answer = post(client, sent).await;
+                answered(answer.map_err(|source| Error::Unasked(Arc::new(source)))?)
+            }
         }
     }
 }
@@ -74,7 +131,6 @@ async fn in_process(handler: &Handler, order: Order) -> Result<Accepted, Error> 
 }
 
 async fn forward(client: &reqwest::Client, server: &str, order: Order) -> Result<Accepted, Error> {
-    let unreachable = |source: reqwest::Error| Error::Forward(std::sync::Arc::new(source));
     let item = Item {
         id: order.command_id,
         command_type: order.command.context_type().to_owned(),
@@ -85,28 +141,61 @@ async fn forward(client: &reqwest::Client, server: &str, order: Order) -> Result
             .expect("a command's canonical data is JSON"),
     };
     let body = serde_json::to_vec(&[item]).expect("text, numbers and raw JSON can be written");
-    let mut request = client
-        .post(format!("{server}{PATH}"))
-        .bearer_auth(&order.token)
-        .header(CONTENT_TYPE, "application/json")
-        .body(body);
-    if let Some(trace) = order.trace {
-        request = request.header(TRACE_HEADER, trace.to_string());
-    }
-    let response = request.send().await.map_err(unreachable)?;
-    let status = response.status();
-    let bytes = response.bytes().await.map_err(unreachable)?;
-    let foreign = || Error::ForeignAnswer {
-        status: status.as_u16(),
+    let sent = Sent {
+        url: format!("{server}{PATH}"),
+        token: &order.token,
+        trace: order.trace,
+        body,
     };
-    if !status.is_success() {
-        return Err(serde_json::from_slice(&bytes).map_or_else(|_| foreign(), refused));
-    }
-    let answer: Verdicts = serde_json::from_slice(&bytes).map_err(|_| foreign())?;
-    match answer.verdicts.into_iter().next().ok_or_else(foreign)? {
+    let answer = post(client, sent).await;
+    let answer = answer.map_err(|source| Error::Forward(Arc::new(source)))?;
+    let foreign = Error::ForeignAnswer {
+        status: answer.status.as_u16(),
+    };
+    let verdicts: Verdicts = answered(answer)?;
+    match verdicts.verdicts.into_iter().next().ok_or(foreign)? {
         Verdict::Accepted(accepted) | Verdict::Known(accepted) => Ok(accepted),
         Verdict::Rejected { problem, .. } => Err(refused(of_the_data(problem))),
     }
+}
+
+struct Sent<'a> {
+    url: String,
+    token: &'a str,
+    trace: Option<TraceContext>,
+    body: Vec<u8>,
+}
+
+struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
+}
+
+async fn post(client: &reqwest::Client, sent: Sent<'_>) -> Result<Answer, reqwest::Error> {
+    let mut request = client
+        .post(sent.url)
+        .bearer_auth(sent.token)
+        .header(CONTENT_TYPE, "application/json")
+        .body(sent.body);
+    if let Some(trace) = sent.trace {
+        request = request.header(TRACE_HEADER, trace.to_string());
+    }
+    let response = request.send().await?;
+    Ok(Answer {
+        status: response.status(),
+        body: response.bytes().await?.into(),
+    })
+}
+
+/// What a service of ours says, or its problem.
+fn answered<T: DeserializeOwned>(answer: Answer) -> Result<T, Error> {
+    let foreign = |_| Error::ForeignAnswer {
+        status: answer.status.as_u16(),
+    };
+    if !answer.status.is_success() {
+        return Err(serde_json::from_slice(&answer.body).map_or_else(foreign, refused));
+    }
+    serde_json::from_slice(&answer.body).map_err(foreign)
 }
 
 /// The bulk endpoint's pointers start at the item; a mutation's start at the command's data, wherever it was handled.

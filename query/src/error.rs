@@ -73,6 +73,10 @@ pub enum Error {
         "the command service did not answer; whether the command was recorded is unknown, retry it with the same id"
     )]
     Forward(#[source] Arc<reqwest::Error>),
+    #[error(
+        "the command service did not answer, so it is not known what the command would do; ask again"
+    )]
+    Unasked(#[source] Arc<reqwest::Error>),
     #[error("the command service answered {status}, with a body that is not its own")]
     ForeignAnswer { status: u16 },
     #[error("a request reached a resolver without its context")]
@@ -125,7 +129,7 @@ impl Error {
             Self::Timeout { .. } => Blame::Asker("TIMEOUT"),
             Self::Closing => Blame::Asker("UNAVAILABLE"),
             Self::Refused(problem) => Blame::Command(problem.clone()),
-            Self::Forward(_) => Blame::Away("UNAVAILABLE"),
+            Self::Forward(_) | Self::Unasked(_) => Blame::Away("UNAVAILABLE"),
             Self::Read(source) if is_away(source) => Blame::Away("UNAVAILABLE"),
             Self::Read(source) if is_cancelled(source) => Blame::Asker("TIMEOUT"),
             Self::Read(_) | Self::Role { .. } | Self::ForeignAnswer { .. } | Self::NoContext => {

@@ -24,6 +24,7 @@ mod scalars;
 mod schema;
 mod state;
 mod tasks;
+mod what_if;
 
 pub use commands::Commands;
 pub use error::Error;

@@ -21,6 +21,7 @@ use crate::{
         Project, ProjectById, ProjectMutation, Task, TaskById, TaskMutation, TaskQuery,
         TaskSubscription,
     },
+    what_if::WhatIfQuery,
 };
 
 /// How deep fields may be nested; the introspection query of GraphiQL has 15.
@@ -46,6 +47,7 @@ pub struct QueryRoot(
     DashboardQuery,
     ProjectionQuery,
     ParkedQuery,
+    WhatIfQuery,
 );
 
 /// Commands: each mutation takes one `input` and sends one. Each answers with the version and the cursor that it made; a read with that cursor as `atLeast` sees it.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A query service of its own role, which forwards commands to `server`.
-async fn forwarding(fixture: &Fixture, server: &str) -> String {
+pub async fn forwarding(fixture: &Fixture, server: &str) -> String {
     let state = QueryState::open(QueryOptions {
         views: PgPoolOptions::new()
             .connect_with(as_reader(fixture.database.clone()))
@@ -34,7 +34,7 @@ async fn forwarding(fixture: &Fixture, server: &str) -> String {
     serve(router(state)).await
 }
 
-async fn ask(address: &str, query: &str, variables: Value) -> Value {
+pub async fn ask(address: &str, query: &str, variables: Value) -> Value {
     let request = reqwest::Client::new()
         .post(format!("http://{address}/graphql"))
         .bearer_auth(token_for("acme", Role::Admin, TimeDelta::hours(1)));
@@ -47,7 +47,7 @@ async fn ask(address: &str, query: &str, variables: Value) -> Value {
 }
 
 /// Both ways of a command: the address of each.
-async fn both(fixture: &Fixture) -> [String; 2] {
+pub async fn both(fixture: &Fixture) -> [String; 2] {
     let server = serve(foldline_command::router(fixture.handler.clone(), gate())).await;
     [
         fixture.address.clone(),

@@ -18,4 +18,5 @@ mod story;
 mod support;
 mod tenants;
 mod transport;
+mod what_if;
 mod ws;
