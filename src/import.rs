@@ -29,6 +29,7 @@ use self::{
     summary::Summary,
     window::Window,
 };
+pub(crate) use server::{address, client, unreachable};
 pub(crate) use target::{ACTOR, TargetArgs};
 
 /// How many requests are on their way at the same time. Measured on 2 shared cores with the first 20,000 commands of

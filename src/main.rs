@@ -24,6 +24,7 @@ mod up;
 mod up_kafka;
 mod verify;
 mod views;
+mod what_if;
 
 use std::process::ExitCode;
 
@@ -74,6 +75,8 @@ enum Task {
     Diff(changes::DiffArgs),
     /// Say for each field of a task or a project since when it is as it is, and who made it so; exit code as of history.
     Blame(changes::BlameArgs),
+    /// Ask what a command would do, now or as of the past; exit code 0: it would be accepted, 1: rejected, 2: not known.
+    WhatIf(what_if::WhatIfArgs),
     /// Say how far the views and the relay follow the log; exit code 0: caught up, 1: lagging, 2: unreachable.
     Status(config::StatusArgs),
     /// Recount the dashboards from the tasks, and the like; exit code 0: equal, 1: something differs, 2: not checked.
@@ -113,6 +116,7 @@ async fn main() -> ExitCode {
         Task::History(args) => return changes::told(changes::history(args).await),
         Task::Diff(args) => return changes::told(changes::diff(args).await),
         Task::Blame(args) => return changes::told(changes::blame(args).await),
+        Task::WhatIf(args) => return what_if::run(args).await,
         Task::Status(args) => return status::run(args).await,
         Task::Verify(args) => return verify::run(args).await,
         Task::Parked(task) => return parked::run(task).await,

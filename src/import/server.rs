@@ -66,20 +66,9 @@ enum Trouble {
 
 impl Server {
     pub(super) fn new(server: &str, token: &str) -> anyhow::Result<Self> {
-        let url = Url::parse(&format!("{}/{PATH}", server.trim_end_matches('/')))
-            .ok()
-            .filter(|url| url.scheme() == "http" || url.scheme() == "https")
-            .with_context(|| {
-                format!("--server {server:?} is no address such as http://127.0.0.1:8080")
-            })?;
-        let client = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(CONNECT_TIMEOUT_S))
-            .timeout(Duration::from_secs(REQUEST_TIMEOUT_S))
-            .build()
-            .context("cannot make an HTTP client")?;
         Ok(Self {
-            client,
-            url,
+            client: client()?,
+            url: address(server, PATH)?,
             token: token.trim().to_owned(),
             heard: Arc::new(Mutex::new(Heard {
                 moved_at: Instant::now(),
@@ -203,8 +192,24 @@ fn passing(said: String, headers: &HeaderMap) -> Trouble {
     }
 }
 
+/// A path of a service.
+pub(crate) fn address(server: &str, path: &str) -> anyhow::Result<Url> {
+    Url::parse(&format!("{}/{path}", server.trim_end_matches('/')))
+        .ok()
+        .filter(|url| url.scheme() == "http" || url.scheme() == "https")
+        .with_context(|| format!("--server {server:?} is no address such as http://127.0.0.1:8080"))
+}
+
+pub(crate) fn client() -> anyhow::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(CONNECT_TIMEOUT_S))
+        .timeout(Duration::from_secs(REQUEST_TIMEOUT_S))
+        .build()
+        .context("cannot make an HTTP client")
+}
+
 /// The library's own text says "error sending request" and hides why in its sources.
-fn unreachable(url: &Url, error: &reqwest::Error) -> anyhow::Error {
+pub(crate) fn unreachable(url: &Url, error: &reqwest::Error) -> anyhow::Error {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -26,7 +26,7 @@ pub(crate) struct TargetArgs {
     #[arg(long, env = "FOLDLINE_TOKEN", hide_env_values = true)]
     token: Option<String>,
 
-    /// Whose data it becomes, when no token says so [default: dev]
+    /// Whose data it is, when no token says so [default: dev]
     #[arg(long)]
     tenant: Option<String>,
 
@@ -36,13 +36,13 @@ pub(crate) struct TargetArgs {
 }
 
 /// A command service and the right to use it.
-pub(super) struct Target {
-    pub(super) server: String,
-    pub(super) token: String,
+pub(crate) struct Target {
+    pub(crate) server: String,
+    pub(crate) token: String,
 }
 
 impl TargetArgs {
-    pub(super) async fn find(&self) -> anyhow::Result<Target> {
+    pub(crate) async fn find(&self) -> anyhow::Result<Target> {
         if let (Some(_), Some(_)) = (&self.token, &self.tenant) {
             bail!("a token says itself whose data it opens; give --token or --tenant");
         }

@@ -31,4 +31,5 @@ mod stale;
 mod status;
 mod stored;
 mod verify;
+mod what_if;
 mod worker;
