@@ -62,10 +62,6 @@ pub struct Diff {
 impl ChangeQuery {
     /// In what a project or a task differs between two moments, whatever it was in between; null when it was there at
     /// neither. What moves with every event is left out (`version`, `position`, `updatedAt`), and what other fields lead to.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "these are the arguments of the GraphQL field"
-    )]
     async fn diff(
         &self,
         ctx: &Context<'_>,
