@@ -57,7 +57,7 @@ const BLAME: &str = "
 /// What every one of them needs.
 #[derive(Args)]
 struct Which {
-    /// The task or project: its UUID, its GraphQL id, or a task's key
+    /// The task or project: its UUID, its GraphQL id, or the key that a task has now
     id: String,
 
     #[command(flatten)]

@@ -53,6 +53,15 @@ struct Answer {
     data: Option<Value>,
     #[serde(default)]
     errors: Vec<Refusal>,
+    extensions: Option<Value>,
+}
+
+impl Answer {
+    /// Whether streams that it reads are parked.
+    fn lacks_something(&self) -> bool {
+        let extensions = self.extensions.as_ref();
+        extensions.is_some_and(|extensions| !extensions["foldline"]["parked"].is_null())
+    }
 }
 
 #[derive(Deserialize)]
@@ -127,13 +136,23 @@ impl Service {
         let Ok(answer) = serde_json::from_slice::<Answer>(&body) else {
             bail!("{url} does not answer as a Foldline query service (status {status})");
         };
-        if let Some(refusal) = answer.errors.into_iter().next() {
+        if let Some(refusal) = answer.errors.first() {
             return Err(refusal.as_error());
+        }
+        if answer.lacks_something() {
+            eprintln!(
+                "foldline: events of it are parked, and left out here; see `foldline parked list`"
+            );
         }
         answer.data.ok_or_else(|| {
             let problem: Option<Problem> = serde_json::from_slice(&body).ok();
             let said = problem.map_or_else(|| format!("status {status}"), |it| it.title);
-            anyhow!("{url} refuses to answer: {said}; `foldline token` makes another token")
+            match status.as_u16() {
+                401 | 403 => {
+                    anyhow!("{url} refuses to answer: {said}; `foldline token` makes another token")
+                }
+                _ => anyhow!("{url} does not answer: {said}"),
+            }
         })
     }
 }

@@ -2,9 +2,9 @@
 //! stored.
 //!
 //! Every stream that the decision reads is read as of the same position. Nothing is appended, nothing is kept of what was
-//! folded, no command id and no key is taken. A question waits for no command, and no command for a question: it takes no
-//! turn on a stream and no place in a queue of the log, and few are answered at once. Read [`crate::handle`] for how the
-//! same command is done.
+//! folded, no command id and no key is taken. A question takes no turn on a stream and no place in the log's queue, and few
+//! are answered at once, so that commands share no more than some of the connections that they read by. Read
+//! [`crate::handle`] for how the same command is done.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,8 +32,10 @@ use crate::{
 /// How many questions are answered at once in a process. Each reads one thing after another, so they take two of the
 /// connections that commands read by.
 const WHAT_IFS_AT_ONCE_MAX: usize = 2;
-/// How many of them are of one tenant, so that nobody's flood of questions keeps another waiting.
+/// How many of them are of one tenant, so that the questions of one do not take all places.
 const WHAT_IFS_OF_TENANT_MAX: usize = 1;
+/// How long one may take: a stream that is read as of long ago is folded from its beginning. Then it is answered 503.
+const WHAT_IF_MS_MAX: u64 = 10_000;
 /// How long a question waits until it is one of them. Then it is answered 503.
 const WHAT_IF_WAIT_MS_MAX: u64 = 4_000;
 
@@ -98,6 +100,22 @@ impl Handler {
                 "too many questions about commands are waiting already; ask again",
             ));
         };
+        let bound = Duration::from_millis(WHAT_IF_MS_MAX);
+        let answering = self.answered(caller, item, as_of);
+        let answered = tokio::time::timeout(bound, answering).await;
+        answered.unwrap_or_else(|_| {
+            Err(Problem::unavailable(
+                "what the command would do was not known within 10 s; ask as of a later moment",
+            ))
+        })
+    }
+
+    async fn answered(
+        &self,
+        caller: &Caller,
+        item: &str,
+        as_of: Option<AsOf>,
+    ) -> Result<WhatIf, Problem> {
         let moment = self.moment(as_of).await?;
         let answer = match self.answer(caller, item, moment).await {
             Ok(answer) => answer,

@@ -126,7 +126,8 @@ pub enum AsOf {
     #[serde(with = "position_text")]
     #[schema(value_type = String)]
     Position(Position),
-    /// With everything that was recorded at or before this instant, by the server's clock.
+    /// With everything that was recorded at or before this instant, by the server's clock; of the last seconds, as far as it is
+    /// committed.
     RecordedAt(DateTime<Utc>),
 }
 

@@ -1,6 +1,6 @@
 //! What changed of a project or a task: between two moments, one version after the other, and since when each field is as it is.
 //!
-//! Every version of their rows is kept, so two of them are read and compared; events are only named, never folded here.
+//! Versions of their rows are kept, so two of them are read and compared; events are only named, never folded here.
 //! `changes/versions.rs` reads versions and says in which fields two differ, `changes/history.rs` pages through them, and
 //! `changes/blame.rs` walks back from the newest. Which fields there are stands beside each type: read
 //! `tasks/task/fields.rs` next.
@@ -88,7 +88,8 @@ impl ChangeQuery {
     }
 
     /// Every change of a project or a task, the oldest first: what was recorded, and what it made of the fields; null when
-    /// there is nothing with this id.
+    /// there is nothing with this id. As far back as rows of the past are kept: the first has `changes: null` where it is not
+    /// the first of all.
     #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     #[expect(
         clippy::too_many_arguments,

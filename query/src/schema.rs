@@ -35,9 +35,9 @@ pub const DIRECTIVES_PER_FIELD_MAX: usize = 5;
 
 pub type Schema = async_graphql::Schema<QueryRoot, MutationRoot, SubscriptionRoot>;
 
-/// Reads. Every field that reads events takes `atLeast`, `asOf` and `consistency` (`diff` names two moments instead); `extensions.foldline` of the response says up to which position the answer surely
-/// holds everything but what is `parked`: streams that wait at an event which a view cannot fold. With `atLeast` they are the
-/// error `PARKED`.
+/// Reads. Every field that reads views takes `atLeast`, `asOf` and `consistency` (`diff` names two moments instead);
+/// `extensions.foldline` of the response says up to which position the answer surely holds everything but what is `parked`:
+/// streams that wait at an event which a view cannot fold. With `atLeast` they are the error `PARKED`.
 #[derive(Debug, Default, MergedObject)]
 #[graphql(name = "Query")]
 pub struct QueryRoot(

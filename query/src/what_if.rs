@@ -95,7 +95,8 @@ impl WhatIfQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The command.")] command: WhatIfCommand,
         #[graphql(
-            desc = "A moment of the past: the command is decided as it would have been then, as if its id were new. Now, when absent."
+            desc = "A moment of the past: the command is decided on what there was then, as if its id were new; its times are \
+                    checked against the present. A time may be any. Now, when absent."
         )]
         as_of: Option<AsOf>,
     ) -> Option<Result<WhatIf, Error>> {
@@ -117,6 +118,7 @@ impl WhatIfQuery {
 fn moment(as_of: AsOf) -> command::AsOf {
     match as_of {
         AsOf::Position(position) => command::AsOf::Position(position.0),
+        AsOf::RecordedAt(at) => command::AsOf::RecordedAt(at),
     }
 }
 

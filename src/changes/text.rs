@@ -105,9 +105,11 @@ fn push(lines: &mut String, line: &str) {
     write!(lines, "\n  {line}").expect("a string takes everything");
 }
 
-/// Text as it is; nothing where there is nothing.
+/// Text without what steers a terminal; nothing where there is nothing.
 fn word(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+    let text = value.as_str().unwrap_or_default().chars();
+    text.map(|it| if it.is_control() { '\u{fffd}' } else { it })
+        .collect()
 }
 
 /// A value as JSON, so that text is told from numbers, cut where it is long.

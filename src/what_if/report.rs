@@ -30,7 +30,9 @@ impl Display for Report<'_> {
                 event.event_type, event.schema_version
             )?;
             writeln!(f, "  version {} of {}", event.version, event.stream)?;
-            writeln!(f, "  tags {}", event.tags.join(" "))?;
+            if !event.tags.is_empty() {
+                writeln!(f, "  tags {}", event.tags.join(" "))?;
+            }
             writeln!(f, "  {}", event.data.get())?;
         }
         if let Some(problem) = &answer.problem {

@@ -19,9 +19,11 @@ use crate::{
 };
 
 /// How many versions one statement reads.
-const VERSIONS_PER_READ: usize = 200;
+const VERSIONS_PER_READ: usize = 50;
 /// How many versions are looked through. Of a field that none of them set it is only said that it was no later.
 const VERSIONS_READ_MAX: usize = 5_000;
+/// What the walk costs, so that a document has few of them.
+const WALK_COST: usize = 1_000;
 
 /// Since when a field is as it is.
 #[derive(Debug, Clone, SimpleObject)]
@@ -47,9 +49,9 @@ impl FieldOrigin {
     }
 }
 
-/// What the field costs: all fields of the type that has the most, each with what is selected of it.
+/// What the field costs: the walk, and all fields of the type that has the most, each with what is selected of it.
 pub fn cost(of_each: usize) -> usize {
-    1 + Task::FIELDS.len() * of_each
+    WALK_COST + Task::FIELDS.len() * of_each
 }
 
 /// `None` when there is no such row.
@@ -72,15 +74,14 @@ pub async fn origins<R: Versioned>(
                 Some(walk) => walk.back_to(row),
             }
         }
-        match &mut walk {
-            Some(walk) if is_last => {
-                walk.begin();
-                break;
-            }
-            Some(walk) if walk.is_done() => break,
+        match &walk {
+            Some(walk) if is_last || walk.is_done() => break,
             None => return Ok(None),
             Some(_) => {}
         }
+    }
+    if let Some(walk) = &mut walk {
+        walk.begin();
     }
     Ok(walk.map(Walk::told))
 }
@@ -132,7 +133,7 @@ impl<R: Versioned> Walk<R> {
         self.oldest = earlier;
     }
 
-    /// Nothing lies before the oldest version that is kept.
+    /// What the first version of all made, where the walk came to it.
     fn begin(&mut self) {
         if !self.oldest.made().is_first() {
             return;

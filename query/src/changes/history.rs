@@ -69,7 +69,8 @@ impl Change {
         self.made.at
     }
 
-    /// What was recorded: who did it, by which command, and why. Null for projects, whose events no view keeps.
+    /// What was recorded: who did it, by which command, and why. Null for projects, whose events no view keeps, and of an event
+    /// that the history of tasks does not have yet, or leaves out.
     async fn event(&self, ctx: &Context<'_>) -> Option<Result<HistoryEntry, Error>> {
         let answer = async {
             let Some(entry) = self.made.entry else {

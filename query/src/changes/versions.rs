@@ -19,7 +19,7 @@ use crate::{
 /// A field's name in GraphQL, and its value as GraphQL gives it.
 pub type Field<R> = (&'static str, fn(&R) -> Value);
 
-/// A row of which every version is kept.
+/// A row of which versions are kept.
 pub trait Versioned: for<'r> FromRow<'r, PgRow> + Send + Sync + Unpin + 'static {
     const COLUMNS: &'static str;
     /// The view that it is a row of.
@@ -84,6 +84,9 @@ impl<R: Versioned> List for Versions<R> {
         query.push_bind(scope.tenant.to_owned());
         query.push(format!(" and {} = ", R::ID)).push_bind(self.id);
         query.push(scope.if_kept(R::VIEW));
+        // While rows are being cleared away, one may be gone and one before it not.
+        let view = R::VIEW;
+        query.push(format!(" and until > (select views.kept_from('{view}'))"));
         if let Some(until) = self.until {
             query.push(" and position <= ").push_bind(until);
         }

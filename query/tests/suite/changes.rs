@@ -510,6 +510,18 @@ async fn blame_looks_through_five_thousand_versions_and_says_what_lies_further_b
 }
 
 #[tokio::test]
+async fn blame_knows_the_first_of_as_many_versions_as_are_looked_through_and_of_one_more_that_it_is_older()
+ {
+    for (before, not_after) in [(4_999, None), (5_000, Some("2"))] {
+        let (fixture, task) = (fixture().await, id(7));
+        of_many_versions(&fixture, task, before).await;
+        let origin = origin_of(&fixture, task, "createdBy", None).await;
+        assert_eq!(origin["notAfter"], json!(not_after), "{before}");
+        assert_eq!(origin["change"].is_null(), not_after.is_some(), "{before}");
+    }
+}
+
+#[tokio::test]
 async fn what_led_to_the_oldest_version_that_is_kept_is_not_known() {
     let (fixture, task) = (fixture().await, id(7));
     of_many_versions(&fixture, task, 20).await;
@@ -518,7 +530,11 @@ async fn what_led_to_the_oldest_version_that_is_kept_is_not_known() {
         insert into views.kept (view, version, position) select view, version, 10 from views.active where view = 'task_view';
         do $$
         begin
-            execute format('delete from views.task_view_past_v%s where until <= 10', (select version from views.kept));
+            -- One before them is still there, as while rows are being cleared away.
+            execute format(
+                'delete from views.task_view_past_v%s where until <= 10 and position <> 3',
+                (select version from views.kept)
+            );
         end
         $$";
     sqlx::raw_sql(clear).execute(&fixture.owner).await.unwrap();

@@ -67,6 +67,19 @@ async fn a_mutation_then_records_what_was_said_and_it_is_said_again_of_the_past_
         assert_eq!(now["rejection"]["code"], "PROJECT_EXISTS");
         let past = what_if(&address, &create, json!({ "position": head })).await;
         assert_eq!(past, said);
+        let before_it: String = sqlx::query_scalar(
+            "select to_char(
+                 recorded_at at time zone 'UTC' - interval '1 microsecond', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'
+             )
+             from log.events
+             order by position desc
+             limit 1",
+        )
+        .fetch_one(&fixture.owner)
+        .await
+        .unwrap();
+        let then = what_if(&address, &create, json!({ "recordedAt": before_it })).await;
+        assert_eq!(then, said);
     }
 }
 
