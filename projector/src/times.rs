@@ -54,7 +54,7 @@ impl Record for Times {
     }
 }
 
-// What was folded from the beginning again is there already.
+// A view of a new version is folded from the beginning again: what it brings is there already, be it in other pieces.
 const STORE: &str = "
     insert into views.log_times
     select *

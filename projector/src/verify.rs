@@ -44,6 +44,10 @@ pub enum Error {
         position: Position,
         completed: Position,
     },
+    #[error(
+        "rows of the past are kept from position {kept} on, so nothing can be said as of {position}; look less far back"
+    )]
+    NotKept { position: Position, kept: Position },
     #[error("cannot look back to position {position}")]
     LookBack {
         position: Position,

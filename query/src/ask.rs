@@ -157,12 +157,7 @@ impl Ask {
         if let (Wanted::Past(position), Some(cursor)) = (wanted, cursor)
             && cursor.position > position
         {
-            return Err(Error::BadInput {
-                problem: format!(
-                    "asOf is position {position}, which is before the cursor's {}: give one of them",
-                    cursor.position
-                ),
-            });
+            return Err(before_cursor(position, &cursor));
         }
         if let Some(cursor) = cursor {
             // Of a snapshot nothing is there but the completed prefix.
@@ -179,11 +174,15 @@ impl Ask {
         if let Wanted::Past(position) = wanted {
             self.until_completed(position, started).await?;
         }
+        let then = match wanted {
+            Wanted::PastTime(at) => Some(self.position_at(at, cursor.as_ref(), started).await?),
+            Wanted::Present | Wanted::Past(_) | Wanted::Snapshot => None,
+        };
         let completed = self.progress.seen().completed(&VIEWS);
         let position = match wanted {
             Wanted::Present => None,
             Wanted::Past(position) => Some(position),
-            Wanted::PastTime(at) => Some(self.position_at(at, started).await?),
+            Wanted::PastTime(_) => then,
             Wanted::Snapshot => Some(self.snapshot(&completed, cursor.as_ref())?),
         };
         let sight = self.sight_of(position);
@@ -234,7 +233,12 @@ impl Ask {
     }
 
     /// The last position that was recorded up to an instant, once it is known that nothing more was.
-    async fn position_at(&self, at: DateTime<Utc>, started: Instant) -> Result<Position, Error> {
+    async fn position_at(
+        &self,
+        at: DateTime<Utc>,
+        cursor: Option<&Cursor>,
+        started: Instant,
+    ) -> Result<Position, Error> {
         let now = self.noted().now;
         if at > now {
             return Err(Error::BadInput {
@@ -243,12 +247,20 @@ impl Ask {
         }
         let mut seen = self.progress.watch();
         loop {
-            let completed = seen.borrow_and_update().completed(&VIEWS);
+            let completed = {
+                let seen = seen.borrow_and_update();
+                seen.must_not_be_lost()?;
+                seen.completed(&VIEWS)
+            };
             if let Some(epoch) = completed.epoch {
                 let reader = &self.present.reader;
                 let found = reader.position_at(epoch, completed.prefix, at).await?;
-                if let Some(position) = found {
-                    return Ok(position);
+                match (found, cursor) {
+                    (Some(position), Some(cursor)) if cursor.position > position => {
+                        return Err(before_cursor(position, cursor));
+                    }
+                    (Some(position), _) => return Ok(position),
+                    (None, _) => {}
                 }
             }
             let left = self.wait_ms_left(started);
@@ -258,7 +270,9 @@ impl Ask {
             }
             // Of a head that stands still, when it was last seen moves alone, and nobody is woken.
             let pause = Duration::from_millis(left.min(POLL_INTERVAL_MS));
-            let _ = tokio::time::timeout(pause, seen.changed()).await;
+            if let Ok(Err(_)) = tokio::time::timeout(pause, seen.changed()).await {
+                return Err(Error::Closing);
+            }
         }
     }
 
@@ -386,7 +400,8 @@ impl Ask {
         };
     }
 
-    /// When the request came in; of a subscription, when it last read.
+    /// The instant that the root field is of, where it is of one; else when the request came in, and of a subscription when it last
+    /// read.
     pub fn now(&self, ctx: &Context<'_>) -> DateTime<Utc> {
         let of_root = self.root(ctx).and_then(|root| root.at);
         of_root.unwrap_or_else(|| self.noted().now)
@@ -430,6 +445,16 @@ impl Ask {
 
     fn noted(&self) -> std::sync::MutexGuard<'_, Noted> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A read with a cursor never answers from before it.
+fn before_cursor(position: Position, cursor: &Cursor) -> Error {
+    Error::BadInput {
+        problem: format!(
+            "asOf is position {position}, which is before the cursor's {}: give one of them",
+            cursor.position
+        ),
     }
 }
 

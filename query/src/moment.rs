@@ -24,9 +24,9 @@ pub enum AsOf {
     /// present epoch: after the log was restored, one that was noted before may mean other events.
     Position(scalars::Position),
     /// When it was this instant by the clock of the log, which gives every event its `recordedAt`: the answer holds the events
-    /// recorded up to it, and none after it. Not in the future; in the last half minute only if something was recorded later. What
-    /// changes with time alone, such as `overdue`, is computed for
-    /// this instant where none is given.
+    /// recorded up to it, and none after it. Not in the future; where nothing was recorded later, only once the views saw the log's
+    /// end some time after it, half a minute as a rule. What changes with time alone, such as `overdue`, is computed for this
+    /// instant where none is given.
     RecordedAt(DateTime<Utc>),
 }
 

@@ -141,10 +141,16 @@ impl Seen {
         self.parked == before.parked && self.marks(views, None).eq(before.marks(views, None))
     }
 
-    fn reached(&self, cursor: &Cursor, views: &[View]) -> Result<bool, Error> {
-        if self.log_lost {
-            return Err(Error::LogLost);
+    /// Whether the log holds what the views were folded from, as far as is known.
+    pub fn must_not_be_lost(&self) -> Result<(), Error> {
+        match self.log_lost {
+            true => Err(Error::LogLost),
+            false => Ok(()),
         }
+    }
+
+    fn reached(&self, cursor: &Cursor, views: &[View]) -> Result<bool, Error> {
+        self.must_not_be_lost()?;
         let mut reached = true;
         for mark in self.marks(views, cursor.partition) {
             match mark.epoch {
@@ -201,9 +207,9 @@ impl Progress {
         views: &[View],
         wait_ms_max: u64,
     ) -> Result<(), Error> {
-        let completed = |seen: &Seen| match seen.log_lost {
-            true => Err(Error::LogLost),
-            false => Ok(seen.completed(views).prefix >= position),
+        let completed = |seen: &Seen| {
+            seen.must_not_be_lost()?;
+            Ok(seen.completed(views).prefix >= position)
         };
         self.until(completed, wait_ms_max).await
     }

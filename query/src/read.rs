@@ -54,7 +54,7 @@ impl<'a> Scope<'a> {
     }
 
     /// A further condition for versions that are read by themselves: an error as of a position whose rows may be gone. What
-    /// [`Self::view`] names has it already.
+    /// [`Self::view`] names has it already, where rows may go.
     pub fn if_kept(self, view: &str) -> String {
         match self.is_present {
             true => String::new(),
@@ -175,7 +175,7 @@ pub const SETTLED_SECS: u32 = 15;
 const POSITION_AT: &str = "
     select case
         when later.position is not null then
-            case when later.position <= $3 then later.position - 1 end
+            case when later.position - 1 <= $3 then later.position - 1 end
         else (
             select heads.position
             from views.heads
@@ -194,9 +194,9 @@ const POSITION_AT: &str = "
             from views.log_times
             where log_times.epoch = $1
                 and log_times.partition = every.partition
-                and log_times.until_at > $2
+                and log_times.last_at > $2
             order by
-                log_times.until_at,
+                log_times.last_at,
                 log_times.last_position
             limit 1
         ) as brought

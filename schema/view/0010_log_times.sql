@@ -5,12 +5,12 @@ create table views.log_times (
     epoch uuid not null,
     partition smallint not null,
     -- When the last of them was recorded, and where it lies.
-    until_at timestamptz not null,
+    last_at timestamptz not null,
     last_position bigint not null,
     -- In the log's order, equally many. Times never go back from one to the next.
     positions bigint[] not null,
     times timestamptz[] not null,
-    constraint log_times_pkey primary key (epoch, partition, until_at, last_position)
+    constraint log_times_pkey primary key (epoch, partition, last_at, last_position)
 );
 
 grant select on views.log_times to foldline_query;

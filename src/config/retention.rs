@@ -19,7 +19,8 @@ pub struct RetentionArgs {
 
 impl RetentionArgs {
     pub(super) fn read(&self, problems: &mut Problems) -> Option<Retention> {
-        let Some(text) = &self.keep_past else {
+        let given = self.keep_past.as_deref().map(str::trim);
+        let Some(text) = given.filter(|text| !text.is_empty()) else {
             return Some(Retention::new());
         };
         problems.note(parse(text).map_err(|problem| format!("--keep-past: {problem}")))

@@ -122,7 +122,7 @@ async fn folded() -> TestDatabase {
 }
 
 /// What is done by hand, in which table, and which checks must see it.
-const BY_HAND: [(&str, &str, &[&str]); 17] = [
+const BY_HAND: [(&str, &str, &[&str]); 16] = [
     (
         "task_dashboard_v3",
         "set estimated_hundredths = estimated_hundredths + 1 where owner = 'project'",
@@ -192,11 +192,6 @@ const BY_HAND: [(&str, &str, &[&str]); 17] = [
         "task_view_past_v4",
         "set estimated_hundredths = coalesce(estimated_hundredths, 0) + 1",
         &["task_dashboard.then"],
-    ),
-    (
-        "project_view_past_v4",
-        "set until = until + 1",
-        &["project_view.past"],
     ),
     (
         "task_dashboard_task_past_v3",
@@ -393,8 +388,10 @@ async fn what_readers_see_as_of_a_position_is_verified_and_one_wrong_row_of_then
         ] {
             let (_, report) = verify(url, &["--as-of", &at.to_string()]).await;
             let mut seen = red(&report);
-            // An assignee's dashboard is wrong too where there was one.
-            seen.retain(|check| *check != "assignee_dashboard");
+            if !expected.is_empty() {
+                // An assignee's dashboard is wrong too where there was one.
+                seen.retain(|check| *check != "assignee_dashboard");
+            }
             assert_eq!(seen, expected, "{table} {change} as of {at}: {report}");
         }
         execute(

@@ -170,9 +170,9 @@ create index task_dashboard_task_past_v{version}_by_assignee
     on views.task_dashboard_task_past_v{version} (tenant, assignee_id)
     where assignee_id is not null;
 
--- For whoever clears away what ended long ago: rows come about in the order of their end.
+-- For whoever clears away what ended long ago. By an expression, so that no statement of a reader is planned by it.
 create index task_dashboard_task_past_v{version}_by_end
-    on views.task_dashboard_task_past_v{version} using brin (until) with (autosummarize = on);
+    on views.task_dashboard_task_past_v{version} ((until + 0));
 
 alter table views.task_dashboard_task_past_v{version} enable row level security;
 

@@ -59,9 +59,9 @@ create table views.project_view_past_v{version} (
 create index project_view_past_v{version}_by_creation
     on views.project_view_past_v{version} (tenant, created_at, project_id);
 
--- For whoever clears away what ended long ago: rows come about in the order of their end.
+-- For whoever clears away what ended long ago. By an expression, so that no statement of a reader is planned by it.
 create index project_view_past_v{version}_by_end
-    on views.project_view_past_v{version} using brin (until) with (autosummarize = on);
+    on views.project_view_past_v{version} ((until + 0));
 
 alter table views.project_view_past_v{version} enable row level security;
 

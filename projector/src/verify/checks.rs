@@ -203,6 +203,11 @@ impl Snapshot {
                 completed,
             });
         }
+        let kept = View::ALL.map(|view| self.standing.kept(view));
+        let kept = kept.into_iter().max().unwrap_or(0);
+        if position < kept {
+            return Err(Error::NotKept { position, kept });
+        }
         sqlx::query("select set_config('foldline.as_of', $1, true)")
             .bind(position.to_string())
             .execute(&mut self.connection)

@@ -81,12 +81,7 @@ async fn a_view_forgets_what_ended_before_and_nothing_that_holds_and_no_other_vi
 
     let retention = Retention::from([(View::TaskView, TimeDelta::milliseconds(1))]);
     let running = Running::start_keeping(&views, retention).await;
-    let gone = async {
-        while past_rows(&views, View::TaskView).await > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    until_forgotten(&views, View::TaskView).await;
     running.end().await;
 
     for (name, before) in names.iter().zip(before) {
@@ -96,8 +91,10 @@ async fn a_view_forgets_what_ended_before_and_nothing_that_holds_and_no_other_vi
             "{name}"
         );
     }
-    let refused = rows_as_of(&views, "task_view_at", head - 1).await;
-    assert!(is_refused(&refused), "{refused:?}");
+    for name in ["task_view_at", "task_mark_at"] {
+        let refused = rows_as_of(&views, name, head - 1).await;
+        assert!(is_refused(&refused), "{name}: {refused:?}");
+    }
     for name in ["project_view_at", "project_dashboard_at", "task_history_at"] {
         assert!(
             !rows_as_of(&views, name, head / 2).await.unwrap().is_empty(),
@@ -107,16 +104,118 @@ async fn a_view_forgets_what_ended_before_and_nothing_that_holds_and_no_other_vi
     for (view, before) in others.iter().zip(of_others) {
         assert_eq!(past_rows(&views, *view).await, before, "{view}");
     }
-    let connection = PgConnection::connect_with(&views.pool.connect_options())
-        .await
-        .unwrap();
+    for check in Check::ALL {
+        assert_eq!(differing(&views, check).await, 0, "{check}");
+    }
+}
+
+async fn differing(views: &Views, check: Check) -> u64 {
+    let options = views.pool.connect_options();
+    let connection = PgConnection::connect_with(&options).await.unwrap();
     let mut snapshot = Snapshot::take(connection, &View::ALL, Need::SamePerPartition, 5_000)
         .await
         .unwrap();
-    for check in Check::ALL {
-        let outcome = snapshot.check(check, None).await.unwrap();
-        assert_eq!(outcome.differing, 0, "{check}: {:?}", outcome.differences);
+    snapshot.check(check, None).await.unwrap().differing
+}
+
+#[tokio::test]
+async fn a_row_of_the_past_of_a_project_that_does_not_hold_until_the_next_is_seen() {
+    let views = folded(&seeded(65, 400)).await;
+    assert_eq!(differing(&views, Check::ProjectPast).await, 0);
+    let one = "
+        update views.project_view_past_v4
+        set until = until + 1
+        where ctid = (select min(ctid) from views.project_view_past_v4)";
+    sqlx::query(one).execute(&views.owner).await.unwrap();
+    assert_eq!(differing(&views, Check::ProjectPast).await, 1);
+}
+
+/// The sums of dashboards are of what holds; when they last changed is of what ended, too, and may be forgotten.
+#[tokio::test]
+async fn what_every_view_says_of_the_moments_that_are_kept_stays_when_the_rest_is_forgotten() {
+    let history = seeded(63, 400);
+    let views = folded(&history).await;
+    let head = history.head();
+    let sums = "(select * from views.project_dashboard_at where total > 0)";
+    let without_position = async || {
+        let sums = format!("select (to_jsonb(s) - 'position')::text from {sums} s order by 1");
+        let mut transaction = views.pool.begin().await.unwrap();
+        sqlx::query("select set_config('foldline.as_of', $1, true)")
+            .bind(head.to_string())
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sums))
+            .fetch_all(&mut *transaction)
+            .await
+            .unwrap();
+        rows
+    };
+    let names = [
+        "project_view_at",
+        "task_view_at",
+        "task_mark_at",
+        "task_comment_at",
+        "task_history_at",
+    ];
+    let (mut before, sums_before) = (Vec::new(), without_position().await);
+    assert!(sums_before.len() > 3);
+    for name in names {
+        before.push(rows_as_of(&views, name, head).await.unwrap());
     }
+    let all = View::ALL
+        .into_iter()
+        .filter(|view| !view.past_tables().is_empty());
+    let retention: Retention = all.map(|view| (view, TimeDelta::milliseconds(1))).collect();
+    // Any number may do it at once.
+    let running = [
+        Running::start_keeping(&views, retention.clone()).await,
+        Running::start_keeping(&views, retention).await,
+    ];
+    for view in View::ALL {
+        until_forgotten(&views, view).await;
+    }
+    for one in running {
+        one.end().await;
+    }
+    for (name, before) in names.iter().zip(before) {
+        assert_eq!(
+            rows_as_of(&views, name, head).await.unwrap(),
+            before,
+            "{name}"
+        );
+    }
+    assert_eq!(without_position().await, sums_before);
+}
+
+/// Whoever points a projector at another log by mistake loses nothing.
+#[tokio::test]
+async fn a_view_that_was_folded_from_another_log_forgets_nothing() {
+    let history = seeded(64, 200);
+    let views = folded(&history).await;
+    let before = past_rows(&views, View::TaskView).await;
+    sqlx::query("update views.checkpoints set epoch = gen_random_uuid()")
+        .execute(&views.owner)
+        .await
+        .unwrap();
+    let retention = Retention::from([(View::TaskView, TimeDelta::milliseconds(1))]);
+    let running = Running::start_keeping(&views, retention).await;
+    running.until(|status| !status.is_ready()).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(
+        views.all::<i64>("select count(*) from views.kept").await,
+        [0]
+    );
+    assert_eq!(past_rows(&views, View::TaskView).await, before);
+}
+
+async fn until_forgotten(views: &Views, view: View) {
+    let gone = async {
+        while past_rows(views, view).await > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
 }
 
 #[tokio::test]
@@ -129,17 +228,18 @@ async fn who_reads_while_rows_go_reads_all_of_them_or_is_refused() {
     let retention = Retention::from([(View::TaskView, TimeDelta::milliseconds(1))]);
     let running = Running::start_keeping(&views, retention).await;
     let reading = async {
-        let mut read = 0;
-        loop {
+        let (mut whole, mut refused) = (0, 0);
+        while refused == 0 || past_rows(&views, View::TaskView).await > 0 {
             let rows = rows_as_of(&views, "task_view_at", position).await;
             if is_refused(&rows) {
-                return read;
+                refused += 1;
+                continue;
             }
-            assert_eq!(rows.unwrap(), expected, "after {read} that were whole");
-            read += 1;
+            assert_eq!(refused, 0, "once refused, always refused");
+            assert_eq!(rows.unwrap(), expected, "after {whole} that were whole");
+            whole += 1;
         }
     };
-    let read = tokio::time::timeout(PATIENCE, reading).await.unwrap();
-    assert!(read > 0, "some were read before");
+    tokio::time::timeout(PATIENCE, reading).await.unwrap();
     running.end().await;
 }

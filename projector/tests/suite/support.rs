@@ -151,7 +151,6 @@ fn as_role(database: &TestDatabase, role: &str) -> PgConnectOptions {
 }
 
 /// How much: little in `make test`, more in `make soak`.
-#[expect(clippy::disallowed_methods, reason = "a test is an edge")]
 pub fn sized<T>(small: T, large: T) -> T {
     match std::env::var_os("FOLDLINE_SOAK") {
         Some(_) => large,

@@ -319,10 +319,14 @@ fn step_added(task: Uuid, number: u128, steps: &mut Vec<(Uuid, Uuid)>) -> TaskEv
 }
 
 /// The queries that take no `asOf`, and why.
-const WITHOUT_AS_OF: [(&str, &str); 3] = [
+const NOT_COMPARED: [(&str, &str); 4] = [
     ("diff", "it names two moments; see `changes.rs`"),
     ("projection", "how far the views are is no event"),
     ("parkedStreams", "what waits at present is no event"),
+    (
+        "whatIf",
+        "the command service answers it of its log, and its own tests compare it",
+    ),
 ];
 
 #[tokio::test]
@@ -349,9 +353,9 @@ async fn as_of_any_position_every_query_answers_what_it_would_have_answered_then
         let name = field["name"].as_str().unwrap();
         let arguments = field["args"].as_array().unwrap();
         let takes = |argument: &str| arguments.iter().any(|it| it["name"] == argument);
-        let excepted = WITHOUT_AS_OF.iter().any(|(it, _)| *it == name);
-        assert_eq!(takes("asOf"), !excepted, "{name}");
-        assert_eq!(takes("consistency"), !excepted, "{name}");
+        let excepted = NOT_COMPARED.iter().any(|(it, _)| *it == name);
+        assert!(excepted || takes("asOf"), "{name}");
+        assert!(excepted || takes("consistency"), "{name}");
         assert_eq!(asked.contains(name), !excepted, "{name} is not compared");
     }
 
@@ -503,6 +507,20 @@ async fn as_of_a_time_is_as_of_the_last_position_that_was_recorded_by_then() {
                 .data(of_time, json!({"t": recorded_at + later}))
                 .await;
             assert_eq!(seen, expected, "{position} {later}");
+        }
+    }
+    let ten = story.events[9].recorded_at;
+    for (cursor, is_too_late) in [(10, false), (11, true)] {
+        let cursor = Cursor {
+            epoch: EPOCH,
+            position: cursor,
+            partition: None,
+        };
+        let read = "query($t: DateTime, $c: String) { tasks(asOf: {recordedAt: $t}, atLeast: $c) { totalCount } }";
+        let variables = json!({"t": ten, "c": cursor.to_string()});
+        match is_too_late {
+            true => assert_eq!(fixture.code(read, variables).await, "BAD_USER_INPUT"),
+            false => drop(fixture.data(read, variables).await),
         }
     }
     let before = story.events[0].recorded_at - TimeDelta::microseconds(1);
