@@ -42,6 +42,8 @@ pub struct ViewProjection {
     version: i32,
     /// The lowest position up to which every partition is folded.
     completed_prefix: Position,
+    /// The first position as of which it may be asked; null where rows of the past are kept from the beginning.
+    kept_from: Option<Position>,
     /// How many events it has not folded; null when that is not known of a partition.
     lag_events: Option<i32>,
     /// How long the first of them has been in the log, in seconds, by its recorded time; null when that is not known of a
@@ -101,6 +103,7 @@ struct Row {
     epoch: Uuid,
     position: i64,
     moved_at: DateTime<Utc>,
+    kept_from: Option<i64>,
     events: Option<i64>,
     seconds: Option<f64>,
     stalled_since: Option<DateTime<Utc>>,
@@ -117,6 +120,7 @@ const READ: &str = "
         checkpoints.epoch,
         checkpoints.position,
         checkpoints.moved_at,
+        kept.position as kept_from,
         lag.events,
         lag.seconds,
         lag.stalled_since,
@@ -126,6 +130,9 @@ const READ: &str = "
     join views.checkpoints
         on checkpoints.view = active.view
         and checkpoints.version = active.version
+    left join views.kept
+        on kept.view = checkpoints.view
+        and kept.version = checkpoints.version
     left join views.lag
         on lag.view = checkpoints.view
         and lag.version = checkpoints.version
@@ -186,6 +193,7 @@ impl ViewProjection {
             name: first.view.clone(),
             version: first.version,
             completed_prefix: Position(lowest),
+            kept_from: first.kept_from.map(Position),
             lag_events: events.map(int),
             lag_seconds: seconds.map(|seconds| seconds.into_iter().fold(0.0, f64::max)),
             partitions: rows.iter().map(PartitionProjection::of).collect(),

@@ -34,6 +34,7 @@ pub async fn project(fixture: &Fixture) {
         long_log_events: ProjectorOptions::LONG_LOG_EVENTS,
         retention: Retention::new(),
         retention_interval: ProjectorOptions::RETENTION_INTERVAL,
+        proof_pause: None,
     };
     tokio::spawn(Projector::new(views, feed, log, options).run(fixture.closed.clone()));
 }

@@ -596,4 +596,11 @@ async fn as_of_what_is_not_kept_any_more_is_refused_by_every_field_that_needs_it
     }
     let present = "{ tasks { totalCount } }";
     fixture.data(present, json!({})).await;
+    let from = "{ projection { views { name keptFrom } } }";
+    let said = fixture.data(from, json!({})).await;
+    let views = said["projection"]["views"].as_array().unwrap().iter();
+    let kept_from =
+        |name: &str| views.clone().find(|view| view["name"] == name).unwrap()["keptFrom"].clone();
+    assert_eq!(kept_from("task_view"), json!(kept.to_string()));
+    assert_eq!(kept_from("project_view"), Value::Null);
 }
