@@ -9,36 +9,24 @@ from (
         tenant,
         task_id,
         version,
-        format('from %s until %s', position, until) as held
-    from views.task_view_past_v{task_view}
+        replace(format('from %s until %s', position, until), ' until 9223372036854775807', ' on') as held
+    from views.task_version
     where until > {kept}
         and ($1::text is null or tenant = $1)
-    union all
-    select
-        tenant,
-        task_id,
-        version,
-        format('from %s on', position) as held
-    from views.task_view
-    where $1::text is null
-        or tenant = $1
 ) as kept
 full join (
     select
         tenant,
         task_id,
         version,
-        case
-            when next is null then format('from %s on', position)
-            else format('from %s until %s', position, next)
-        end as held
+        replace(format('from %s until %s', position, next), ' until 9223372036854775807', ' on') as held
     from (
         select
             tenant,
             task_id,
             version,
             position,
-            lead(position) over (
+            lead(position, 1, 9223372036854775807) over (
                 partition by
                     tenant,
                     task_id
@@ -48,6 +36,5 @@ full join (
         where $1::text is null
             or tenant = $1
     ) as events
-    where next is null
-        or next > {kept}
+    where next > {kept}
 ) as event using (tenant, task_id, version)

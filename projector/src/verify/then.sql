@@ -68,42 +68,6 @@ select
         'completed ' || (task.completed_at at time zone 'UTC')::date::text,
         case when task.deleted_at is not null then 'deleted' end
     ) as recomputed
-from (
-    select
-        tenant,
-        task_id,
-        project_id,
-        assignee_id,
-        status,
-        priority,
-        estimated_hundredths,
-        actual_hundredths,
-        due_date,
-        created_at,
-        completed_at,
-        deleted_at,
-        version,
-        position,
-        9223372036854775807 as until
-    from views.task_view_v{task_view}
-    union all
-    select
-        tenant,
-        task_id,
-        project_id,
-        assignee_id,
-        status,
-        priority,
-        estimated_hundredths,
-        actual_hundredths,
-        due_date,
-        created_at,
-        completed_at,
-        deleted_at,
-        version,
-        position,
-        until
-    from views.task_view_past_v{task_view}
-) as task
+from views.task_version as task
 where task.until > {kept}
     and ($1::text is null or task.tenant = $1)
