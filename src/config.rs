@@ -4,6 +4,8 @@ mod jobs;
 mod kafka;
 mod log;
 mod parked;
+mod projecting;
+mod rebuild;
 mod retention;
 mod status;
 mod verify;
@@ -16,14 +18,15 @@ use foldline_command::worker::{COMMAND_ID_DAYS, COMMAND_ID_DAYS_MIN};
 use foldline_events::Position;
 use foldline_gate::Secret;
 use foldline_log::KafkaOptions;
-use foldline_projector::Retention;
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
 pub use jobs::{JobsDiscardArgs, JobsListArgs, JobsRetryArgs};
 use kafka::KafkaArgs;
 pub use log::{NewEpochArgs, VerifyTopicArgs};
 pub use parked::{ParkedListArgs, ParkedRetryArgs, ParkedShowArgs, ParkedSkip, ParkedSkipArgs};
-pub use retention::RetentionArgs;
+pub use projecting::{Projecting, ProjectingArgs};
+pub use rebuild::RebuildArgs;
+use retention::RetentionArgs;
 pub use status::{StatusArgs, StatusConfig};
 pub use verify::{VerifyArgs, VerifyConfig, Verifying};
 pub use views::Views;
@@ -108,7 +111,7 @@ pub struct UpArgs {
     #[command(flatten)]
     kafka: KafkaArgs,
     #[command(flatten)]
-    pub retention: RetentionArgs,
+    pub projecting: ProjectingArgs,
 }
 
 #[derive(Args, Clone)]
@@ -137,7 +140,7 @@ pub struct ProjectorArgs {
     #[arg(long, env = "FOLDLINE_FEED", value_enum)]
     feed: Option<FeedKind>,
     #[command(flatten)]
-    retention: RetentionArgs,
+    projecting: ProjectingArgs,
     #[command(flatten)]
     pub listen: ListenArgs,
 }
@@ -238,7 +241,7 @@ impl Database {
 }
 
 pub struct UpConfig {
-    pub retention: Retention,
+    pub projecting: Projecting,
     pub listen: SocketAddr,
     pub data: Option<PathBuf>,
     /// Log and views, when they are not to be embedded.
@@ -258,7 +261,7 @@ pub struct ProjectorConfig {
     pub log: Database,
     pub view: Database,
     pub feed: FeedConfig,
-    pub retention: Retention,
+    pub projecting: Projecting,
     pub listen: SocketAddr,
 }
 
@@ -311,10 +314,10 @@ impl UpArgs {
         let view = given.then(|| problems.note(self.view.read(&self.database)));
         let is_kafka_given = self.kafka.is_given();
         let kafka = is_kafka_given.then(|| problems.note(self.kafka.read()));
-        let retention = self.retention.read(&mut problems);
+        let projecting = self.projecting.read(&mut problems);
         problems.report(|| {
             Some(UpConfig {
-                retention: retention?,
+                projecting: projecting?,
                 listen: SocketAddr::from(([127, 0, 0, 1], self.port)),
                 data: self.data.clone(),
                 databases: log.flatten().zip(view.flatten()),
@@ -353,14 +356,14 @@ impl ProjectorArgs {
                 problems.note(self.kafka.read()).map(FeedConfig::Kafka)
             }
         };
-        let retention = self.retention.read(&mut problems);
+        let projecting = self.projecting.read(&mut problems);
         let listen = problems.note(self.listen.read(PROJECTOR_PORT));
         problems.report(|| {
             Some(ProjectorConfig {
                 log: log?,
                 view: view?,
                 feed: feed?,
-                retention: retention?,
+                projecting: projecting?,
                 listen: listen?,
             })
         })

@@ -13,6 +13,7 @@ mod log;
 mod migrate;
 mod parked;
 mod query;
+mod rebuild;
 mod roles;
 mod schema;
 mod serve;
@@ -81,6 +82,9 @@ enum Task {
     Status(config::StatusArgs),
     /// Recount the dashboards from the tasks, and the like; exit code 0: equal, 1: something differs, 2: not checked.
     Verify(config::VerifyArgs),
+    /// Fold a view's rows of a tenant, or of one stream, again from the log, in their place; exit code 0: done, 1: cannot be,
+    /// 2: not done.
+    Rebuild(config::RebuildArgs),
     /// Look after the streams that a view does not fold any more, because it cannot fold one of their events.
     #[command(subcommand)]
     Parked(parked::ParkedTask),
@@ -119,6 +123,7 @@ async fn main() -> ExitCode {
         Task::WhatIf(args) => return what_if::run(args).await,
         Task::Status(args) => return status::run(args).await,
         Task::Verify(args) => return verify::run(args).await,
+        Task::Rebuild(args) => return rebuild::run(args).await,
         Task::Parked(task) => return parked::run(task).await,
         Task::Jobs(task) => return jobs::run(task).await,
         Task::Schema(args) => return schema::run(args).await,

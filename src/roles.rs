@@ -15,7 +15,7 @@ use foldline_log::{
     feed::{KafkaFeed, KafkaFeedOptions, PostgresFeed},
     relay::{self, RelayStatus},
 };
-use foldline_projector::{Projector, ProjectorOptions, Retention};
+use foldline_projector::{Projector, ProjectorOptions};
 use foldline_query::{Commands, Limits, QueryOptions, QueryState, Wakes};
 use serde_json::json;
 use sqlx::{
@@ -27,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{
-        CommandArgs, Database, FeedConfig, ListenArgs, ProjectorArgs, QueryArgs, RelayArgs,
-        WorkerArgs,
+        CommandArgs, Database, FeedConfig, ListenArgs, Projecting, ProjectorArgs, QueryArgs,
+        RelayArgs, WorkerArgs,
     },
     serve::{self, Check},
     shutdown,
@@ -38,8 +38,8 @@ use crate::{
 const COMMAND_CONNECTIONS_MAX: u32 = 8;
 /// Connections of a projector or relay to the log.
 const READER_CONNECTIONS_MAX: u32 = 4;
-/// Connections of a projector to the views.
-const PROJECTOR_CONNECTIONS_MAX: u32 = 4;
+/// Connections of a projector to the views: two fold, and the others are for what is done beside it.
+const PROJECTOR_CONNECTIONS_MAX: u32 = 5;
 /// Connections of a worker to its tables; its lead has one of its own.
 const WORKER_CONNECTIONS_MAX: u32 = 2;
 /// How long one of its statements may take.
@@ -211,7 +211,7 @@ pub async fn open_projector(
     database: &Database,
     log: &Log,
     feed: &FeedConfig,
-    retention: &Retention,
+    projecting: &Projecting,
 ) -> anyhow::Result<(Projector, watch::Receiver<u64>)> {
     let views = open_views_to_write(database).await?;
     let feed = match feed {
@@ -230,8 +230,9 @@ pub async fn open_projector(
         moved,
         stall_retry: ProjectorOptions::STALL_RETRY,
         long_log_events: ProjectorOptions::LONG_LOG_EVENTS,
-        retention: retention.clone(),
+        retention: projecting.retention.clone(),
         retention_interval: ProjectorOptions::RETENTION_INTERVAL,
+        proof_pause: projecting.proof_pause,
     };
     Ok((
         Projector::new(views, feed, log.clone(), options),
@@ -315,7 +316,7 @@ pub async fn run_projector(args: ProjectorArgs) -> anyhow::Result<()> {
     let opening = async {
         let log = open_log(&config.log, Service::Projector).await?;
         let (projector, _moved) =
-            open_projector(&config.view, &log, &config.feed, &config.retention).await?;
+            open_projector(&config.view, &log, &config.feed, &config.projecting).await?;
         Ok((log, projector))
     };
     let Some((log, projector)) = unless_ended(&shutdown, opening).await? else {

@@ -9,13 +9,12 @@ use anyhow::Context;
 use foldline_events::upcast;
 use foldline_gate::Secret;
 use foldline_log::Service;
-use foldline_projector::Retention;
 use foldline_query::{Commands, Wakes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{FeedConfig, UpArgs},
+    config::{FeedConfig, Projecting, UpArgs},
     folder::{Databases, Folder},
     migrate, roles,
     serve::{self, Check},
@@ -39,7 +38,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     let ending = shutdown.clone();
     let wanted = Wanted {
         worker: config.worker,
-        retention: config.retention,
+        projecting: config.projecting,
         as_json: args.json,
     };
     let work = run_on(&databases, &folder, &secret, listener, wanted, shutdown);
@@ -49,7 +48,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
 /// What was asked for.
 struct Wanted {
     worker: bool,
-    retention: Retention,
+    projecting: Projecting,
     /// What is said when all is ready.
     as_json: bool,
 }
@@ -72,7 +71,7 @@ async fn run_on(
         .await?
         .woken_by(&log);
     let feed = FeedConfig::Postgres;
-    let opening = roles::open_projector(&databases.view, &reading, &feed, &wanted.retention);
+    let opening = roles::open_projector(&databases.view, &reading, &feed, &wanted.projecting);
     let (projector, moved) = opening.await?;
     let checks_of_projector = Check::Projector(projector.health());
     // The projector goes on until requests are drained: some of them wait for it.

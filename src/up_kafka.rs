@@ -67,7 +67,8 @@ pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
         let kafka = Kafka::find(&config, &folder).await?;
         let passed = Passed {
             logs,
-            keep_past: args.retention.keep_past.clone(),
+            keep_past: args.projecting.retention.keep_past.clone(),
+            proof_pause: args.projecting.proof_pause,
         };
         let ended = run_on(
             saying, passed, &folder, &databases, &kafka, &ports, &shutdown,
@@ -83,6 +84,7 @@ pub async fn run(args: UpArgs, logs: &LogArgs) -> anyhow::Result<()> {
 struct Passed<'a> {
     logs: &'a LogArgs,
     keep_past: Option<String>,
+    proof_pause: u32,
 }
 
 /// The roles, over databases and a Kafka that whoever calls stops afterwards.
@@ -107,6 +109,7 @@ async fn run_on(
         ),
         ("COMMAND_URL", origin(ports.command)),
     ];
+    environment.push(("FOLDLINE_PROOF_PAUSE", passed.proof_pause.to_string()));
     environment.extend(passed.keep_past.map(|keep| ("FOLDLINE_KEEP_PAST", keep)));
     let roles = ports.roles().into_iter().map(|(role, port)| Role {
         name: role,

@@ -47,6 +47,12 @@ pub enum Error {
     Times(#[source] sqlx::Error),
     #[error("cannot clear away rows of the past")]
     Retention(#[source] sqlx::Error),
+    #[error("cannot compare rows with the log")]
+    Proof(#[source] sqlx::Error),
+    #[error("cannot read or write which rows are to be folded again")]
+    Rebuilds(#[source] sqlx::Error),
+    #[error("there are more than {events_max} events to fold again in one transaction")]
+    TooManyEvents { events_max: usize },
     #[error("the projector did not turn to anything for {seconds} s")]
     Stands { seconds: u64 },
     #[error("cannot read or write which streams are parked")]
@@ -127,6 +133,8 @@ impl Error {
             | Self::LateIndexes(source)
             | Self::Times(source)
             | Self::Retention(source)
+            | Self::Proof(source)
+            | Self::Rebuilds(source)
             | Self::Parked(source)
             | Self::Commit(source) => of_database(source),
             Self::LeasesLost
@@ -134,7 +142,7 @@ impl Error {
             | Self::Stuck { .. }
             | Self::Lost { .. }
             | Self::SetBack { .. } => Remedy::Retry,
-            Self::Unfoldable { .. } => Remedy::Isolate,
+            Self::Unfoldable { .. } | Self::TooManyEvents { .. } => Remedy::Isolate,
             Self::Install { .. }
             | Self::NotMigrated(_)
             | Self::AnotherEpoch { .. }

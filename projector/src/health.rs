@@ -11,7 +11,7 @@ use foldline_events::{Partition, Position};
 use foldline_log::Lags;
 use serde::{Serialize, Serializer};
 
-use crate::{View, view::VIEWS};
+use crate::{Proof, View, view::VIEWS};
 
 /// A handle on the present [`Status`]; clones show the same.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ pub struct Status {
     pub stalled: Vec<Stall>,
     /// How many streams are parked in the owned partitions, each counted in each view.
     pub parked: usize,
+    /// How far the rows were proven to be what the log's events leave.
+    pub proof: Proof,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -124,6 +126,7 @@ impl Health {
                 committed_at: None,
                 stalled: Vec::new(),
                 parked: 0,
+                proof: Proof::default(),
             })),
             failing: Arc::default(),
             reached: Arc::default(),
@@ -230,6 +233,10 @@ impl Health {
         status.behind = behind;
     }
 
+    pub(crate) fn proven(&self, proof: Proof) {
+        self.lock().proof = proof;
+    }
+
     fn lock_failing(&self) -> std::sync::MutexGuard<'_, Option<Failing>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -249,7 +256,7 @@ fn as_text<S: Serializer>(position: &Position, serializer: S) -> Result<S::Ok, S
     serializer.collect_str(position)
 }
 
-fn as_optional_text<S: Serializer>(
+pub(crate) fn as_optional_text<S: Serializer>(
     position: &Option<Position>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

@@ -7,6 +7,7 @@
 //!
 //! Every row belongs to one partition, so that partitions can be folded apart, in any process and any batches.
 
+mod again;
 mod announce;
 pub mod checkpoint;
 pub mod dashboards;
@@ -18,6 +19,8 @@ mod lag;
 mod late;
 mod leases;
 pub mod parking;
+mod proof;
+pub mod rebuilds;
 mod records;
 mod retention;
 pub mod runtime;
@@ -31,6 +34,7 @@ pub use error::Error;
 pub use health::{Health, Stall, Status};
 pub use install::install;
 pub use parking::Parked;
+pub use proof::{Differing, Proof};
 pub use retention::Retention;
 pub use runtime::{Projector, ProjectorOptions};
 pub use view::{Ddl, Folded, View};

@@ -28,8 +28,8 @@ use crate::{
     health::Phase,
     lag, late,
     leases::Leases,
-    retention,
-    writer::Retried,
+    proof, retention,
+    writer::{Rebuilt, Retried},
 };
 use stalls::Stalls;
 use turned::Turned;
@@ -38,9 +38,10 @@ use turned::Turned;
 const RETRY_MS_MIN: u64 = 50;
 const RETRY_MS_MAX: u64 = 5_000;
 
-/// How often it is looked whether somebody wants a parked stream tried again; and sooner, after so many that there are more.
-const PARKED_POLL_MS: u64 = 1_000;
-const PARKED_MORE_MS: u64 = 20;
+/// How often it is looked whether somebody wants a parked stream tried again, or rows folded again; and sooner, where there may
+/// be more.
+const WISHES_POLL_MS: u64 = 1_000;
+const WISHES_MORE_MS: u64 = 20;
 
 /// How often it is looked whether the database still holds what was committed.
 const COMPARE_INTERVAL_MS: u64 = 5_000;
@@ -60,6 +61,8 @@ pub struct ProjectorOptions {
     pub retention: Retention,
     /// How often what need not be kept is cleared away.
     pub retention_interval: Duration,
+    /// The pause between two streams that are folded again and compared; `None` for no such proof.
+    pub proof_pause: Option<Duration>,
 }
 
 impl ProjectorOptions {
@@ -130,6 +133,11 @@ impl Projector {
             self.options.retention_interval,
         );
         let _clearing = AbortOnDropHandle::new(tokio::spawn(clearing));
+        let _proving = self.options.proof_pause.map(|pause| {
+            let (views, log) = (self.views.clone(), self.log.clone());
+            let proving = proof::run(views, log, self.health(), self.id, pause);
+            AbortOnDropHandle::new(tokio::spawn(proving))
+        });
         let ended = self.sessions(&shutdown).await;
         telling.abort();
         let _ = telling.await;
@@ -229,7 +237,7 @@ impl Projector {
                 () = tokio::time::sleep_until(due.into()) => self.retry_stalled().await?,
                 () = tokio::time::sleep_until(look_at.into()) => {
                     let began = Instant::now();
-                    let pause_ms = self.retry_parked().await?;
+                    let pause_ms = self.retry_parked().await?.min(self.rebuild().await?);
                     // The feed gets as much time as the streams that are tried again.
                     let pause = Duration::from_millis(pause_ms).max(began.elapsed());
                     look_at = Instant::now() + pause;
@@ -391,11 +399,11 @@ impl Projector {
         let partitions = self.assigned.iter().copied();
         let partitions: Vec<Partition> = partitions.filter(|it| self.retries(*it)).collect();
         if partitions.is_empty() {
-            return Ok(PARKED_POLL_MS);
+            return Ok(WISHES_POLL_MS);
         }
         let due = self.writer.to_retry(&partitions).await?;
         if due.is_empty() {
-            return Ok(PARKED_POLL_MS);
+            return Ok(WISHES_POLL_MS);
         }
         for parked in due {
             // Taken over since: each try would only find that again.
@@ -429,7 +437,51 @@ impl Projector {
             }
         }
         self.tell();
-        Ok(PARKED_MORE_MS)
+        Ok(WISHES_MORE_MS)
+    }
+
+    /// Folds the first rows again that somebody asked for, and says when to look for more.
+    async fn rebuild(&mut self) -> Result<u64, Error> {
+        let partitions = self.assigned.iter().copied();
+        let partitions: Vec<Partition> = partitions.filter(|it| self.writer.folds(*it)).collect();
+        let Some(wish) = self.writer.to_rebuild(&partitions).await? else {
+            return Ok(WISHES_POLL_MS);
+        };
+        let (view, tenant) = (wish.which.view.name(), wish.which.tenant.as_str());
+        let (stream, partition) = (wish.which.stream.as_deref(), wish.partition);
+        match self.writer.rebuild(&self.log, &wish).await {
+            Ok(Rebuilt::Replaced(events)) => {
+                tracing::info!(
+                    view,
+                    tenant,
+                    stream,
+                    partition,
+                    events,
+                    "rows were folded again in their place"
+                );
+                metrics::counter!("foldline_projector_rebuilt_total", "view" => view).increment(1);
+                self.options
+                    .moved
+                    .send_modify(|count| *count = count.wrapping_add(1));
+            }
+            Ok(Rebuilt::Refused(why)) => tracing::error!(
+                view,
+                tenant,
+                stream,
+                partition,
+                why,
+                "rows cannot be folded again, and are as they were"
+            ),
+            Ok(Rebuilt::NotHeld) => {}
+            Err(Error::Lost { partitions }) => {
+                for partition in partitions {
+                    self.writer.stop(partition);
+                    self.stalls.lost(partition);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(WISHES_MORE_MS)
     }
 
     /// Whether parked streams of a partition are tried. One that stopped at an event goes on with fewer of them; one that was

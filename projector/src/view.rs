@@ -44,6 +44,26 @@ pub struct Ddl {
     pub readers: String,
 }
 
+/// A table of a view.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Without its version.
+    pub(crate) name: &'static str,
+    /// The column that says of which stream a row is; `None` where several streams add to one.
+    pub(crate) of: Option<&'static str>,
+    /// The other columns, besides the tenant, that tell its rows apart.
+    pub(crate) key: &'static [&'static str],
+    /// Whether folding neither changes nor looks for its rows.
+    pub(crate) is_only_added: bool,
+}
+
+impl Table {
+    /// Whether its rows are those that events replaced, each up to a position, `until`.
+    pub(crate) fn is_past(&self) -> bool {
+        self.name.ends_with("_past")
+    }
+}
+
 /// The line that parts a DDL file in two.
 const READERS: &str = "\n-- readers:";
 
@@ -84,14 +104,20 @@ impl View {
         }
     }
 
-    /// Its tables of rows that events replaced, without their version.
-    pub const fn past_tables(self) -> &'static [&'static str] {
+    /// Its tables, those of the past too.
+    pub(crate) const fn tables(self) -> &'static [Table] {
         match self {
-            Self::ProjectView => &["project_view_past"],
-            Self::TaskView => &["task_view_past", "task_view_mark_past"],
-            Self::TaskHistory => &[],
-            Self::TaskDashboard => &["task_dashboard_task_past"],
+            Self::ProjectView => project_view::TABLES,
+            Self::TaskView => task_view::TABLES,
+            Self::TaskHistory => task_history::TABLES,
+            Self::TaskDashboard => task_dashboard::TABLES,
         }
+    }
+
+    /// Its tables of rows that events replaced, without their version.
+    pub fn past_tables(self) -> impl Iterator<Item = &'static str> {
+        let tables = self.tables().iter().filter(|table| table.is_past());
+        tables.map(|table| table.name)
     }
 
     pub fn ddl(self) -> Ddl {

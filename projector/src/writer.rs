@@ -5,10 +5,12 @@
 //! view has folded it; applied again, a delivery changes nothing. An event that a view cannot fold parks its own stream in
 //! that view: what came before it is written, and everything else goes on. Read `writer/lane.rs` for the transaction,
 //! [`crate::checkpoint`] for the fences, [`crate::parking`] for what is left out, `writer/batch.rs` for how an event that
-//! cannot be folded is found, `writer/retry.rs` for how a parked stream goes on.
+//! cannot be folded is found, `writer/retry.rs` for how a parked stream goes on,
+//! `writer/rebuild.rs` for how rows are folded again in their place.
 
 mod batch;
 mod lane;
+mod rebuild;
 mod retry;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -24,9 +26,11 @@ use crate::{
     Error, View,
     checkpoint::{self, Checkpoints},
     parking::{self, Aside, Parked},
+    rebuilds::{self, Wish},
     view::VIEWS,
 };
 use lane::Lane;
+pub(crate) use rebuild::Rebuilt;
 pub use retry::Retried;
 
 /// How long one transaction may take before the connection is given up. A full delivery takes a fraction of a second.
@@ -248,6 +252,11 @@ impl Writer {
     /// The parked streams of some partitions that somebody wants tried again, the first of them.
     pub(crate) async fn to_retry(&self, partitions: &[Partition]) -> Result<Vec<Parked>, Error> {
         bounded(parking::to_retry(&self.pool, partitions)).await
+    }
+
+    /// The first rows of some partitions that somebody wants folded again.
+    pub(crate) async fn to_rebuild(&self, partitions: &[Partition]) -> Result<Option<Wish>, Error> {
+        bounded(rebuilds::to_do(&self.pool, partitions)).await
     }
 
     /// Whether the database still holds what was committed.

@@ -58,6 +58,8 @@ const VIEW: &[(i64, &str, &str)] = &[
     (9, "history", include_str!("../view/0009_history.sql")),
     (10, "log_times", include_str!("../view/0010_log_times.sql")),
     (11, "kept", include_str!("../view/0011_kept.sql")),
+    (12, "rebuilds", include_str!("../view/0012_rebuilds.sql")),
+    (13, "late_keys", include_str!("../view/0013_late_keys.sql")),
 ];
 
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use clap::Args;
 use foldline_events::{Tenant, Version};
 use foldline_projector::{View, parking::desk::Which};
 
-use super::{Problems, Views, ViewsArgs};
+use super::{Problems, Views, ViewsArgs, views::view_named};
 
 /// How long it waits for a projector to try what was asked for, when nothing else is said.
 const WAIT_SECONDS: u32 = 60;
@@ -192,17 +192,10 @@ fn which(
     }
 }
 
-fn tenant(given: &str) -> Result<Tenant, String> {
+pub(super) fn tenant(given: &str) -> Result<Tenant, String> {
     Tenant::parse(given).map_err(|error| format!("--tenant: {error}"))
 }
 
 fn view(given: &str) -> Result<View, String> {
-    let views = View::ALL.map(View::name);
-    let named = View::ALL.into_iter().find(|view| view.name() == given);
-    named.ok_or_else(|| {
-        format!(
-            "--in: there is no view {given:?}; there are {}",
-            views.join(", ")
-        )
-    })
+    view_named(given).map_err(|problem| format!("--in: {problem}"))
 }

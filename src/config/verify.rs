@@ -4,7 +4,7 @@ use clap::Args;
 use foldline_events::{Position, Tenant};
 use foldline_projector::{View, verify::Content};
 
-use super::{Problems, Views, ViewsArgs};
+use super::{Problems, Views, ViewsArgs, views::view_named};
 
 /// How long it waits for the views, when nothing else is said.
 const WAIT_SECONDS: u32 = 30;
@@ -61,10 +61,7 @@ impl VerifyArgs {
             problems.note(Tenant::parse(tenant).map_err(|error| format!("--tenant: {error}")))
         });
         let view = self.view.as_deref().map(|name| {
-            let found = View::ALL.into_iter().find(|view| view.name() == name);
-            let known = View::ALL.map(View::name).join(", ");
-            problems
-                .note(found.ok_or_else(|| format!("VIEW: there is no view {name}, only {known}")))
+            problems.note(view_named(name).map_err(|problem| format!("VIEW: {problem}")))
         });
         if self.as_of.is_some_and(|position| position < 0) {
             problems.note::<()>(Err("--as-of: a position is not negative".to_owned()));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use foldline_projector::View;
 
 use super::{Database, DatabaseArgs, Problems, ViewArgs};
 
@@ -32,4 +33,12 @@ impl ViewsArgs {
             data: self.data.clone(),
         }
     }
+}
+
+pub(super) fn view_named(given: &str) -> Result<View, String> {
+    let named = View::ALL.into_iter().find(|view| view.name() == given);
+    named.ok_or_else(|| {
+        let views = View::ALL.map(View::name);
+        format!("there is no view {given:?}; there are {}", views.join(", "))
+    })
 }

@@ -21,6 +21,7 @@ mod one_command;
 mod parked;
 mod processes;
 mod projectors;
+mod rebuild;
 mod recount;
 mod relays;
 mod replaced;

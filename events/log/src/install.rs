@@ -14,7 +14,7 @@ pub(crate) const SEGMENTS_AHEAD: i32 = 2;
 /// `sql/ensure_segments.sql` says so, too.
 pub const SEGMENTS_AHEAD_MAX: i32 = 100;
 
-const FUNCTIONS: [&str; 11] = [
+const FUNCTIONS: [&str; 12] = [
     include_str!("../sql/ensure_segments.sql"),
     include_str!("../sql/guards_plan.sql"),
     include_str!("../sql/newest_tagged.sql"),
@@ -24,6 +24,7 @@ const FUNCTIONS: [&str; 11] = [
     include_str!("../sql/append_offline.sql"),
     include_str!("../sql/position_at.sql"),
     include_str!("../sql/read_stream.sql"),
+    include_str!("../sql/streams_of.sql"),
     include_str!("../sql/tagged.sql"),
     include_str!("../sql/forget_commands.sql"),
 ];

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Row};
 use crate::Error;
 
 /// The functions, each with the types of its parameters as `oidvectortypes` writes them.
-const FUNCTIONS: [(&str, &str); 11] = [
+const FUNCTIONS: [(&str, &str); 12] = [
     (
         "append",
         "bigint, text[], uuid[], bytea[], text[], integer[], integer[], smallint[], integer[], text[], text[], \
@@ -38,6 +38,7 @@ const FUNCTIONS: [(&str, &str); 11] = [
         "text[], uuid[], bytea[], integer[], text[], bigint[], bigint[], integer[], text[], text[], text[], bigint[], \
          text[]",
     ),
+    ("streams_of", "text, text, bigint"),
     ("tagged", "text, text[], text[], bigint, bigint, integer"),
 ];
 

@@ -58,6 +58,28 @@ impl Log {
         Ok(page.events)
     }
 
+    /// The streams of a tenant whose names come after one, in order of their names, at most `limit`; the first of them after the
+    /// empty name. Only an empty page is the last.
+    ///
+    /// # Errors
+    /// As [`Self::read_stream`].
+    pub async fn streams_of(
+        &self,
+        tenant: &Tenant,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        let query = sqlx::query("select stream from log.streams_of($1, $2, $3) as stream")
+            .bind(tenant.as_str())
+            .bind(after)
+            .bind(limit_as_i64(limit));
+        let rows = self
+            .inner
+            .read(async |on| query.fetch_all(on).await)
+            .await?;
+        Ok(rows.iter().map(|row| row.get("stream")).collect())
+    }
+
     /// The events of a stream after a version, oldest first, or before one, newest first. See `sql/read_stream.sql`.
     pub(crate) async fn stream(
         &self,

@@ -21,12 +21,39 @@ use crate::{
     Error, Folded, View,
     keys::{Key, Keys},
     tasks::{Status, priority_name},
+    view::Table,
 };
 use rows::Past;
 use sums::{Days, Sums};
 
 pub(crate) const VERSION: i32 = 3;
 pub(crate) const DDL: &str = include_str!("task_dashboard.sql");
+pub(crate) const TABLES: &[Table] = &[
+    Table {
+        name: "task_dashboard",
+        of: None,
+        key: &["owner", "owner_id", "partition"],
+        is_only_added: false,
+    },
+    Table {
+        name: "task_dashboard_day",
+        of: None,
+        key: &["owner", "owner_id", "day", "partition"],
+        is_only_added: false,
+    },
+    Table {
+        name: "task_dashboard_task",
+        of: Some("task_id"),
+        key: &[],
+        is_only_added: false,
+    },
+    Table {
+        name: "task_dashboard_task_past",
+        of: Some("task_id"),
+        key: &["position"],
+        is_only_added: true,
+    },
+];
 
 const VIEW: View = View::TaskDashboard;
 

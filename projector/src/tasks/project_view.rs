@@ -14,10 +14,25 @@ use crate::{
     Error, Folded, View,
     keys::{Key, Keys},
     records::{Columns, Ended, Record},
+    view::Table,
 };
 
 pub(crate) const VERSION: i32 = 4;
 pub(crate) const DDL: &str = include_str!("project_view.sql");
+pub(crate) const TABLES: &[Table] = &[
+    Table {
+        name: "project_view",
+        of: Some("project_id"),
+        key: &[],
+        is_only_added: false,
+    },
+    Table {
+        name: "project_view_past",
+        of: Some("project_id"),
+        key: &["position"],
+        is_only_added: true,
+    },
+];
 
 const VIEW: View = View::ProjectView;
 

@@ -7,10 +7,17 @@ use uuid::Uuid;
 use crate::{
     Error, Folded, View,
     records::{Columns, Record},
+    view::Table,
 };
 
 pub(crate) const VERSION: i32 = 3;
 pub(crate) const DDL: &str = include_str!("task_history.sql");
+pub(crate) const TABLES: &[Table] = &[Table {
+    name: "task_history",
+    of: Some("task_id"),
+    key: &["version"],
+    is_only_added: true,
+}];
 
 const VIEW: View = View::TaskHistory;
 

@@ -13,13 +13,45 @@ use foldline_events::{
 use sqlx::PgConnection;
 
 use super::{Status, must_follow, priority_name};
-use crate::{Error, Folded, View, keys::Keys};
+use crate::{Error, Folded, View, keys::Keys, view::Table};
 use comments::Comment;
 use marks::Changes;
 use rows::{Past, Row, Step};
 
 pub(crate) const VERSION: i32 = 4;
 pub(crate) const DDL: &str = include_str!("task_view.sql");
+pub(crate) const TABLES: &[Table] = &[
+    Table {
+        name: "task_view",
+        of: Some("task_id"),
+        key: &[],
+        is_only_added: false,
+    },
+    Table {
+        name: "task_view_past",
+        of: Some("task_id"),
+        key: &["position"],
+        is_only_added: true,
+    },
+    Table {
+        name: "task_view_comment",
+        of: Some("task_id"),
+        key: &["version"],
+        is_only_added: true,
+    },
+    Table {
+        name: "task_view_mark",
+        of: Some("task_id"),
+        key: &["mark"],
+        is_only_added: false,
+    },
+    Table {
+        name: "task_view_mark_past",
+        of: Some("task_id"),
+        key: &["mark", "position"],
+        is_only_added: true,
+    },
+];
 
 const VIEW: View = View::TaskView;
 

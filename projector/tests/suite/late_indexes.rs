@@ -37,6 +37,22 @@ const NEVER_COUNTED: &str = "
         and c.reltuples < 0
     order by c.relname
 ";
+/// The keys of the views' own tables.
+const KEYS: &str = "
+    select conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
+    from pg_constraint
+    where connamespace = 'views'::regnamespace
+        and contype = 'p'
+        and conname ~ '_v[0-9]+_pkey$'
+    order by 1
+";
+/// The tables of which a key is left for later.
+const KEYS_LEFT: &str = "
+    select substring(name from '^~~(.*)_pkey key$')
+    from views.late_indexes
+    where name like '~~%_pkey key'
+    order by name
+";
 const LATE: &str = "select count(*) from views.late_indexes";
 
 const TABLES: [&str; 12] = [
@@ -55,13 +71,25 @@ const TABLES: [&str; 12] = [
 ];
 
 async fn leave(pool: &PgPool, view: &str, version: i32) -> i64 {
-    sqlx::query_scalar("select views.leave_indexes_for_later($1, $2)")
+    let added = ONLY_ADDED.map(|table| table.rsplit_once("_v").unwrap().0);
+    sqlx::query_scalar("select views.leave_indexes_for_later($1, $2, $3)")
         .bind(view)
         .bind(version)
+        .bind(added)
         .fetch_one(pool)
         .await
         .unwrap()
 }
+
+/// The tables that are only ever added to.
+const ONLY_ADDED: [&str; 6] = [
+    "project_view_past_v4",
+    "task_dashboard_task_past_v3",
+    "task_history_v3",
+    "task_view_comment_v4",
+    "task_view_mark_past_v4",
+    "task_view_past_v4",
+];
 
 async fn until_late(views: &Views, is_it: impl Fn(i64) -> bool) {
     let waited = tokio::time::timeout(PATIENCE, async {
@@ -77,15 +105,17 @@ async fn a_view_that_begins_with_a_long_log_gets_its_indexes_when_it_has_caught_
     let history = seeded(41, 300);
     let views = Views::new().await;
     let before: Vec<String> = views.all(INDEXES).await;
+    let keys: Vec<String> = views.all(KEYS).await;
     let log = open(views.options(), Service::Command).await;
     append(&log, &history.events[..250]).await;
 
-    let running = Running::start_taking_for_long(&views, 250).await;
+    let running = Running::start_with(&views, |options| options.long_log_events = 250).await;
     until_late(&views, |late| late > 10).await;
     assert!(views.all::<String>(INDEXES).await.len() < before.len());
     running.folded(250).await;
     until_late(&views, |late| late == 0).await;
     assert_eq!(views.all::<String>(INDEXES).await, before);
+    assert_eq!(views.all::<String>(KEYS).await, keys);
     assert_eq!(views.all::<String>(UNCOUNTED).await, [""; 0]);
     assert_eq!(views.all::<String>(NEVER_COUNTED).await, [""; 0]);
 
@@ -94,7 +124,7 @@ async fn a_view_that_begins_with_a_long_log_gets_its_indexes_when_it_has_caught_
     assert_eq!(views.rows().await, replayed(&history).await);
     running.end().await;
     // The next to come finds something folded, and leaves nothing out.
-    let running = Running::start_taking_for_long(&views, 250).await;
+    let running = Running::start_with(&views, |options| options.long_log_events = 250).await;
     running.folded(history.head()).await;
     assert_eq!(views.all::<String>(INDEXES).await, before);
     running.end().await;
@@ -113,6 +143,7 @@ async fn what_is_left_for_later_is_left_once_and_no_table_of_the_views_is_counte
         assert_eq!(leave(&views.pool, view, version).await, 0, "{view} again");
     }
     assert_eq!(views.all::<String>(UNCOUNTED).await, TABLES);
+    assert_eq!(views.all::<String>(KEYS_LEFT).await, ONLY_ADDED);
 }
 
 #[tokio::test]
@@ -125,7 +156,7 @@ async fn a_short_log_is_folded_with_its_indexes() {
         &history.events,
     )
     .await;
-    let running = Running::start_taking_for_long(&views, 101).await;
+    let running = Running::start_with(&views, |options| options.long_log_events = 101).await;
     running.folded(100).await;
     assert_eq!(views.all::<String>(INDEXES).await, before);
     running.end().await;
@@ -136,12 +167,14 @@ async fn what_was_left_out_by_somebody_who_died_is_made_by_whoever_comes_next() 
     let history = seeded(43, 100);
     let views = Views::new().await;
     let before: Vec<String> = views.all(INDEXES).await;
+    let keys: Vec<String> = views.all(KEYS).await;
     assert!(leave(&views.pool, "task_view", 4).await > 10);
     let log = open(views.options(), Service::Command).await;
     append(&log, &history.events).await;
     let running = Running::start(&views).await;
     until_late(&views, |late| late == 0).await;
     assert_eq!(views.all::<String>(INDEXES).await, before);
+    assert_eq!(views.all::<String>(KEYS).await, keys);
     running.end().await;
 }
 
@@ -152,4 +185,43 @@ async fn a_view_that_holds_something_keeps_its_indexes() {
     let before: Vec<String> = views.all(INDEXES).await;
     assert_eq!(leave(&views.pool, "task_view", 4).await, 0);
     assert_eq!(views.all::<String>(INDEXES).await, before);
+}
+
+#[tokio::test]
+async fn a_long_log_is_folded_without_the_keys_of_what_is_only_added_to() {
+    let history = seeded(46, 300);
+    let views = Views::new().await;
+    let nobody_makes_them =
+        "revoke execute on function views.build_late_index from foldline_projector";
+    sqlx::query(nobody_makes_them)
+        .execute(&views.owner)
+        .await
+        .unwrap();
+    let log = open(views.options(), Service::Command).await;
+    append(&log, &history.events).await;
+    let running = Running::start_with(&views, |options| options.long_log_events = 250).await;
+    running.folded(history.head()).await;
+    assert_eq!(views.all::<String>(KEYS_LEFT).await, ONLY_ADDED);
+    assert_eq!(views.rows().await, replayed(&history).await);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_left_for_later_still_refuses_a_row_that_is_there_twice() {
+    let history = seeded(45, 100);
+    let views = Views::new().await;
+    leave(&views.pool, "task_history", 3).await;
+    apply(&mut views.writer().await, history.whole()).await;
+    let twice = "insert into views.task_history_v3 select * from views.task_history_v3 limit 1";
+    sqlx::query(twice).execute(&views.owner).await.unwrap();
+    let refused = loop {
+        let built = sqlx::query("select views.build_late_index('task_history', 3)");
+        if let Err(refused) = built.execute(&views.pool).await {
+            break refused;
+        }
+    };
+    let code = refused.as_database_error().and_then(|error| error.code());
+    assert_eq!(code.as_deref(), Some("23505"), "{refused}");
+    let left = views.all::<i64>(LATE).await;
+    assert_eq!(left, [2], "nothing else has to wait for it");
 }

@@ -34,20 +34,16 @@ pub struct Running {
 
 impl Running {
     pub async fn start(views: &Views) -> Self {
-        Self::start_taking_for_long(views, ProjectorOptions::LONG_LOG_EVENTS).await
-    }
-
-    /// One that takes a log of so many events for a long one.
-    pub async fn start_taking_for_long(views: &Views, events: Position) -> Self {
-        Self::start_with(views, events, Retention::new()).await
+        Self::start_with(views, |_| {}).await
     }
 
     /// One that keeps rows of the past for so long.
     pub async fn start_keeping(views: &Views, retention: Retention) -> Self {
-        Self::start_with(views, ProjectorOptions::LONG_LOG_EVENTS, retention).await
+        Self::start_with(views, |options| options.retention = retention).await
     }
 
-    async fn start_with(views: &Views, events: Position, retention: Retention) -> Self {
+    /// One with other options.
+    pub async fn start_with(views: &Views, change: impl FnOnce(&mut ProjectorOptions)) -> Self {
         let url = views.options().application_name(SESSIONS);
         let direct = url.clone().options([("role", "foldline_projector")]);
         let pool = PgPoolOptions::new()
@@ -56,14 +52,16 @@ impl Running {
             .await
             .unwrap();
         let log = open(url, Service::Projector).await;
-        let options = ProjectorOptions {
+        let mut options = ProjectorOptions {
             direct,
             moved: watch::Sender::new(0),
             stall_retry: Duration::from_millis(100),
-            long_log_events: events,
-            retention,
+            long_log_events: ProjectorOptions::LONG_LOG_EVENTS,
+            retention: Retention::new(),
             retention_interval: Duration::from_millis(50),
+            proof_pause: None,
         };
+        change(&mut options);
         let feed = Feed::Postgres(PostgresFeed::unassigned(log.clone()));
         let projector = Projector::new(pool, feed, log, options);
         let (health, stop) = (projector.health(), CancellationToken::new());

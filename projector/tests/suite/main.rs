@@ -8,6 +8,8 @@ mod leases;
 mod log;
 mod ownership;
 mod parking;
+mod proof;
+mod rebuilds;
 mod retention;
 mod rows;
 mod seeded;

@@ -1,7 +1,7 @@
 //! Reading back: pages, places in time, and the marks by which a restored log is noticed.
 
 use chrono::{DateTime, Duration, Utc};
-use foldline_events::{Cursor, Position, Recorded, Version};
+use foldline_events::{Cursor, Position, Recorded, Tenant, Version};
 use foldline_log::{
     AnyLog, Delivery, Error, Expected, Feed, Log, LogOptions, Mark, Selection, Service, Start,
     StreamEvent, Verdict, feed::PostgresFeed,
@@ -46,6 +46,30 @@ async fn a_stream_is_read_in_pages() {
                 .is_empty()
         );
     }
+}
+
+#[tokio::test]
+async fn the_streams_of_a_tenant_are_listed_in_pages_and_no_others() {
+    let database = database().await;
+    let log = open(&database, Service::Command).await;
+    for stream in ["task-2", "task-10", "project-1", "task-2"] {
+        appended(log.append(one(stream)).await.unwrap());
+    }
+    let mut of_another = one("task-3");
+    of_another.tenant = Tenant::parse("zeta").unwrap();
+    appended(log.append(of_another).await.unwrap());
+    let projector = open(&database, Service::Projector).await;
+    let (mut after, mut listed) = (String::new(), Vec::new());
+    loop {
+        let page = projector.streams_of(&tenant(), &after, 2).await.unwrap();
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else {
+            break;
+        };
+        after.clone_from(last);
+        listed.extend(page);
+    }
+    assert_eq!(listed, ["project-1", "task-10", "task-2"]);
 }
 
 #[tokio::test]
