@@ -116,6 +116,25 @@ impl AnyLog {
         }
     }
 
+    /// See [`Log::read_selected_backward`].
+    ///
+    /// # Errors
+    /// As [`Log::read_selected_backward`]; none of the log in memory.
+    pub async fn read_selected_backward(
+        &self,
+        selection: &Selection,
+        before: Position,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        match self {
+            Self::Postgres(log) => {
+                let page = log.read_selected_backward(selection, before, limit);
+                page.await
+            }
+            Self::Memory(log) => Ok(log.read_selected_backward(selection, before, limit)),
+        }
+    }
+
     /// See [`Log::walk_stream`].
     pub fn walk_stream(&self, tenant: &Tenant, stream: &str, after: Version) -> Walk {
         match self {

@@ -173,6 +173,28 @@ impl MemoryLog {
         })
     }
 
+    /// See [`crate::Log::read_selected_backward`].
+    pub fn read_selected_backward(
+        &self,
+        selection: &Selection,
+        before: Position,
+        limit: usize,
+    ) -> Page {
+        let limit = limit.clamp(1, PAGE_EVENTS_MAX);
+        self.kept(|kept| {
+            let selected = kept.events.iter().rev();
+            let selected =
+                selected.filter(|event| event.position < before && selection.selects(event));
+            let page = until_full(selected, limit);
+            let first = page.events.last().filter(|_| page.may_go_on);
+            Page {
+                through: first.map_or(0, |event| event.position),
+                events: page.events,
+                head: kept.head().position,
+            }
+        })
+    }
+
     /// See [`crate::Log::position_of`].
     ///
     /// # Errors

@@ -1,9 +1,11 @@
-//! Reading part of the log: by tenant, stream, type, tag and time, in order, page by page.
+//! Reading part of the log: by tenant, stream, type, tag, time and id, in order, page by page; [`backward`] turns it round.
 //!
 //! No page costs more than its bounds, however little of the log is selected: a page that found nothing still says how
 //! far it has looked, so that a reader goes on there and rereads nothing. Tags of a tenant are looked up in the index
 //! that guards use; everything else is read in order of position, a window at a time. Times become positions first,
 //! because along the log they never decrease.
+
+mod backward;
 
 use chrono::{DateTime, Duration, SubsecRound, Utc};
 use foldline_events::{Cursor, Position, Recorded, Tenant};
@@ -33,7 +35,7 @@ pub const TAGS_COMPARED_MAX: usize = 16;
 ///
 /// Every combination is valid. The cheapest has a tenant and tags: it reads the events that carry the rarest of them, in at
 /// most [`TAGGED_SEGMENTS_MAX`] segments of the log a page.
-/// Tags without a tenant, a stream's prefix, types alone and a tenant alone are looked for in order of position, at
+/// Tags without a tenant, a stream's prefix, types alone, ids and a tenant alone are looked for in order of position, at
 /// most [`WINDOW_POSITIONS_MAX`] positions a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
@@ -45,6 +47,10 @@ pub struct Selection {
     pub types: Vec<String>,
     /// With all of these tags.
     pub tags: Vec<String>,
+    /// The event with this id, and those that the command with this id recorded.
+    pub named: Option<Uuid>,
+    /// With this correlation id.
+    pub correlation_id: Option<Uuid>,
     /// Recorded at this instant or later.
     pub recorded_from: Option<DateTime<Utc>>,
     /// Recorded before this instant.
@@ -79,6 +85,8 @@ impl Selection {
             && event.stream.starts_with(prefix)
             && of_type
             && self.tags.iter().all(|tag| event.tags.contains(tag))
+            && (self.named).is_none_or(|id| event.id == id || event.command_id == id)
+            && (self.correlation_id).is_none_or(|id| event.correlation_id == id)
             && is_in_time
     }
 }
@@ -197,6 +205,8 @@ impl Log {
                and ($5::text is null or starts_with(stream, $5))
                and (cardinality($6::text[]) = 0 or type = any ($6))
                and tags @> $7::text[]
+               and ($9::uuid is null or id = $9 or command_id = $9)
+               and ($10::uuid is null or correlation_id = $10)
              order by position
              limit $8"
         ))
@@ -207,7 +217,9 @@ impl Log {
         .bind(selection.stream_prefix.as_deref())
         .bind(&selection.types)
         .bind(&selection.tags)
-        .bind(as_i64(asked));
+        .bind(as_i64(asked))
+        .bind(selection.named)
+        .bind(selection.correlation_id);
         let page = fetch(&self.inner, query, asked, &mut Room::default(), recorded).await?;
         let last = page.events.last().map(|event| event.position);
         if selection.selects_all() {
@@ -309,6 +321,8 @@ async fn tagged(
            and position <= $6
            and tags @> $2::text[]
            and ($3::text is null or starts_with(stream, $3))
+           and ($7::uuid is null or id = $7 or command_id = $7)
+           and ($8::uuid is null or correlation_id = $8)
          order by position
          limit $4"
     ))
@@ -317,7 +331,9 @@ async fn tagged(
     .bind(selection.stream_prefix.as_deref())
     .bind(as_i64(asked))
     .bind(window.after)
-    .bind(window.through);
+    .bind(window.through)
+    .bind(selection.named)
+    .bind(selection.correlation_id);
     let page = fetch(inner, query, asked, &mut Room::default(), recorded).await?;
     let last = page.events.last().filter(|_| page.may_go_on);
     let looked_to = last.map_or(looked_to, |last| last.position);

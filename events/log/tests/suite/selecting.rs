@@ -9,6 +9,7 @@ use foldline_log::{
 use foldline_schema::testing::TestDatabase;
 use futures_util::{StreamExt, TryStreamExt};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use uuid::Uuid;
 
 use crate::{
     guards::ended,
@@ -48,7 +49,7 @@ fn any_append(random: &mut StdRng) -> Append {
     }
 }
 
-fn any_selection(random: &mut StdRng, times: &[DateTime<Utc>]) -> Selection {
+fn any_selection(random: &mut StdRng, times: &[DateTime<Utc>], events: &[Recorded]) -> Selection {
     let many = |random: &mut StdRng, choices: &[&str]| {
         let chosen = choices.iter().filter_map(|it| maybe(random, &[*it, *it]));
         chosen.take(2).map(str::to_owned).collect::<Vec<_>>()
@@ -66,8 +67,43 @@ fn any_selection(random: &mut StdRng, times: &[DateTime<Utc>]) -> Selection {
         } else {
             many(random, &TAGS)
         },
+        named: any_id(random, events, |event| [event.id, event.command_id]),
+        correlation_id: any_id(random, events, |event| [event.correlation_id, event.id]),
         recorded_from: maybe(random, times).filter(|_| random.random_bool(0.3)),
         recorded_before: maybe(random, times).filter(|_| random.random_bool(0.3)),
+    }
+}
+
+/// Seldom one of the ids of an event, most often none.
+fn any_id(
+    random: &mut StdRng,
+    events: &[Recorded],
+    ids: impl Fn(&Recorded) -> [Uuid; 2],
+) -> Option<Uuid> {
+    let event = &events[random.random_range(0..events.len())];
+    maybe(random, &ids(event)).filter(|_| random.random_bool(0.1))
+}
+
+/// All pages of a selection, newest first; each must keep what a page promises.
+async fn all_pages_backward(
+    log: &AnyLog,
+    selection: &Selection,
+    before: i64,
+    limit: usize,
+) -> Vec<Recorded> {
+    let (mut all, mut before) = (vec![], before);
+    loop {
+        let page = log.read_selected_backward(selection, before, limit);
+        let page = page.await.unwrap();
+        assert!(page.events.len() <= limit);
+        let within = |event: &Recorded| page.through <= event.position && event.position < before;
+        assert!(page.events.iter().all(within));
+        all.extend(page.events);
+        if page.through == 0 {
+            return all;
+        }
+        assert!(page.through < before, "a page that does not advance");
+        before = page.through;
     }
 }
 
@@ -108,7 +144,7 @@ async fn every_selection_gives_what_fulfils_it_in_order_whatever_the_page() {
         times.extend([DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC].repeat(20));
         let mut found = 0;
         for _ in 0..300 {
-            let selection = any_selection(&mut random, &times);
+            let selection = any_selection(&mut random, &times, &events);
             let after = random.random_range(0..=100);
             let limit = random.random_range(1..20);
             let selected = events
@@ -119,6 +155,9 @@ async fn every_selection_gives_what_fulfils_it_in_order_whatever_the_page() {
             assert_eq!(paged, selected, "{selection:?} after {after}, by {limit}");
             let walked: Vec<Recorded> = log.walk(&selection, after).try_collect().await.unwrap();
             assert_eq!(walked, selected, "{selection:?} after {after}, walked");
+            let back = all_pages_backward(&log, &selection, i64::MAX, limit).await;
+            let all = events.iter().filter(|event| selection.selects(event)).rev();
+            assert!(all.eq(&back), "{selection:?} by {limit}, backward");
             found += usize::from(!selected.is_empty());
         }
         assert!(found > 100, "too few selections found anything: {found}");
@@ -339,6 +378,16 @@ async fn a_page_that_found_nothing_says_how_far_it_looked_and_looked_no_further(
         });
         let read = read.await;
         assert!(read <= WINDOW_POSITIONS_MAX + 10, "{read}: {selection:?}");
+        let read = cost(&database, async |log| {
+            let page = log.read_selected_backward(&selection, 20_000, 10);
+            let page = page.await.unwrap();
+            assert_eq!((page.events.len(), page.through), (0, 20_000 - window));
+        });
+        let read = read.await;
+        assert!(
+            read <= WINDOW_POSITIONS_MAX + 10,
+            "{read} backward: {selection:?}"
+        );
     }
     // Not so by tag: what carries none is not looked at.
     let read = cost(&database, async |log| {
@@ -380,6 +429,12 @@ async fn whoever_reads_the_whole_log_stops_where_an_event_is_missing() {
     assert!(matches!(found, Err(Error::Gap { after: 1, found: 3 })));
     let walked: Result<Vec<Recorded>, Error> = log.walk(&everything, 0).try_collect().await;
     assert!(matches!(walked, Err(Error::Gap { after: 1, found: 3 })));
+    let back = log.read_selected_backward(&everything, i64::MAX, 10).await;
+    assert!(matches!(back, Err(Error::Gap { after: 1, found: 3 })));
+    let damage = sqlx::raw_sql("delete from log.events where position < 3");
+    damage.execute(&mut owner(&database).await).await.unwrap();
+    let back = log.read_selected_backward(&everything, i64::MAX, 10).await;
+    assert!(matches!(back, Err(Error::Gap { after: 0, found: 3 })));
 }
 
 #[tokio::test]
