@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use foldline_domain::{
     Command,
-    tasks::{KeyFacts, Project, Task},
+    tasks::{KeyFacts, Project, Task, holder_after},
 };
 use foldline_events::{Event, Version};
 use foldline_gate::{Caller, Problem, Secret};
@@ -23,7 +23,6 @@ use crate::{
     digest::Digest,
     handle::{Decision, Intake, decide, occurred_at},
     streams::Folded,
-    tasks::holder_after,
 };
 
 /// By stream.

@@ -1,7 +1,7 @@
 //! Projects and tasks on the write side: roles, facts and guards.
 
 use foldline_domain::tasks::{
-    Facts, KeyFacts, Project, ProjectCommand, ProjectFacts, Task, TaskCommand,
+    Facts, KeyFacts, Project, ProjectCommand, ProjectFacts, Task, TaskCommand, holder_after,
 };
 use foldline_events::{
     Event, Tenant,
@@ -229,15 +229,6 @@ fn given_key(event: &TaskEvent) -> Option<Option<&str>> {
 
 fn key_id(digest: &Digest, tenant: &Tenant, key: &str) -> Uuid {
     digest.reservation(TASK_KEY, tenant, key)
-}
-
-/// Who has a key after an event of its stream.
-pub(crate) fn holder_after(holder: Option<Uuid>, event: &Event) -> Option<Uuid> {
-    match event {
-        Event::TaskKey(KeyEvent::Reserved(event)) => Some(event.task_id),
-        Event::TaskKey(KeyEvent::Released(_)) => None,
-        Event::Project(_) | Event::Task(_) => holder,
-    }
 }
 
 /// Read from the log each time: few commands name a key, and hardly two the same.

@@ -4,10 +4,13 @@
 //! know databases, the network, clocks or randomness: times and ids arrive in commands, and the state is whatever
 //! the events say. Read [`tasks`] next, then `command/src/handle.rs` for who calls it.
 
+mod state;
 pub mod tasks;
 
 use foldline_events::Event;
 use uuid::Uuid;
+
+pub use state::State;
 
 /// An aggregate. `Self` is its state: only what decisions need, and `None` before its first event. States are written
 /// down as snapshots: what is read back must be the very same state.

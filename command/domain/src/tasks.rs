@@ -25,7 +25,9 @@ pub use task::{
     },
 };
 
+use foldline_events::{Event, tasks::KeyEvent};
 use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
 
 use crate::{Command, InvalidCommand};
 
@@ -66,6 +68,15 @@ pub const COMMAND_TYPES: [&str; 33] = [
     "tasks.request_ai_review",
     "tasks.record_ai_review",
 ];
+
+/// Who has a key after an event of its stream.
+pub fn holder_after(holder: Option<Uuid>, event: &Event) -> Option<Uuid> {
+    match event {
+        Event::TaskKey(KeyEvent::Reserved(event)) => Some(event.task_id),
+        Event::TaskKey(KeyEvent::Released(_)) => None,
+        Event::Project(_) | Event::Task(_) => holder,
+    }
+}
 
 /// `None` for a type that is not of this context.
 pub(crate) fn parse(command_type: &str, data: &str) -> Result<Option<Command>, InvalidCommand> {

@@ -62,6 +62,7 @@ pub struct RestoreProject {}
 
 /// What decisions need of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Project {
     name: String,
     description: Option<String>,

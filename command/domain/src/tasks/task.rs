@@ -25,6 +25,7 @@ use crate::Decider;
 
 /// What decisions need of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Task {
     project_id: Uuid,
     title: String,
@@ -48,6 +49,7 @@ pub struct Task {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", rename_all_fields = "camelCase")]
 enum Status {
     Open,
     InProgress,
@@ -69,6 +71,7 @@ struct Step {
 
 /// How the review by an AI stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", rename_all_fields = "camelCase")]
 enum Review {
     None,
     Requested,

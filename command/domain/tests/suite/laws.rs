@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use foldline_domain::{
-    Command, Decider,
+    Command, Decider, State,
     tasks::{Facts, KeyFacts, Project, ProjectCommand, ProjectFacts, Task, TaskCommand},
 };
 use foldline_events::{
@@ -238,6 +238,28 @@ proptest! {
                 prop_assert_eq!(format!("{read:?}"), format!("{task:?}"));
                 prop_assert_eq!(&read, task);
             }
+        }
+    }
+
+    /// Whoever folds a stream without knowing whose it is gets what the aggregate would, and events of others change nothing.
+    #[test]
+    fn a_state_of_any_context_is_that_of_the_aggregate_of_its_stream(events in vec(event(), 0..HISTORY_MAX)) {
+        let (mut project, mut task) = (None::<Project>, None::<Task>);
+        let (mut of_project, mut of_task) = (None::<State>, None::<State>);
+        for event in events {
+            if project.is_some() || matches!(event, Event::Project(_)) {
+                of_project = State::evolve(of_project, &event);
+            }
+            if task.is_some() || matches!(event, Event::Task(_)) {
+                of_task = State::evolve(of_task, &event);
+            }
+            match event {
+                Event::Project(event) => project = Project::evolve(project, &event),
+                Event::Task(event) => task = Task::evolve(task, &event),
+                Event::TaskKey(_) => {}
+            }
+            prop_assert_eq!(&of_project, &project.clone().map(State::Project));
+            prop_assert_eq!(&of_task, &task.clone().map(Box::new).map(State::Task));
         }
     }
 
