@@ -5,7 +5,7 @@
 //! a person sees. With `--json` its answers are printed as they come.
 
 mod name;
-mod text;
+pub(crate) mod text;
 
 use std::{
     io::{self, Write},
@@ -16,7 +16,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use self::name::Moment;
+pub(crate) use self::name::Moment;
 use crate::query::{QueryArgs, Service};
 
 /// What the process ends with.
@@ -217,7 +217,12 @@ fn listed(list: &Value) -> &[Value] {
 
 /// Whether anybody still reads.
 fn say(lines: &str) -> anyhow::Result<bool> {
-    match writeln!(io::stdout(), "{lines}") {
+    is_read(writeln!(io::stdout(), "{lines}"))
+}
+
+/// Whether anybody still reads what was written to standard output.
+pub(crate) fn is_read(written: io::Result<()>) -> anyhow::Result<bool> {
+    match written {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(error).context("cannot write to standard output"),

@@ -14,6 +14,7 @@ mod migrate;
 mod parked;
 mod query;
 mod rebuild;
+mod replay;
 mod roles;
 mod schema;
 mod serve;
@@ -76,6 +77,9 @@ enum Task {
     Diff(changes::DiffArgs),
     /// Say for each field of a task or a project since when it is as it is, and who made it so; exit code as of history.
     Blame(changes::BlameArgs),
+    /// Read the log again, forward, back or step by step: each event with what it changed and the state that it leaves; exit code
+    /// 0: shown, 1: no such stream or event, 2: not known.
+    Replay(config::ReplayArgs),
     /// Ask what a command would do, now or as of the past; exit code 0: it would be accepted, 1: rejected, 2: not known.
     WhatIf(what_if::WhatIfArgs),
     /// Say how far the views and the relay follow the log; exit code 0: caught up, 1: lagging, 2: unreachable.
@@ -98,13 +102,25 @@ enum Task {
     Log(log::LogTask),
 }
 
+impl Task {
+    /// What is logged: nothing while the whole screen is somebody's.
+    fn logs(&self, logs: telemetry::LogArgs) -> telemetry::LogArgs {
+        if let Self::Replay(args) = self
+            && args.step
+        {
+            return logs.silent();
+        }
+        logs
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     // Crash points of fault tests, from the FAILPOINTS variable.
     #[cfg(feature = "crash-points")]
     let _crash_points = fail::FailScenario::setup();
     let cli = Cli::parse();
-    telemetry::start(&cli.logs);
+    telemetry::start(&cli.task.logs(cli.logs.clone()));
     // Two TLS libraries could be in the program one day; this one is meant.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let ended = match cli.task {
@@ -120,6 +136,7 @@ async fn main() -> ExitCode {
         Task::History(args) => return changes::told(changes::history(args).await),
         Task::Diff(args) => return changes::told(changes::diff(args).await),
         Task::Blame(args) => return changes::told(changes::blame(args).await),
+        Task::Replay(args) => return changes::told(replay::run(args).await),
         Task::WhatIf(args) => return what_if::run(args).await,
         Task::Status(args) => return status::run(args).await,
         Task::Verify(args) => return verify::run(args).await,

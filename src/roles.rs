@@ -145,7 +145,7 @@ pub fn as_worker(options: &PgConnectOptions) -> PgConnectOptions {
 }
 
 /// The same, which say in `pg_stat_activity` whose they are, unless the settings say something else.
-fn called(options: &PgConnectOptions, role: &str) -> PgConnectOptions {
+pub fn called(options: &PgConnectOptions, role: &str) -> PgConnectOptions {
     match options.get_application_name() {
         Some(_) => options.clone(),
         None => options

@@ -26,6 +26,14 @@ fn log_filter(text: &str) -> Result<String, String> {
 }
 
 impl LogArgs {
+    /// The same, and no line is written.
+    pub fn silent(self) -> Self {
+        Self {
+            log_filter: "off".to_owned(),
+            ..self
+        }
+    }
+
     /// The same again, for a process of ours.
     pub fn to_arguments(&self) -> [String; 4] {
         let format = match self.log {

@@ -16,7 +16,7 @@ const OF_KEY: &str = "query($key: String!) { task(key: $key) { id } }";
 
 /// When.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(crate) enum Moment {
     Position(Position),
     RecordedAt(DateTime<Utc>),
 }

@@ -107,14 +107,23 @@ fn push(lines: &mut String, line: &str) {
 
 /// Text without what steers a terminal; nothing where there is nothing.
 fn word(value: &Value) -> String {
-    let text = value.as_str().unwrap_or_default().chars();
-    text.map(|it| if it.is_control() { '\u{fffd}' } else { it })
+    plain(value.as_str().unwrap_or_default())
+}
+
+/// Text without what steers a terminal, or turns round what is read after it.
+pub(crate) fn plain(text: &str) -> String {
+    let steers = |it: char| {
+        it.is_control()
+            || matches!(it, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .map(|it| if steers(it) { '\u{fffd}' } else { it })
         .collect()
 }
 
 /// A value as JSON, so that text is told from numbers, cut where it is long.
-fn shown(value: &Value) -> String {
-    let text = value.to_string();
+pub(crate) fn shown(value: &Value) -> String {
+    let text = plain(&value.to_string());
     match text.char_indices().nth(SHOWN_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -142,6 +151,17 @@ title      \"dig\"  2026-03-01T12:00:00Z  7         ada  tasks.TaskRenamed
 key        null
 createdBy  \"bo\"   position 3 or before";
         assert_eq!(blame(&fields), expected);
+    }
+
+    #[test]
+    fn nothing_that_is_shown_steers_a_terminal() {
+        // JSON leaves the second and the third as they are.
+        let text = "a\u{1b}[2J b\u{9b}2J c\u{202e}d";
+        for said in [plain(text), shown(&json!(text))] {
+            let steers = ['\u{1b}', '\u{9b}', '\u{202e}'];
+            assert!(!said.contains(steers), "{said:?}");
+        }
+        assert_eq!(plain("Ünï ©"), "Ünï ©");
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod rebuild;
 mod recount;
 mod relays;
 mod replaced;
+mod replay;
 mod restarted;
 mod restore;
 mod schema;
