@@ -93,7 +93,7 @@ enum Node<'a> {
     Event {
         depth: usize,
         #[serde(flatten)]
-        event: Envelope<'a>,
+        event: Box<Envelope<'a>>,
     },
 }
 
@@ -142,7 +142,7 @@ impl<W: Write> Output<W> {
                 },
                 What::Event(event) => Node::Event {
                     depth,
-                    event: Envelope::of(event),
+                    event: Box::new(Envelope::of(event)),
                 },
             })?,
         };
@@ -258,7 +258,7 @@ pub(super) fn story(shown: &Shown) -> Vec<String> {
     }
     match &shown.changes {
         Some(changes) if changes.is_empty() => lines.push("changed nothing".to_owned()),
-        Some(changes) => lines.extend(changes.iter().map(change_as_text)),
+        Some(changes) => lines.extend(changes.iter().filter_map(change_as_text)),
         None => {}
     }
     lines.push(match shown.unknown_since {
@@ -269,13 +269,20 @@ pub(super) fn story(shown: &Shown) -> Vec<String> {
     lines
 }
 
-pub(super) fn change_as_text(change: &Change) -> String {
+/// Nothing of a list or a map that is there now and empty: a person sees no change in it.
+pub(super) fn change_as_text(change: &Change) -> Option<String> {
     let Change {
         field,
         before,
         after,
     } = change;
-    format!("{}: {} → {}", plain(field), value(before), value(after))
+    let is_empty = after.as_array().is_some_and(Vec::is_empty)
+        || after.as_object().is_some_and(serde_json::Map::is_empty);
+    if before.is_null() && is_empty {
+        return None;
+    }
+    let (field, before, after) = (plain(field), value(before), value(after));
+    Some(format!("{field}: {before} → {after}"))
 }
 
 pub(super) fn row_as_text(row: &Row) -> String {

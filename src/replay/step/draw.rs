@@ -148,7 +148,8 @@ fn detail_lines(shown: &Shown) -> Vec<String> {
         Some(changes) if changes.is_empty() => lines.push("changed nothing".to_owned()),
         Some(changes) => {
             lines.push("changed".to_owned());
-            lines.extend(changes.iter().map(|it| format!("  {}", change_as_text(it))));
+            let texts = changes.iter().filter_map(change_as_text);
+            lines.extend(texts.map(|it| format!("  {it}")));
         }
         None => lines.push("what it changed is not known".to_owned()),
     }

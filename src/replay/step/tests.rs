@@ -90,15 +90,20 @@ async fn keys_lead_from_event_to_event_as_a_finger_on_the_whole_list_would() {
         let (mut finger, last) = (0_usize, EVENTS - 1);
         for key in keys.clone() {
             press(&mut model, &mut reader, key).await;
-            finger = match key {
-                Down | Char('j') => finger + 1,
-                Up | Left | Char('k') => finger.saturating_sub(1),
-                PageDown => finger + rows,
-                PageUp | Char('b') => finger.saturating_sub(rows),
-                Home => 0,
-                _ => last,
-            }
-            .min(last);
+            finger = if matches!(key, Down | Char('j')) {
+                finger + 1
+            } else if matches!(key, Up | Left | Char('k')) {
+                finger.saturating_sub(1)
+            } else if key == PageDown {
+                finger + rows
+            } else if matches!(key, PageUp | Char('b')) {
+                finger.saturating_sub(rows)
+            } else if key == Home {
+                0
+            } else {
+                last
+            };
+            finger = finger.min(last);
             let shown = model.selected().unwrap();
             assert_eq!(
                 shown.event.version,

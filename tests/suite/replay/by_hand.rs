@@ -88,10 +88,11 @@ pub fn changed(before: &Value, changes: &[Value]) -> Value {
 }
 
 fn put(map: &mut Map<String, Value>, entry: &str, value: &Value) {
-    match value {
-        Value::Null => map.remove(entry),
-        value => map.insert(entry.to_owned(), value.clone()),
-    };
+    if value.is_null() {
+        map.remove(entry);
+    } else {
+        map.insert(entry.to_owned(), value.clone());
+    }
 }
 
 /// A state without the fields that are null: those are not changes of nothing.
