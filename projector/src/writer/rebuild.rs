@@ -43,11 +43,10 @@ impl Writer {
             Err(error) => error,
         };
         // Whatever it was: a wish that fails again and again would keep everything else from going on.
-        let why = match &error {
-            Error::Stuck { waited_ms } => {
-                format!("it takes longer than a transaction may, {waited_ms} ms")
-            }
-            other => in_full(other),
+        let why = if let Error::Stuck { waited_ms } = error {
+            format!("it takes longer than a transaction may, {waited_ms} ms")
+        } else {
+            in_full(&error)
         };
         let ending = async {
             let mut connection = self.pool.acquire().await.map_err(Error::Rebuilds)?;
