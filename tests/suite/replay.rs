@@ -221,8 +221,6 @@ async fn a_replay_begins_and_ends_at_a_position_a_time_an_event_or_a_command() {
         &["--from", "now"][..],
         &["--from", "9", "--to", "8"],
         &["--stream", "task-1", "--causation", &nobody],
-        // Nothing here is a terminal.
-        &["--step"],
     ] {
         assert_eq!(code_of(url, nonsense).await, 2, "{nonsense:?}");
     }
@@ -230,6 +228,11 @@ async fn a_replay_begins_and_ends_at_a_position_a_time_an_event_or_a_command() {
         code_of("postgres://nobody@127.0.0.1:1/nothing", &[]).await,
         2
     );
+    // Nothing here is a terminal.
+    let stepping = replay(url, &["--step"]).output().unwrap();
+    let said = String::from_utf8(stepping.stderr).unwrap();
+    assert_eq!(stepping.status.code(), Some(2), "{said}");
+    assert!(said.contains("--step takes over a terminal"), "{said}");
     let mut stranger = replay(url, &[]);
     stranger.args(["--tenant", "stranger"]);
     // Given twice it is refused; of a tenant without events there is nothing to show.
