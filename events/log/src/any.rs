@@ -100,6 +100,22 @@ impl AnyLog {
         }
     }
 
+    /// See [`Log::streams_of`].
+    ///
+    /// # Errors
+    /// As [`Log::streams_of`]; none of the log in memory.
+    pub async fn streams_of(
+        &self,
+        tenant: &Tenant,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        match self {
+            Self::Postgres(log) => log.streams_of(tenant, after, limit).await,
+            Self::Memory(log) => Ok(log.streams_of(tenant, after, limit)),
+        }
+    }
+
     /// See [`Log::read_selected`].
     ///
     /// # Errors

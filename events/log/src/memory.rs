@@ -146,6 +146,19 @@ impl MemoryLog {
         })
     }
 
+    /// See [`crate::Log::streams_of`].
+    pub fn streams_of(&self, tenant: &Tenant, after: &str, limit: usize) -> Vec<String> {
+        self.kept(|kept| {
+            let of_tenant = kept.versions.keys().filter(|(of, _)| of == tenant);
+            let streams = of_tenant.map(|(_, stream)| stream);
+            let mut streams: Vec<String> =
+                streams.filter(|it| it.as_str() > after).cloned().collect();
+            streams.sort();
+            streams.truncate(limit);
+            streams
+        })
+    }
+
     /// See [`crate::Log::read_selected`].
     ///
     /// # Errors

@@ -51,25 +51,32 @@ async fn a_stream_is_read_in_pages() {
 #[tokio::test]
 async fn the_streams_of_a_tenant_are_listed_in_pages_and_no_others() {
     let database = database().await;
-    let log = open(&database, Service::Command).await;
-    for stream in ["task-2", "task-10", "project-1", "task-2"] {
-        appended(log.append(one(stream)).await.unwrap());
+    let in_postgres = [Service::Command, Service::Projector];
+    let [writer, reader] = in_postgres.map(|service| open(&database, service));
+    let in_postgres = (
+        AnyLog::Postgres(writer.await),
+        AnyLog::Postgres(reader.await),
+    );
+    let [_, in_memory] = both().await;
+    for (log, reader) in [in_postgres, (in_memory.clone(), in_memory)] {
+        for stream in ["task-2", "task-10", "project-1", "task-2"] {
+            appended(log.append(one(stream)).await.unwrap());
+        }
+        let mut of_another = one("task-3");
+        of_another.tenant = Tenant::parse("zeta").unwrap();
+        appended(log.append(of_another).await.unwrap());
+        let (mut after, mut listed) = (String::new(), Vec::new());
+        loop {
+            let page = reader.streams_of(&tenant(), &after, 2).await.unwrap();
+            assert!(page.len() <= 2);
+            let Some(last) = page.last() else {
+                break;
+            };
+            after.clone_from(last);
+            listed.extend(page);
+        }
+        assert_eq!(listed, ["project-1", "task-10", "task-2"]);
     }
-    let mut of_another = one("task-3");
-    of_another.tenant = Tenant::parse("zeta").unwrap();
-    appended(log.append(of_another).await.unwrap());
-    let projector = open(&database, Service::Projector).await;
-    let (mut after, mut listed) = (String::new(), Vec::new());
-    loop {
-        let page = projector.streams_of(&tenant(), &after, 2).await.unwrap();
-        assert!(page.len() <= 2);
-        let Some(last) = page.last() else {
-            break;
-        };
-        after.clone_from(last);
-        listed.extend(page);
-    }
-    assert_eq!(listed, ["project-1", "task-10", "task-2"]);
 }
 
 #[tokio::test]
