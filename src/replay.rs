@@ -1,10 +1,11 @@
 //! `foldline replay`: the log read again, forward and back, each event with what it changed and the state that it leaves.
 //!
-//! It reads recorded events straight from the log, as a database role that can do nothing else, and folds them by the rules of
-//! this build; no view is asked, and nothing is written. [`source`] finds and reads the events, [`states`] folds them,
-//! [`causation`] says what led to what; [`output`] and [`step`] are what people and programs see.
+//! It reads recorded events straight from the log, in sessions that are read-only, and folds them by the rules of this build; no
+//! view is asked, and nothing is written. [`source`] finds and reads the events, [`states`] folds them, [`causation`] says what
+//! led to what; [`output`] and [`step`] are what people and programs see.
 
 mod causation;
+mod json;
 mod output;
 mod place;
 mod shown;
@@ -12,16 +13,19 @@ mod source;
 mod states;
 mod step;
 
-use std::{io, time::Duration};
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use foldline_events::{Position, Recorded, upcast};
 use foldline_log::{AnyLog, Error, Log, LogOptions, Service};
 use uuid::Uuid;
 
 pub use place::Place;
 
-use self::{output::Output, source::Source, states::States};
+use self::{causation::Payloads, json::Data, output::Output, source::Source, states::States};
 use crate::{
     config::{ReplayArgs, ReplayConfig, ReplayFormat, Showing},
     roles::called,
@@ -57,11 +61,14 @@ pub async fn run(args: ReplayArgs) -> anyhow::Result<u8> {
     }
     let log = AnyLog::Postgres(open(&config).await?);
     let Some(source) = source(&config, log).await? else {
-        eprintln!(
-            "foldline: tenant {} has no stream {}",
-            config.tenant,
-            config.streams.join(" and no stream ")
-        );
+        say(&match &config.streams[..] {
+            [] => format!("tenant {} has no events", config.tenant),
+            streams => format!(
+                "tenant {} has no stream {}",
+                config.tenant,
+                streams.join(" and no stream ")
+            ),
+        });
         return Ok(NO_SUCH_THING);
     };
     match config.showing {
@@ -84,7 +91,7 @@ pub async fn run(args: ReplayArgs) -> anyhow::Result<u8> {
                 is_backward,
                 limit,
             };
-            replay(source, wanted, Output::new(config.format, io::stdout())).await
+            replay(source, wanted, output(config.format)).await
         }
         Showing::Causation(id) => causes(&source, id, config.format).await,
         Showing::Steps => {
@@ -97,15 +104,30 @@ pub async fn run(args: ReplayArgs) -> anyhow::Result<u8> {
     }
 }
 
-/// Reads alone, and gives up soon: somebody waits for it.
+/// To standard error, which may be closed: nobody reads there then, and what is shown is shown all the same.
+fn say(text: &str) {
+    writeln!(io::stderr(), "foldline: {text}").ok();
+}
+
+fn output(format: ReplayFormat) -> Output<io::Stdout> {
+    let stdout = io::stdout();
+    let data = match stdout.is_terminal() {
+        true => Data::WithoutSteering,
+        false => Data::AsRecorded,
+    };
+    Output::new(format, data, stdout)
+}
+
+/// Reads alone, which the sessions are told too, and gives up soon: somebody waits for it.
 async fn open(config: &ReplayConfig) -> anyhow::Result<Log> {
     let database = match &config.database {
         Some(database) => database.clone(),
         None => running::database(config.data.as_deref())?,
     };
+    let reading = [("default_transaction_read_only", "on")];
     let options = LogOptions {
-        url: called(&database.url, "replay"),
-        direct: Some(called(&database.direct, "replay")),
+        url: called(&database.url, "replay").options(reading),
+        direct: Some(called(&database.direct, "replay").options(reading)),
         service: Service::Projector,
         connections_max: CONNECTIONS_MAX,
     };
@@ -118,7 +140,7 @@ async fn open(config: &ReplayConfig) -> anyhow::Result<Log> {
         .context("cannot open the log; LOG_URL must name its database")
 }
 
-/// The first of the streams named that there is; all of the tenant where none is named.
+/// The first of the streams named that there is; all of the tenant where none is named. `None` where nothing of it has an event.
 async fn source(config: &ReplayConfig, log: AnyLog) -> anyhow::Result<Option<Source>> {
     let mut source = Source {
         log,
@@ -133,7 +155,8 @@ async fn source(config: &ReplayConfig, log: AnyLog) -> anyhow::Result<Option<Sou
             return Ok(Some(source));
         }
     }
-    Ok(config.streams.is_empty().then_some(source))
+    let is_there = config.streams.is_empty() && source.has_events().await?;
+    Ok(is_there.then_some(source))
 }
 
 /// Where a place is; `None`, and said so, where nothing has that id.
@@ -147,7 +170,7 @@ async fn edge(
     };
     let found = find(place).await?;
     if let (None, Place::Id(id)) = (found, place) {
-        eprintln!("foldline: the tenant has no event or command {id}");
+        say(&format!("the tenant has no event or command {id}"));
     }
     Ok(found)
 }
@@ -159,7 +182,9 @@ async fn replay(
     mut output: Output<impl io::Write>,
 ) -> anyhow::Result<u8> {
     if wanted.first > wanted.last {
-        bail!("--from lies after --to: there is nothing between them");
+        // Nothing was recorded between the two.
+        output.end()?;
+        return Ok(SHOWN);
     }
     let mut states = States::new(source.log.clone(), source.tenant.clone());
     let mut left = wanted.limit;
@@ -190,10 +215,6 @@ async fn replay(
             Some(_) | None => break,
         }
     }
-    if output.count() == 0 && source.stream.is_none() && !has_events(&source).await? {
-        eprintln!("foldline: {} has no events", source.name());
-        return Ok(NO_SUCH_THING);
-    }
     output.end()?;
     Ok(SHOWN)
 }
@@ -219,39 +240,34 @@ impl Wanted {
     }
 }
 
-async fn has_events(source: &Source) -> Result<bool, Error> {
-    let mut mark = 0;
-    loop {
-        let page = source.later(mark).await?;
-        match page.next {
-            _ if !page.events.is_empty() => return Ok(true),
-            Some(next) => mark = next,
-            None => return Ok(false),
-        }
-    }
-}
-
 async fn causes(source: &Source, id: Uuid, format: ReplayFormat) -> anyhow::Result<u8> {
-    let related = causation::related(source, id).await?;
+    let payloads = match format {
+        ReplayFormat::Table => Payloads::Dropped,
+        ReplayFormat::Json | ReplayFormat::Ndjson => Payloads::Kept,
+    };
+    let related = causation::related(source, id, payloads).await?;
     if related.events.is_empty() {
-        eprintln!(
-            "foldline: {} has no event, command or correlation {id}",
+        say(&format!(
+            "{} has no event, command or correlation {id}",
             source.name()
-        );
+        ));
         return Ok(NO_SUCH_THING);
     }
-    let mut output = Output::new(format, io::stdout());
+    let mut output = output(format);
     for row in causation::tree(&related.events) {
         if !output.row(&row)? {
             return Ok(SHOWN);
         }
     }
+    if related.is_cut && !output.cut(related.events.len())? {
+        return Ok(SHOWN);
+    }
     output.end()?;
     if related.is_cut {
-        eprintln!(
-            "foldline: there are more; these are the first {} events of the correlation",
+        say(&format!(
+            "there are more; these are the first {} events of the correlation",
             related.events.len()
-        );
+        ));
     }
     Ok(SHOWN)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 /// How much of a value is shown in a line.
-const SHOWN_CHARS_MAX: usize = 60;
+pub(crate) const SHOWN_CHARS_MAX: usize = 60;
 
 /// A change: what happened, and below it a line for each field.
 pub(super) fn change(change: &Value) -> String {
@@ -112,21 +112,46 @@ fn word(value: &Value) -> String {
 
 /// Text without what steers a terminal, or turns round what is read after it.
 pub(crate) fn plain(text: &str) -> String {
-    let steers = |it: char| {
-        it.is_control()
-            || matches!(it, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     text.chars()
         .map(|it| if steers(it) { '\u{fffd}' } else { it })
         .collect()
 }
 
+/// Whether a terminal obeys a character, or turns round what is read after it.
+pub(crate) fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A value as JSON, so that text is told from numbers, cut where it is long.
 pub(crate) fn shown(value: &Value) -> String {
-    let text = plain(&value.to_string());
-    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+    cut(&plain(&value.to_string()), SHOWN_CHARS_MAX)
+}
+
+/// Two values that differ, each as [`shown`] up to a length. Where both would be cut and look the same, they begin where they
+/// begin to differ.
+pub(crate) fn shown_apart(before: &Value, after: &Value, chars_max: usize) -> (String, String) {
+    let (before, after) = (plain(&before.to_string()), plain(&after.to_string()));
+    let heads = (cut(&before, chars_max), cut(&after, chars_max));
+    if heads.0 != heads.1 {
+        return heads;
+    }
+    let mut pairs = before.char_indices().zip(after.chars());
+    match pairs.find(|((_, one), other)| one != other) {
+        Some(((at, _), _)) => {
+            let rest = |text: &str| format!("…{}", cut(&text[at..], chars_max));
+            (rest(&before), rest(&after))
+        }
+        // They differ in what is not shown.
+        None => heads,
+    }
+}
+
+/// So many characters, and a mark if there are more.
+pub(crate) fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+        None => text.to_owned(),
     }
 }
 
@@ -162,6 +187,21 @@ createdBy  \"bo\"   position 3 or before";
             assert!(!said.contains(steers), "{said:?}");
         }
         assert_eq!(plain("Ünï ©"), "Ünï ©");
+    }
+
+    #[test]
+    fn two_long_values_are_cut_so_that_one_sees_that_they_differ() {
+        let same = "ü".repeat(100);
+        let [before, after] = [1, 2].map(|n| json!(format!("{same}{n}{}", "x".repeat(100))));
+        let begun = |n: u8| format!("…{n}{}…", "x".repeat(59));
+        assert_eq!(shown_apart(&before, &after, 60), (begun(1), begun(2)));
+        let heads = (shown(&json!("a")), shown(&before));
+        assert_eq!(shown_apart(&json!("a"), &before, 60), heads);
+        let whole = (before.to_string(), after.to_string());
+        assert_eq!(shown_apart(&before, &after, 1_000), whole);
+        let (longer, shorter) = (json!(same.clone() + "y"), json!(same));
+        let ends = ("…y\"".to_owned(), "…\"".to_owned());
+        assert_eq!(shown_apart(&longer, &shorter, 60), ends);
     }
 
     #[test]

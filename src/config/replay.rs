@@ -7,11 +7,12 @@ use foldline_events::{Tenant, tasks};
 use uuid::Uuid;
 
 use super::{Database, DatabaseArgs, LogArgs, Problems};
-use crate::{replay::Place, up::TENANT};
+use crate::{changes::Moment, replay::Place, up::TENANT};
 
 #[derive(Args, Clone)]
 pub struct ReplayArgs {
-    /// Only this task or project: its UUID, or the name of its stream. Without it everything of the tenant.
+    /// Only this task or project: its UUID, or the name of its stream. Without it everything of the tenant, for which the whole
+    /// log is read in order of position, as far as is looked.
     #[arg(value_name = "ID")]
     id: Option<String>,
     /// Only this stream, such as task-0198c0de-0000-7000-8000-000000000001.
@@ -20,7 +21,8 @@ pub struct ReplayArgs {
     /// Whose events.
     #[arg(long, default_value = TENANT)]
     tenant: String,
-    /// Begin at the first event from here on: a position, a recorded time (2026-03-01T12:00:00Z), an event's or a command's id.
+    /// Begin at the first event from here on: a position, a recorded time (2026-03-01T12:00:00Z), an event's or a command's id. An
+    /// id that was not recorded near its own time is looked for in the whole log.
     #[arg(long, value_name = "PLACE")]
     from: Option<Place>,
     /// End with the last event up to here: a position, a recorded time, an event's or a command's id.
@@ -33,7 +35,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "EVENTS", conflicts_with = "step", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// What led to what: all events with the correlation of this event or command, or with this correlation id, each below
-    /// what caused it. Reads the whole log.
+    /// what caused it. Reads the whole log in order of position.
     #[arg(
         long, value_name = "UUID",
         conflicts_with_all = ["id", "stream", "from", "to", "backward", "limit", "step"]
@@ -91,6 +93,7 @@ impl ReplayArgs {
         let database = given.then(|| problems.note(self.log.read(&self.database)));
         let tenant = Tenant::parse(&self.tenant).map_err(|error| format!("--tenant: {error}"));
         let tenant = problems.note(tenant);
+        problems.note(self.in_order());
         let showing = match (self.causation, self.step) {
             (Some(id), _) => Showing::Causation(id),
             (None, true) => Showing::Steps,
@@ -113,6 +116,23 @@ impl ReplayArgs {
         })
     }
 
+    /// Whether `--from` can lie before `--to`. Of a position and a time, or of an id, only the log knows, and has nothing between.
+    fn in_order(&self) -> Result<(), String> {
+        let is_turned_round = match (self.from, self.to) {
+            (Some(Place::Moment(from)), Some(Place::Moment(to))) => match (from, to) {
+                (Moment::Position(from), Moment::Position(to)) => from > to,
+                (Moment::RecordedAt(from), Moment::RecordedAt(to)) => from > to,
+                (Moment::Position(_), Moment::RecordedAt(_))
+                | (Moment::RecordedAt(_), Moment::Position(_)) => false,
+            },
+            (Some(Place::Id(_)) | None, _) | (_, Some(Place::Id(_)) | None) => false,
+        };
+        match is_turned_round {
+            true => Err("--from lies after --to: there is nothing between them".to_owned()),
+            false => Ok(()),
+        }
+    }
+
     fn streams(&self) -> Vec<String> {
         let named = self.stream.as_ref().or(self.id.as_ref());
         let of_id = self.id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
@@ -120,6 +140,39 @@ impl ReplayArgs {
             (Some(id), _) => vec![tasks::task_stream(id), tasks::project_stream(id)],
             (None, Some(stream)) => vec![stream.clone()],
             (None, None) => vec![],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ReplayArgs,
+    }
+
+    fn is_taken(from: &str, to: &str) -> bool {
+        let line = ["replay", "--from", from, "--to", to];
+        Line::parse_from(line).args.read().is_ok()
+    }
+
+    #[test]
+    fn only_a_position_after_a_position_or_a_time_after_a_time_is_refused() {
+        let (early, late) = ("2026-03-01T12:00:00Z", "2099-03-01T12:00:00Z");
+        let id = "00000000-0000-0000-0000-000000000007";
+        for (from, to) in [("9", "8"), (late, early)] {
+            assert!(!is_taken(from, to), "{from} {to}");
+        }
+        for (from, to) in [("8", "9"), ("8", "8"), (early, late), (late, late)] {
+            assert!(is_taken(from, to), "{from} {to}");
+        }
+        for (from, to) in [("9", early), (late, "1"), (id, "1"), ("9", id), (id, id)] {
+            assert!(is_taken(from, to), "{from} {to}");
         }
     }
 }

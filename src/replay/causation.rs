@@ -15,6 +15,8 @@ use super::source::Source;
 
 /// How many events are taken into a tree.
 const CAUSATION_EVENTS_MAX: usize = 2_000;
+/// How many bytes their payloads may take together.
+const CAUSATION_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A line of the tree, below what stands before it with less depth.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +27,7 @@ pub(super) struct Row {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum What {
-    /// The command that recorded an event, its first.
+    /// The command that recorded an event, its first, here without its payload.
     Command {
         first: Box<Recorded>,
         cause: Cause,
@@ -47,6 +49,14 @@ pub(super) enum Cause {
     Cycle,
 }
 
+/// What becomes of the payloads of the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Payloads {
+    Kept,
+    /// Nobody looks at them, so they need no room.
+    Dropped,
+}
+
 /// The events of a correlation.
 pub(super) struct Related {
     /// In order of position.
@@ -59,7 +69,11 @@ pub(super) struct Related {
 ///
 /// # Errors
 /// As of [`foldline_log::AnyLog::read_selected`].
-pub(super) async fn related(source: &Source, id: Uuid) -> Result<Related, Error> {
+pub(super) async fn related(
+    source: &Source,
+    id: Uuid,
+    payloads: Payloads,
+) -> Result<Related, Error> {
     let correlation_id = match source.find(id).await? {
         Some(found) => {
             let event = source.log.read(found.first - 1, 1).await?;
@@ -67,7 +81,7 @@ pub(super) async fn related(source: &Source, id: Uuid) -> Result<Related, Error>
         }
         None => id,
     };
-    of_correlation(source, correlation_id).await
+    of_correlation(source, correlation_id, payloads).await
 }
 
 /// All events with a correlation id.
@@ -77,19 +91,29 @@ pub(super) async fn related(source: &Source, id: Uuid) -> Result<Related, Error>
 pub(super) async fn of_correlation(
     source: &Source,
     correlation_id: Uuid,
+    payloads: Payloads,
 ) -> Result<Related, Error> {
     let selection = Selection {
         correlation_id: Some(correlation_id),
         ..source.of_tenant()
     };
-    let (mut events, mut after) = (Vec::new(), 0);
+    let (mut events, mut bytes, mut after) = (Vec::new(), 0, 0);
     loop {
         let wanted = (CAUSATION_EVENTS_MAX + 1 - events.len()).min(PAGE_EVENTS_MAX);
         let page = source.log.read_selected(&selection, after, wanted).await?;
-        events.extend(page.events);
-        let is_cut = events.len() > CAUSATION_EVENTS_MAX;
-        if is_cut || page.through >= page.head {
-            events.truncate(CAUSATION_EVENTS_MAX);
+        for mut event in page.events {
+            match payloads {
+                Payloads::Kept => bytes += event.payload.len(),
+                Payloads::Dropped => event.payload = String::new(),
+            }
+            if events.len() == CAUSATION_EVENTS_MAX || bytes > CAUSATION_BYTES_MAX {
+                let is_cut = true;
+                return Ok(Related { events, is_cut });
+            }
+            events.push(event);
+        }
+        if page.through >= page.head {
+            let is_cut = false;
             return Ok(Related { events, is_cut });
         }
         after = page.through;
@@ -108,10 +132,15 @@ pub(super) fn tree(events: &[Recorded]) -> Vec<Row> {
             Cause::Event | Cause::Command => None,
             cause @ (Cause::Itself | Cause::Missing | Cause::Cycle) => Some((*command, cause)),
         });
-    // Whoever is not below any of these is in a circle of causes, or below one.
-    let circles = tree.order.iter().map(|command| (*command, Cause::Cycle));
-    for (command, cause) in tops.chain(circles) {
+    for (command, cause) in tops {
         tree.push_below(command, cause, &mut seen, &mut rows);
+    }
+    // Whoever is not below any of these is in a circle of causes, or below one.
+    for command in &tree.order {
+        if !seen.contains(command) {
+            let top = tree.circle_above(*command);
+            tree.push_below(top, Cause::Cycle, &mut seen, &mut rows);
+        }
     }
     rows
 }
@@ -162,6 +191,21 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// Of the causes of a command, one after the other, the first that comes again.
+    fn circle_above(&self, command: Uuid) -> Uuid {
+        let (mut passed, mut at) = (HashSet::new(), command);
+        while passed.insert(at) {
+            let causation_id = self.first(at).causation_id;
+            let by_event = self.recorded_by.get(&causation_id).copied();
+            let by_command = || self.commands.contains_key(&causation_id);
+            match by_event.or_else(|| by_command().then_some(causation_id)) {
+                Some(cause) => at = cause,
+                None => break,
+            }
+        }
+        at
+    }
+
     fn first(&self, command: Uuid) -> &'a Recorded {
         self.commands[&command][0]
     }
@@ -185,7 +229,7 @@ impl<'a> Tree<'a> {
                     if !seen.insert(command) {
                         continue;
                     }
-                    let first = Box::new(self.first(command).clone());
+                    let first = Box::new(without_payload(self.first(command)));
                     let what = What::Command { first, cause };
                     rows.push(Row { depth, what });
                     let caused = self.caused_by(command, command).rev();
@@ -210,10 +254,23 @@ impl<'a> Tree<'a> {
     }
 }
 
+fn without_payload(event: &Recorded) -> Recorded {
+    Recorded {
+        payload: String::new(),
+        tags: vec![],
+        trace_context: None,
+        tenant: event.tenant.clone(),
+        stream: event.stream.clone(),
+        event_type: event.event_type.clone(),
+        actor: event.actor.clone(),
+        ..*event
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::testing::recorded;
+    use crate::replay::testing::{command, log, recorded, source, task_renamed, tenant};
 
     fn id(number: u128) -> Uuid {
         Uuid::from_u128(number)
@@ -291,6 +348,48 @@ mod tests {
             "---3",
         ];
         assert_eq!(lines(&events), expected);
+    }
+
+    #[test]
+    fn what_a_circle_caused_stands_below_it_and_is_not_told_to_be_one() {
+        let events = [
+            event(1, 101, 2),
+            event(2, 102, 4),
+            event(3, 103, 2),
+            event(4, 104, 3),
+        ];
+        let expected = [
+            "command 102 Cycle",
+            "-2",
+            "--command 101 Event",
+            "---1",
+            "--command 103 Event",
+            "---3",
+            "----command 104 Event",
+            "-----4",
+        ];
+        assert_eq!(lines(&events), expected);
+    }
+
+    #[tokio::test]
+    async fn payloads_that_are_kept_are_bounded_together_and_those_that_are_not_shown_are_dropped()
+    {
+        const EACH_BYTES: usize = 200 * 1024;
+        let log = log();
+        for _ in 0..9 {
+            let renamed = vec![task_renamed(&"x".repeat(EACH_BYTES)); 10];
+            let mut append = command(&tenant(), 10, renamed);
+            append.correlation_id = id(7);
+            log.append(&append).unwrap();
+        }
+        let source = source(&log, None);
+        for (payloads, events, is_cut) in
+            [(Payloads::Kept, 81, true), (Payloads::Dropped, 90, false)]
+        {
+            let related = of_correlation(&source, id(7), payloads);
+            let related = related.await.unwrap();
+            assert_eq!((related.events.len(), related.is_cut), (events, is_cut));
+        }
     }
 
     #[test]

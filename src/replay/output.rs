@@ -12,23 +12,25 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     causation::{Cause, Row, What},
+    json::{Data, written},
     shown::{Change, Shown},
 };
 use crate::{
     changes::{
         is_read,
-        text::{plain, shown as value},
+        text::{SHOWN_CHARS_MAX, cut, plain, shown_apart},
     },
     config::ReplayFormat,
 };
 
-/// How much of a state, or of the payload of an event that cannot be read, is shown in a line of the table.
+/// How much of a state, or of the payload of an event, is shown in a line of the table.
 const STATE_CHARS_MAX: usize = 400;
 /// How many effects deep the table is indented.
 const INDENTED_MAX: usize = 20;
 
 pub(super) struct Output<W: Write> {
     format: ReplayFormat,
+    data: Data,
     out: BufWriter<W>,
     count: u64,
 }
@@ -95,27 +97,25 @@ enum Node<'a> {
         #[serde(flatten)]
         event: Box<Envelope<'a>>,
     },
+    /// The last of all, where there are more events than were taken.
+    Cut { events: usize },
 }
 
 impl<W: Write> Output<W> {
-    pub(super) fn new(format: ReplayFormat, out: W) -> Self {
+    pub(super) fn new(format: ReplayFormat, data: Data, out: W) -> Self {
         Self {
             format,
+            data,
             out: BufWriter::new(out),
             count: 0,
         }
-    }
-
-    /// How many events or commands were written.
-    pub(super) fn count(&self) -> u64 {
-        self.count
     }
 
     /// False once nobody reads any more.
     pub(super) fn event(&mut self, shown: &Shown) -> anyhow::Result<bool> {
         let text = match self.format {
             ReplayFormat::Table => event_as_text(shown),
-            ReplayFormat::Json | ReplayFormat::Ndjson => as_json(&WithState {
+            ReplayFormat::Json | ReplayFormat::Ndjson => self.as_json(&WithState {
                 event: Envelope::of(&shown.event),
                 problem: shown.problem.as_deref(),
                 changes: shown.changes.as_deref(),
@@ -131,7 +131,7 @@ impl<W: Write> Output<W> {
         let depth = row.depth;
         let text = match self.format {
             ReplayFormat::Table => row_as_text(row),
-            ReplayFormat::Json | ReplayFormat::Ndjson => as_json(&match &row.what {
+            ReplayFormat::Json | ReplayFormat::Ndjson => self.as_json(&match &row.what {
                 What::Command { first, cause } => Node::Command {
                     depth,
                     command_id: first.command_id.to_string(),
@@ -147,6 +147,17 @@ impl<W: Write> Output<W> {
             })?,
         };
         self.put(&text, "")
+    }
+
+    /// Says that there are more than these events; a table says nothing. False once nobody reads any more.
+    pub(super) fn cut(&mut self, events: usize) -> anyhow::Result<bool> {
+        match self.format {
+            ReplayFormat::Table => Ok(true),
+            ReplayFormat::Json | ReplayFormat::Ndjson => {
+                let text = self.as_json(&Node::Cut { events })?;
+                self.put(&text, "")
+            }
+        }
     }
 
     /// What was written so far goes out; false once nobody reads any more.
@@ -165,6 +176,10 @@ impl<W: Write> Output<W> {
             self.flush()?;
         }
         Ok(())
+    }
+
+    fn as_json(&self, line: &impl Serialize) -> anyhow::Result<String> {
+        written(line, self.data)
     }
 
     fn put(&mut self, text: &str, heads: &str) -> anyhow::Result<bool> {
@@ -218,10 +233,6 @@ impl<'a> Payload<'a> {
     }
 }
 
-fn as_json(line: &impl Serialize) -> anyhow::Result<String> {
-    Ok(serde_json::to_string(line)?)
-}
-
 const EVENT_HEADS: &str = "  POSITION  RECORDED                     VERSION  STREAM                                        EVENT                           BY";
 
 fn event_as_text(shown: &Shown) -> String {
@@ -250,27 +261,34 @@ fn event_as_text(shown: &Shown) -> String {
 }
 
 /// What became of the state, a line for each thing to say.
-pub(super) fn story(shown: &Shown) -> Vec<String> {
+fn story(shown: &Shown) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(problem) = &shown.problem {
         lines.push(format!("NOT READABLE BY THIS BUILD: {}", plain(problem)));
-        lines.push(format!("recorded: {}", cut(&plain(&shown.event.payload))));
     }
+    let recorded = cut(&plain(&shown.event.payload), STATE_CHARS_MAX);
+    lines.push(format!("recorded: {recorded}"));
     match &shown.changes {
         Some(changes) if changes.is_empty() => lines.push("changed nothing".to_owned()),
-        Some(changes) => lines.extend(changes.iter().filter_map(change_as_text)),
+        Some(changes) => {
+            let texts = changes.iter();
+            lines.extend(texts.filter_map(|it| change_as_text(it, SHOWN_CHARS_MAX)));
+        }
         None => {}
     }
     lines.push(match shown.unknown_since {
         Some(version) => format!("state: not known, because of event {version} of the stream"),
         None if shown.state.is_null() => "state: none".to_owned(),
-        None => format!("state: {}", cut(&plain(&shown.state.to_string()))),
+        None => {
+            let state = plain(&shown.state.to_string());
+            format!("state: {}", cut(&state, STATE_CHARS_MAX))
+        }
     });
     lines
 }
 
-/// Nothing of a list or a map that is there now and empty: a person sees no change in it.
-pub(super) fn change_as_text(change: &Change) -> Option<String> {
+/// With so much of each value. Nothing of a list or a map that is there now and empty: a person sees no change in it.
+pub(super) fn change_as_text(change: &Change, chars_max: usize) -> Option<String> {
     let Change {
         field,
         before,
@@ -281,8 +299,8 @@ pub(super) fn change_as_text(change: &Change) -> Option<String> {
     if before.is_null() && is_empty {
         return None;
     }
-    let (field, before, after) = (plain(field), value(before), value(after));
-    Some(format!("{field}: {before} → {after}"))
+    let (before, after) = shown_apart(before, after, chars_max);
+    Some(format!("{}: {before} → {after}", plain(field)))
 }
 
 pub(super) fn row_as_text(row: &Row) -> String {
@@ -322,11 +340,4 @@ pub(super) fn row_as_text(row: &Row) -> String {
 
 pub(super) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(STATE_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }

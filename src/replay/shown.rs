@@ -2,6 +2,8 @@
 //!
 //! Pure: states come from [`super::states`], and how it looks is for [`super::output`] and the screen to say.
 
+use std::collections::HashSet;
+
 use foldline_domain::State;
 use foldline_events::{Recorded, Version};
 use serde::Serialize;
@@ -14,6 +16,14 @@ pub(super) enum Standing {
     Known(Option<State>),
     /// This build cannot read its event of this version, so nothing is known of what came of it.
     UnknownSince(Version),
+}
+
+/// The same with the state as it is shown, which is made once: one event leaves it, the next one finds it.
+#[derive(Debug, Clone)]
+pub(super) struct Stood {
+    pub(super) standing: Standing,
+    /// `None` when it is not known.
+    value: Option<Value>,
 }
 
 #[derive(Debug, Clone)]
@@ -75,17 +85,27 @@ impl Standing {
     }
 }
 
+impl From<Standing> for Stood {
+    fn from(standing: Standing) -> Self {
+        Self {
+            value: standing.value(),
+            standing,
+        }
+    }
+}
+
 impl Shown {
     /// An event, and how its stream stands after it; `before` is how it stood.
-    pub(super) fn new(event: Recorded, before: &Standing) -> (Self, Standing) {
-        let (after, problem) = before.clone().after(&event);
-        let changes = before.value().zip(after.value());
-        let changes = changes.map(|(before, after)| changes_between(&before, &after));
-        let unknown_since = match after {
+    pub(super) fn new(event: Recorded, before: Stood) -> (Self, Stood) {
+        let (after, problem) = before.standing.after(&event);
+        let after = Stood::from(after);
+        let changes = before.value.as_ref().zip(after.value.as_ref());
+        let changes = changes.map(|(before, after)| changes_between(before, after));
+        let unknown_since = match after.standing {
             Standing::Known(_) => None,
             Standing::UnknownSince(version) => Some(version),
         };
-        let state = after.value().unwrap_or(Value::Null);
+        let state = after.value.clone().unwrap_or(Value::Null);
         let shown = Self {
             event,
             problem,
@@ -103,7 +123,8 @@ pub(super) fn changes_between(before: &Value, after: &Value) -> Vec<Change> {
     let before = before.as_object().unwrap_or(&none);
     let after = after.as_object().unwrap_or(&none);
     let mut changes = Vec::new();
-    for (field, before, after) in pairs(before, after) {
+    for (field, before, after) in pairs(before, after).filter(|(_, before, after)| before != after)
+    {
         match (before, after) {
             (Value::Object(before), Value::Object(after)) if are_alike(before, after) => {
                 let entries = pairs(before, after);
@@ -112,9 +133,11 @@ pub(super) fn changes_between(before: &Value, after: &Value) -> Vec<Change> {
                 }));
             }
             (Value::Array(before), Value::Array(after)) => {
-                let gone = before.iter().filter(|it| !after.contains(it));
+                let (had, has): (HashSet<_>, HashSet<_>) =
+                    (before.iter().collect(), after.iter().collect());
+                let gone = before.iter().filter(|it| !has.contains(it));
                 changes.extend(gone.filter_map(|it| change(field.clone(), it, &Value::Null)));
-                let came = after.iter().filter(|it| !before.contains(it));
+                let came = after.iter().filter(|it| !had.contains(it));
                 changes.extend(came.filter_map(|it| change(field.clone(), &Value::Null, it)));
             }
             _ => changes.extend(change(field.clone(), before, after)),

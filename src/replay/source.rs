@@ -13,7 +13,7 @@ use crate::changes::Moment;
 
 /// How much earlier than its own id says an event is looked for first: clocks differ.
 const ID_LEAD: TimeDelta = TimeDelta::seconds(5);
-/// In how many pages it is looked for there, before all of the log is.
+/// In how many pages it is looked for from there on, and in how many before that, until all of the stream or the log is.
 const ID_PAGES_MAX: usize = 8;
 
 #[derive(Debug, Clone)]
@@ -40,6 +40,16 @@ pub(super) struct Stretch {
     pub(super) last: Position,
 }
 
+/// Where an id is looked for, and how far that has come.
+struct Search {
+    id: Uuid,
+    /// Everything of the tenant where there is none.
+    stream: Option<String>,
+    /// The mark to go on from, until there is nothing more.
+    later: Option<i64>,
+    earlier: Option<i64>,
+}
+
 impl Source {
     /// As people call it.
     pub(super) fn name(&self) -> String {
@@ -56,13 +66,19 @@ impl Source {
         }
     }
 
+    /// Whether the tenant has any.
+    pub(super) async fn has_events(&self) -> Result<bool, Error> {
+        let streams = self.log.streams_of(&self.tenant, "", 1).await?;
+        Ok(!streams.is_empty())
+    }
+
     /// Oldest first. A page may be empty and still not the last.
     pub(super) async fn later(&self, after: i64) -> Result<Page, Error> {
         let limit = self.page_events;
         match &self.stream {
             Some(stream) => {
                 let read = self.log.read_stream(&self.tenant, stream, after, limit);
-                Ok(self.of_stream(read.await?))
+                Ok(of_stream(read.await?))
             }
             None => {
                 let of_tenant = self.of_tenant();
@@ -81,7 +97,7 @@ impl Source {
         match &self.stream {
             Some(stream) => {
                 let read = (self.log).read_stream_backward(&self.tenant, stream, before, limit);
-                Ok(self.of_stream(read.await?))
+                Ok(of_stream(read.await?))
             }
             None => {
                 let of_tenant = self.of_tenant();
@@ -97,7 +113,11 @@ impl Source {
 
     /// The mark after which come the events from a position on, and no others.
     pub(super) async fn mark_before(&self, position: Position) -> Result<i64, Error> {
-        match &self.stream {
+        self.mark_in(self.stream.as_deref(), position).await
+    }
+
+    async fn mark_in(&self, stream: Option<&str>, position: Position) -> Result<i64, Error> {
+        match stream {
             Some(stream) => self.version_before(stream, position).await,
             None => {
                 let head = self.log.head().await?.position;
@@ -148,99 +168,133 @@ impl Source {
         }
     }
 
-    /// The event with an id, or those of the command with it: in the stream first, then anywhere of the tenant.
+    /// The event with an id, or those of the command with it: in the stream, or else anywhere of the tenant. First it is looked for
+    /// near its own time, then everywhere.
     pub(super) async fn find(&self, id: Uuid) -> Result<Option<Stretch>, Error> {
-        if let Some(stream) = &self.stream
-            && let Some(found) = self.find_in_stream(stream, id).await?
-        {
-            return Ok(Some(found));
+        let mut searches = Vec::new();
+        if let Some(stream) = &self.stream {
+            searches.push(self.search(id, Some(stream)).await?);
         }
-        let named = Selection {
-            named: Some(id),
-            ..self.of_tenant()
-        };
-        if let Some(made_at) = made_at(id) {
-            let near = Selection {
-                recorded_from: made_at.checked_sub_signed(ID_LEAD),
-                ..named.clone()
-            };
-            let found = self.find_selected(&near, ID_PAGES_MAX).await?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        self.find_selected(&named, usize::MAX).await
-    }
-
-    async fn find_in_stream(&self, stream: &str, id: Uuid) -> Result<Option<Stretch>, Error> {
-        let mut found: Option<Stretch> = None;
-        let mut after = 0;
-        loop {
-            let page = self
-                .log
-                .read_stream(&self.tenant, stream, after, PAGE_EVENTS_MAX);
-            let page = page.await?;
-            let Some(last) = page.last() else {
-                return Ok(found);
-            };
-            for event in &page {
-                let is_named = event.id == id || event.command_id == id;
-                match (&mut found, is_named) {
-                    (Some(found), true) => found.last = event.position,
-                    // A command's events lie together.
-                    (Some(found), false) => return Ok(Some(*found)),
-                    (None, true) => {
-                        found = Some(Stretch {
-                            first: event.position,
-                            last: event.position,
-                        });
-                    }
-                    (None, false) => {}
+        searches.push(self.search(id, None).await?);
+        for pages_max in [ID_PAGES_MAX, usize::MAX] {
+            for search in &mut searches {
+                if let Some(position) = self.look(search, pages_max).await? {
+                    return self.stretch_around(id, position).await.map(Some);
                 }
             }
-            after = last.version;
-        }
-    }
-
-    async fn find_selected(
-        &self,
-        named: &Selection,
-        pages_max: usize,
-    ) -> Result<Option<Stretch>, Error> {
-        let mut after = 0;
-        for _ in 0..pages_max {
-            let page = self.log.read_selected(named, after, 1).await?;
-            if let Some(event) = page.events.first() {
-                let first = event.position;
-                let last = self.last_of_append(named, first).await?;
-                return Ok(Some(Stretch { first, last }));
-            }
-            if page.through >= page.head {
-                return Ok(None);
-            }
-            after = page.through;
         }
         Ok(None)
     }
 
-    /// The last of what is selected in the append that begins at a position.
-    async fn last_of_append(&self, named: &Selection, first: Position) -> Result<Position, Error> {
+    /// Begins where the id says that it was made; without such a time, at the beginning.
+    async fn search(&self, id: Uuid, stream: Option<&str>) -> Result<Search, Error> {
+        let near = made_at(id).and_then(|it| it.checked_sub_signed(ID_LEAD));
+        let mark = match near {
+            Some(near) => {
+                let before = self.log.position_at(near).await?;
+                self.mark_in(stream, before.saturating_add(1)).await?
+            }
+            None => 0,
+        };
+        Ok(Search {
+            id,
+            stream: stream.map(str::to_owned),
+            later: Some(mark),
+            earlier: (mark > 0).then_some(mark.saturating_add(1)),
+        })
+    }
+
+    /// Goes on with so many pages after where it began, and then before that. Gives the position of an event that was found.
+    async fn look(&self, search: &mut Search, pages_max: usize) -> Result<Option<Position>, Error> {
+        for _ in 0..pages_max {
+            let Some(mark) = search.later else { break };
+            let page = self.named_later(search, mark).await?;
+            if let Some(event) = page.events.first() {
+                return Ok(Some(event.position));
+            }
+            search.later = page.next;
+        }
+        for _ in 0..pages_max {
+            let Some(mark) = search.earlier else { break };
+            let page = self.named_earlier(search, mark).await?;
+            if let Some(event) = page.events.first() {
+                return Ok(Some(event.position));
+            }
+            search.earlier = page.next;
+        }
+        Ok(None)
+    }
+
+    async fn named_later(&self, search: &Search, after: i64) -> Result<Page, Error> {
+        match &search.stream {
+            Some(stream) => {
+                let read = (self.log).read_stream(&self.tenant, stream, after, PAGE_EVENTS_MAX);
+                Ok(of_id(search.id, of_stream(read.await?)))
+            }
+            None => {
+                let named = self.named(search.id);
+                let page = self.log.read_selected(&named, after, 1).await?;
+                Ok(Page {
+                    events: page.events,
+                    next: (page.through < page.head).then_some(page.through),
+                })
+            }
+        }
+    }
+
+    async fn named_earlier(&self, search: &Search, before: i64) -> Result<Page, Error> {
+        match &search.stream {
+            Some(stream) => {
+                let read =
+                    (self.log).read_stream_backward(&self.tenant, stream, before, PAGE_EVENTS_MAX);
+                Ok(of_id(search.id, of_stream(read.await?)))
+            }
+            None => {
+                let named = self.named(search.id);
+                let page = self.log.read_selected_backward(&named, before, 1).await?;
+                Ok(Page {
+                    events: page.events,
+                    next: (page.through > 0).then_some(page.through),
+                })
+            }
+        }
+    }
+
+    /// What has an id in the append that has a position: in the stream, if that has any of it.
+    async fn stretch_around(&self, id: Uuid, position: Position) -> Result<Stretch, Error> {
         let append_max = i64::try_from(EVENTS_PER_APPEND_MAX).unwrap_or(i64::MAX);
-        let end = first.saturating_add(append_max);
-        let (mut last, mut after) = (first, first);
+        let end = position.saturating_add(append_max);
+        let mut after = position.saturating_sub(append_max).max(0);
+        let (mut in_stream, mut anywhere) = (None, None);
         while after < end {
+            let named = self.named(id);
             let page = self
                 .log
-                .read_selected(named, after, PAGE_EVENTS_MAX)
+                .read_selected(&named, after, PAGE_EVENTS_MAX)
                 .await?;
-            let found = page.events.last().map(|event| event.position);
-            last = found.filter(|found| *found < end).unwrap_or(last);
+            for event in page.events.iter().take_while(|it| it.position < end) {
+                Stretch::reach(&mut anywhere, event.position);
+                if self.stream.as_ref() == Some(&event.stream) {
+                    Stretch::reach(&mut in_stream, event.position);
+                }
+            }
             if page.through >= page.head {
                 break;
             }
             after = page.through;
         }
-        Ok(last)
+        let itself = Stretch {
+            first: position,
+            last: position,
+        };
+        Ok(in_stream.or(anywhere).unwrap_or(itself))
+    }
+
+    fn named(&self, id: Uuid) -> Selection {
+        Selection {
+            named: Some(id),
+            ..self.of_tenant()
+        }
     }
 
     pub(super) fn of_tenant(&self) -> Selection {
@@ -249,14 +303,29 @@ impl Source {
             ..Selection::default()
         }
     }
+}
 
-    /// Only an empty page is the end of a stream.
-    fn of_stream(&self, events: Vec<Recorded>) -> Page {
-        Page {
-            next: events.last().map(|event| event.version),
-            events,
-        }
+impl Stretch {
+    /// Positions come in order.
+    fn reach(stretch: &mut Option<Self>, position: Position) {
+        let first = stretch.map_or(position, |it| it.first);
+        let last = position;
+        *stretch = Some(Self { first, last });
     }
+}
+
+/// Only an empty page is the end of a stream.
+fn of_stream(events: Vec<Recorded>) -> Page {
+    Page {
+        next: events.last().map(|event| event.version),
+        events,
+    }
+}
+
+/// What an event or a command with an id has in a page.
+fn of_id(id: Uuid, mut page: Page) -> Page {
+    (page.events).retain(|event| event.id == id || event.command_id == id);
+    page
 }
 
 /// When an id was made, if it says so.

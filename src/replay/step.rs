@@ -7,6 +7,7 @@ mod draw;
 mod model;
 
 use std::{
+    collections::VecDeque,
     io::{self, IsTerminal},
     thread,
     time::Duration,
@@ -21,13 +22,19 @@ use ratatui::{
 };
 use tokio::sync::mpsc;
 
-use self::model::{Answer, Model, Wish};
-use super::{NO_SUCH_THING, SHOWN, causation, source::Source, states::States};
-use crate::shutdown;
+use self::model::{Answer, Landed, Model, Wanted, Wish};
+use super::{
+    NO_SUCH_THING, Place, SHOWN,
+    causation::{self, Payloads},
+    say,
+    source::Source,
+    states::States,
+};
+use crate::{changes::Moment, shutdown};
 
 /// How many events are read at a time.
 const STEP_PAGE_EVENTS: usize = 100;
-/// How many keys may wait.
+/// How many keys may wait to be looked at, and how many more for what is being read.
 const KEYS_WAITING_MAX: usize = 64;
 /// How often the thread that reads keys looks whether anybody still wants them.
 const KEYS_POLL_MS: u64 = 100;
@@ -56,31 +63,49 @@ pub(super) async fn run(source: Source, from: Position) -> anyhow::Result<u8> {
     let first = reader.around(from).await?;
     model.take(first);
     if model.is_empty() {
-        eprintln!("foldline: {} has no events", reader.source.name());
+        say(&format!("{} has no events", reader.source.name()));
         return Ok(NO_SUCH_THING);
     }
     let shutdown = shutdown::on_signal()?;
     let mut screen = Screen::open()?;
     let mut keys = keys();
+    let mut waiting = VecDeque::new();
     loop {
         screen.draw(&mut model)?;
-        let event = tokio::select! {
-            event = keys.recv() => event,
-            () = shutdown.cancelled() => None,
+        let key = match waiting.pop_front() {
+            Some(key) => Some(key),
+            None => tokio::select! {
+                event = keys.recv() => match event {
+                    Some(event) => pressed(event?),
+                    None => return Ok(SHOWN),
+                },
+                () = shutdown.cancelled() => return Ok(SHOWN),
+            },
         };
-        let Some(event) = event else {
-            return Ok(SHOWN);
-        };
-        let mut wish = pressed(event?).and_then(|key| press(&mut model, key));
-        while let Some(wanted) = wish {
-            if wanted == Wish::Quit {
-                return Ok(SHOWN);
-            }
+        let mut wish = key.and_then(|key| model.press(key.code, key.modifiers));
+        while let Some(wished) = wish {
+            let wanted = match wished {
+                Wish::Quit => return Ok(SHOWN),
+                Wish::Read(wanted) => wanted,
+            };
             model.waits();
             screen.draw(&mut model)?;
             wish = tokio::select! {
-                answer = reader.answer(wanted) => model.take(answer.unwrap_or_else(refused)),
-                stop = stopped(&mut keys) => model.stop(stop?),
+                answer = reader.answer(wanted) => {
+                    let answer = answer.unwrap_or_else(refused);
+                    if matches!(answer, Answer::Nothing(_)) {
+                        // They were meant for something else than what is there still.
+                        waiting.clear();
+                    }
+                    model.take(answer).map(Wish::Read)
+                }
+                stop = stopped(&mut keys, &mut waiting) => match stop? {
+                    Stop::Reading => {
+                        model.stop();
+                        None
+                    }
+                    Stop::All => Some(Wish::Quit),
+                },
                 () = shutdown.cancelled() => Some(Wish::Quit),
             };
         }
@@ -105,25 +130,36 @@ fn pressed(event: Event) -> Option<KeyEvent> {
     }
 }
 
-fn press(model: &mut Model, key: KeyEvent) -> Option<Wish> {
-    model.press(key.code, key.modifiers.contains(KeyModifiers::CONTROL))
+/// What a key ends while something is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Reading,
+    All,
 }
 
-/// Waits for a key that ends the waiting, and says whether it ends everything.
-async fn stopped(keys: &mut mpsc::Receiver<io::Result<Event>>) -> io::Result<bool> {
+/// Waits for a key that ends the waiting. The others wait for what is read; those that are too many are lost, and all of them when
+/// it is stopped. May be dropped at any time.
+async fn stopped(
+    keys: &mut mpsc::Receiver<io::Result<Event>>,
+    waiting: &mut VecDeque<KeyEvent>,
+) -> io::Result<Stop> {
     loop {
         let Some(event) = keys.recv().await else {
-            return Ok(true);
+            return Ok(Stop::All);
         };
         let Some(key) = pressed(event?) else {
             continue;
         };
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         if key.code == KeyCode::Esc {
-            return Ok(false);
+            waiting.clear();
+            return Ok(Stop::Reading);
         }
         if key.code == KeyCode::Char('q') || (is_control && key.code == KeyCode::Char('c')) {
-            return Ok(true);
+            return Ok(Stop::All);
+        }
+        if waiting.len() < KEYS_WAITING_MAX {
+            waiting.push_back(key);
         }
     }
 }
@@ -160,11 +196,11 @@ impl Screen {
     }
 
     fn draw(&mut self, model: &mut Model) -> anyhow::Result<()> {
-        let mut rows = 0;
+        let mut fit = model.fit;
         self.0
-            .draw(|frame| rows = draw::draw(frame, model))
+            .draw(|frame| fit = draw::draw(frame, model))
             .context("cannot draw on the terminal")?;
-        model.page_rows = rows.max(1);
+        model.drawn(fit);
         Ok(())
     }
 }
@@ -192,21 +228,20 @@ impl Reader {
         }
     }
 
-    async fn answer(&mut self, wish: Wish) -> Result<Answer, Error> {
-        match wish {
-            Wish::Quit => Ok(Answer::Nothing(String::new())),
-            Wish::Later(last) => {
+    async fn answer(&mut self, wanted: Wanted) -> Result<Answer, Error> {
+        match wanted {
+            Wanted::Later(last) => {
                 let (events, is_last) = self.later(self.source.mark(&last)).await?;
                 let events = self.states.beside(events).await?;
                 Ok(Answer::Later { events, is_last })
             }
-            Wish::Earlier(first) => {
+            Wanted::Earlier(first) => {
                 let (events, is_first) = self.earlier(self.source.mark(&first)).await?;
                 let events = self.states.beside(events).await?;
                 Ok(Answer::Earlier { events, is_first })
             }
-            Wish::First => self.around(1).await,
-            Wish::Last => {
+            Wanted::First => self.around(1).await,
+            Wanted::Last => {
                 let (mut events, begins) = self.earlier(i64::MAX).await?;
                 events.reverse();
                 Ok(Answer::Window {
@@ -214,21 +249,53 @@ impl Reader {
                     events: self.states.beside(events).await?,
                     begins,
                     ends: true,
-                    is_there: true,
+                    landed: Landed::There,
                 })
             }
-            Wish::Position(position) => self.around(position).await,
-            Wish::Jump(place) => match self.source.first_from(place).await? {
-                Some(position) => self.around(position).await,
-                None => Ok(Answer::Nothing(
+            Wanted::Position(position) => self.at(position).await,
+            Wanted::Jump(place) => match (self.source.first_from(place).await?, place) {
+                (Some(position), Place::Id(_) | Place::Moment(Moment::Position(_))) => {
+                    self.at(position).await
+                }
+                (Some(position), Place::Moment(Moment::RecordedAt(_))) => {
+                    self.around(position).await
+                }
+                (None, _) => Ok(Answer::Nothing(
                     "no event or command has that id".to_owned(),
                 )),
             },
-            Wish::Causes(correlation_id) => {
-                let related = causation::of_correlation(&self.source, correlation_id).await?;
-                Ok(Answer::Causes(related))
+            Wanted::Causes(correlation_id) => {
+                let payloads = Payloads::Dropped;
+                let related = causation::of_correlation(&self.source, correlation_id, payloads);
+                Ok(Answer::Causes(related.await?))
             }
         }
+    }
+
+    /// The same as [`Self::around`], and what the position has, if that is not here.
+    async fn at(&mut self, position: Position) -> Result<Answer, Error> {
+        let mut answer = self.around(position).await?;
+        if let Answer::Window {
+            events,
+            selected,
+            landed,
+            ..
+        } = &mut answer
+            && *landed == Landed::There
+            && events.get(*selected).map(|it| it.event.position) != Some(position)
+        {
+            *landed = Landed::After(self.stream_at(position).await?);
+        }
+        Ok(answer)
+    }
+
+    /// The stream of the event at a position, if that is the tenant's.
+    async fn stream_at(&self, position: Position) -> Result<Option<String>, Error> {
+        let source = &self.source;
+        let events = source.log.read(position.saturating_sub(1), 1).await?;
+        let event = events.into_iter().next();
+        let event = event.filter(|it| it.position == position && it.tenant == source.tenant);
+        Ok(event.map(|it| it.stream))
     }
 
     /// A page before a position and one from it on.
@@ -237,7 +304,10 @@ impl Reader {
         let (later, ends) = self.later(mark).await?;
         let (mut events, begins) = self.earlier(mark.saturating_add(1)).await?;
         events.reverse();
-        let is_there = !later.is_empty();
+        let landed = match later.is_empty() {
+            true => Landed::Before,
+            false => Landed::There,
+        };
         let before = events.len();
         events.extend(later);
         Ok(Answer::Window {
@@ -245,7 +315,7 @@ impl Reader {
             events: self.states.beside(events).await?,
             begins,
             ends,
-            is_there,
+            landed,
         })
     }
 

@@ -72,8 +72,14 @@ pub(super) fn label_added(label: &str) -> Event {
     }))
 }
 
-/// One command that records these.
+/// One command that records these, done.
 pub(super) fn append(log: &MemoryLog, tenant: &Tenant, number: u128, events: Vec<Event>) {
+    log.append(&command(tenant, number, events))
+        .expect("it is stored");
+}
+
+/// One command that records these.
+pub(super) fn command(tenant: &Tenant, number: u128, events: Vec<Event>) -> Append {
     static IDS: AtomicI64 = AtomicI64::new(1_000_000);
     let id = || {
         Uuid::from_u128(u128::from(
@@ -89,8 +95,7 @@ pub(super) fn append(log: &MemoryLog, tenant: &Tenant, number: u128, events: Vec
         .iter()
         .map(|event| NewEvent::new(id(), clock(), event.encode(aggregate)));
     let write = Write::to(stream, Expected::Any, events.collect());
-    log.append(&Append::new(tenant.clone(), id(), "ada", vec![write]))
-        .expect("it is stored");
+    Append::new(tenant.clone(), id(), "ada", vec![write])
 }
 
 /// A tenant's project and tasks in turns, and between them those of another tenant: so many commands.

@@ -38,7 +38,7 @@ fn wanted(first: i64, last: i64, is_backward: bool, limit: u64) -> Wanted {
 
 async fn written(source: &Source, wanted: Wanted, format: ReplayFormat) -> (u8, String) {
     let mut written = Vec::new();
-    let output = Output::new(format, &mut written);
+    let output = Output::new(format, Data::AsRecorded, &mut written);
     let code = replay(source.clone(), wanted, output).await.unwrap();
     (code, String::from_utf8(written).unwrap())
 }
@@ -210,14 +210,45 @@ async fn every_format_says_the_same_and_json_is_one_document() {
         assert!(table.contains(&event), "{event}");
     }
     assert!(table.contains("\"spring\""), "{table}");
-    let (code, nothing) = written(&source, wanted(900, 901, false, 1), ReplayFormat::Json).await;
-    assert_eq!((code, nothing.as_str()), (SHOWN, "[]\n"));
+}
+
+#[tokio::test]
+async fn where_nothing_was_recorded_nothing_is_shown_and_a_tenant_without_events_is_told() {
+    let log = busy_log(20);
+    let stream = "task-00000000-0000-0000-0000-00000000000b";
+    let recorded = log.read(0, 1_000).unwrap();
+    let (first, last) = (&recorded[0], &recorded[recorded.len() - 1]);
+    let at = |time: chrono::DateTime<chrono::Utc>, milliseconds| {
+        let place = time + chrono::TimeDelta::milliseconds(milliseconds);
+        Place::Moment(Moment::RecordedAt(place))
+    };
+    let position = |position| Place::Moment(Moment::Position(position));
+    for stream in [None, Some(stream)] {
+        let source = source(&log, stream);
+        for (from, to) in [
+            // Between two events, before the first, and in times to come.
+            (at(first.recorded_at, 200), at(first.recorded_at, 300)),
+            (position(1), at(first.recorded_at, -1_000)),
+            (at(first.recorded_at, -2_000), at(first.recorded_at, -1_000)),
+            (at(last.recorded_at, 1_000), at(last.recorded_at, 2_000)),
+            (position(900), position(901)),
+            (position(900), at(first.recorded_at, 0)),
+        ] {
+            let first = source.first_from(from).await.unwrap().unwrap();
+            let last = source.last_to(to).await.unwrap().unwrap();
+            for is_backward in [false, true] {
+                let none = wanted(first, last, is_backward, u64::MAX);
+                let (code, said) = written(&source, none, ReplayFormat::Json).await;
+                assert_eq!((code, said.as_str()), (SHOWN, "[]\n"), "{from:?} {to:?}");
+            }
+        }
+        assert!(source.has_events().await.unwrap());
+    }
     let stranger = Source {
         tenant: Tenant::parse("nobody").unwrap(),
-        ..source
+        ..source(&log, None)
     };
-    let (code, nothing) = written(&stranger, all(), ReplayFormat::Json).await;
-    assert_eq!((code, nothing.as_str()), (NO_SUCH_THING, ""));
+    assert!(!stranger.has_events().await.unwrap());
 }
 
 /// Takes some bytes, then is closed.
@@ -247,7 +278,7 @@ async fn whoever_stops_reading_ends_it_quietly_wherever_that_is() {
         ReplayFormat::Ndjson,
     ] {
         for taken in [0, 1, 300, 9_000, usize::MAX] {
-            let output = Output::new(format, Closed(taken));
+            let output = Output::new(format, Data::AsRecorded, Closed(taken));
             let source = source(&log, None);
             let code = replay(source, wanted(1, i64::MAX, false, u64::MAX), output).await;
             assert_eq!(code.unwrap(), SHOWN, "{format:?} {taken}");
@@ -265,13 +296,13 @@ fn what_this_build_cannot_read_is_shown_as_recorded_and_so_is_what_follows_witho
         ..recorded(8, "task-1", 3)
     };
     let task = State::evolve(None, &task_created("Dig"));
-    let (first, standing) = Shown::new(unknown, &shown::Standing::Known(task));
+    let (first, standing) = Shown::new(unknown, shown::Standing::Known(task).into());
     assert!(first.problem.as_ref().unwrap().contains("test.Happened"));
     assert_eq!(
         (first.changes.is_none(), &first.state, first.unknown_since),
         (true, &json!(null), Some(2))
     );
-    let (second, _) = Shown::new(after, &standing);
+    let (second, _) = Shown::new(after, standing);
     assert_eq!(
         (
             second.problem.is_none(),
@@ -281,7 +312,7 @@ fn what_this_build_cannot_read_is_shown_as_recorded_and_so_is_what_follows_witho
         (true, true, Some(2))
     );
     let mut table = Vec::new();
-    let mut output = Output::new(ReplayFormat::Table, &mut table);
+    let mut output = Output::new(ReplayFormat::Table, Data::AsRecorded, &mut table);
     for shown in [&first, &second] {
         assert!(output.event(shown).unwrap());
     }
@@ -300,27 +331,96 @@ fn what_this_build_cannot_read_is_shown_as_recorded_and_so_is_what_follows_witho
 }
 
 #[test]
-fn a_payload_goes_out_as_it_was_recorded_and_steers_no_terminal() {
+fn a_payload_goes_out_as_it_was_recorded_and_nothing_steers_a_terminal() {
     let payload = "{\"b\":1.50,\n \"a\":\"\u{9b}2J\u{202e}\",\r\n \"a\":1e3}";
     let event = Recorded {
         payload: payload.to_owned(),
-        actor: "a\u{1b}[31mda".to_owned(),
+        actor: "a\u{1b}[31m\u{9b}31m\u{7f}\u{2066}da".to_owned(),
         ..recorded(7, "task-1", 1)
     };
-    let (shown, _) = Shown::new(event, &shown::Standing::Known(None));
-    let said = |format| {
+    let (shown, _) = Shown::new(event, shown::Standing::Known(None).into());
+    let said = |format, data| {
         let mut written = Vec::new();
-        let mut output = Output::new(format, &mut written);
+        let mut output = Output::new(format, data, &mut written);
         output.event(&shown).unwrap();
         output.end().unwrap();
         String::from_utf8(written).unwrap()
     };
-    let line = said(ReplayFormat::Ndjson);
+    let line = said(ReplayFormat::Ndjson, Data::AsRecorded);
     assert_eq!(line.lines().count(), 1);
-    assert!(
-        line.contains("\"data\":{\"b\":1.50,  \"a\":\"\u{9b}2J\u{202e}\",   \"a\":1e3}"),
-        "{line}"
+    let (before, data) = line.split_once("\"data\":").unwrap();
+    let recorded = "{\"b\":1.50,  \"a\":\"\u{9b}2J\u{202e}\",   \"a\":1e3}";
+    assert!(data.starts_with(recorded), "{line}");
+    // All but the data, wherever it goes; the data too where a person looks at it, and it is the same.
+    let steers = ['\u{1b}', '\u{9b}', '\u{7f}', '\u{202e}', '\u{2066}'];
+    assert!(!before.contains(steers), "{before:?}");
+    let on_terminal = said(ReplayFormat::Ndjson, Data::WithoutSteering);
+    assert!(!on_terminal.contains(steers), "{on_terminal:?}");
+    let read = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+    assert_eq!(read(&on_terminal), read(&line));
+    let table = said(ReplayFormat::Table, Data::AsRecorded);
+    assert!(!table.contains(steers), "{table}");
+    assert!(table.contains("recorded: {\"b\":1.50"), "{table}");
+}
+
+/// An id that was made so many seconds after the first event of a log.
+fn id_of_time(log: &foldline_log::MemoryLog, seconds: i64, number: u8) -> Uuid {
+    let first = log.read(0, 1).unwrap()[0].recorded_at.timestamp();
+    let seconds = u64::try_from(first + seconds).unwrap();
+    uuid::Builder::from_unix_timestamp_millis(seconds * 1_000, &[number; 10]).into_uuid()
+}
+
+#[tokio::test]
+async fn an_id_is_found_wherever_it_lies_of_what_it_says_of_its_own_time() {
+    let log = busy_log(30);
+    let mut commands = Vec::new();
+    for (seconds, number) in [-5_000, 3, 20, 60, 5_000].into_iter().zip(0..) {
+        // One command wrote two streams; before that, and after it, others.
+        let events = vec![task_renamed("Dug"), task_renamed("Dug again")];
+        let mut append = testing::command(&tenant(), 11, events.clone());
+        let other = testing::command(&tenant(), 12, events).writes;
+        append.writes.extend(other);
+        append.command_id = id_of_time(&log, seconds, number);
+        log.append(&append).unwrap();
+        commands.push(append.command_id);
+        for _ in 0..10 {
+            testing::append(&log, &tenant(), 13, vec![task_renamed("Dig")]);
+        }
+    }
+    let (mine, others) = (
+        "task-00000000-0000-0000-0000-00000000000b",
+        "task-00000000-0000-0000-0000-00000000000d",
     );
-    let table = said(ReplayFormat::Table);
-    assert!(!table.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{table}");
+    let all = log.read(0, 10_000).unwrap();
+    for (stream, of_it) in [(None, 4), (Some(mine), 2), (Some(others), 4)] {
+        let source = source(&log, stream);
+        for id in &commands {
+            let found = source.find(*id).await.unwrap().unwrap();
+            let first = all.iter().find(|it| it.command_id == *id).unwrap();
+            assert_eq!(found.first, first.position, "{stream:?} {id}");
+            assert_eq!(found.last - found.first + 1, of_it, "{stream:?} {id}");
+        }
+        for seconds in [-5_000, 0, 30, 5_000] {
+            let nothing = id_of_time(&log, seconds, 99);
+            assert_eq!(source.find(nothing).await.unwrap(), None);
+        }
+    }
+}
+
+#[test]
+fn causes_that_are_cut_say_so_in_json_as_the_last_of_all() {
+    for (format, expected) in [
+        (ReplayFormat::Table, ""),
+        (
+            ReplayFormat::Json,
+            "[\n{\"kind\":\"cut\",\"events\":7}\n]\n",
+        ),
+        (ReplayFormat::Ndjson, "{\"kind\":\"cut\",\"events\":7}\n"),
+    ] {
+        let mut written = Vec::new();
+        let mut output = Output::new(format, Data::AsRecorded, &mut written);
+        assert!(output.cut(7).unwrap());
+        output.end().unwrap();
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
+    }
 }

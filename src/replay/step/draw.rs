@@ -10,10 +10,11 @@ use ratatui::{
     text::Line,
     widgets::{Block, Borders, Paragraph, Wrap},
 };
+use unicode_width::UnicodeWidthChar;
 
-use super::model::{Mode, Model, first_visible};
+use super::model::{Fit, Mode, Model, first_visible};
 use crate::{
-    changes::text::plain,
+    changes::text::{self, plain},
     replay::{
         causation::Row,
         output::{change_as_text, row_as_text, time},
@@ -26,10 +27,10 @@ const BESIDE_COLUMNS_MIN: u16 = 110;
 /// With fewer columns or rows there is no room for more than the event itself.
 const COLUMNS_MIN: u16 = 24;
 const ROWS_MIN: u16 = 6;
-/// How much of a payload or a state is shown.
+/// How much of a payload, a state or either side of a change is shown.
 const DETAIL_CHARS_MAX: usize = 64 * 1024;
 
-const HELP: [&str; 13] = [
+const HELP: [&str; 14] = [
     "↓ → j l n     the next event",
     "↑ ← k h p     the event before",
     "PageDown ␣    a page on",
@@ -40,18 +41,22 @@ const HELP: [&str; 13] = [
     "c             what led to what: the events of the same correlation",
     "              (there Enter goes to an event, Esc comes back)",
     "] [           scroll the details",
+    "} {           scroll them by a page",
     "Esc           stop reading, leave an input",
     "?             this list; any key leaves it",
     "q Ctrl-C      leave",
 ];
 
-/// Draws the model, and says how many lines of a list fit on the screen.
-pub(super) fn draw(frame: &mut Frame, model: &Model) -> usize {
+/// Draws the model, and says what fits on the screen.
+pub(super) fn draw(frame: &mut Frame, model: &Model) -> Fit {
     let area = frame.area();
     if area.width < COLUMNS_MIN || area.height < ROWS_MIN {
         let line = model.selected().map_or(String::new(), list_line);
         frame.render_widget(Paragraph::new(line).wrap(Wrap { trim: false }), area);
-        return 1;
+        return Fit {
+            events: 1,
+            ..model.fit
+        };
     }
     let (top, rest) = split_rows(area, 1);
     let (middle, bottom) = split_rows(rest, rest.height - 1);
@@ -63,13 +68,16 @@ pub(super) fn draw(frame: &mut Frame, model: &Model) -> usize {
         Mode::Help => {
             let lines: Vec<Line> = HELP.into_iter().map(Line::from).collect();
             frame.render_widget(boxed("keys", lines), middle);
-            1
+            model.fit
         }
-        Mode::Causes { rows, selected } => draw_causes(frame, rows, *selected, middle),
+        Mode::Causes { rows, selected } => Fit {
+            events: draw_causes(frame, rows, *selected, middle),
+            ..model.fit
+        },
     }
 }
 
-fn draw_events(frame: &mut Frame, model: &Model, area: Rect) -> usize {
+fn draw_events(frame: &mut Frame, model: &Model, area: Rect) -> Fit {
     let (list, details) = if area.width >= BESIDE_COLUMNS_MIN {
         split_columns(area, area.width / 2)
     } else {
@@ -81,16 +89,23 @@ fn draw_events(frame: &mut Frame, model: &Model, area: Rect) -> usize {
         .map(|(index, line)| marked(line, index == selected))
         .collect();
     frame.render_widget(Paragraph::new(lines), list);
+    // Above them stands their name.
+    let room = usize::from(details.height.saturating_sub(1)).max(1);
+    let mut scrolled_max = 0;
     if let Some(shown) = model.selected() {
         let width = usize::from(details.width.saturating_sub(2)).max(1);
         let lines = wrapped(detail_lines(shown), width);
-        let passed = model.scrolled.min(lines.len().saturating_sub(1));
-        let room = usize::from(details.height);
+        scrolled_max = lines.len().saturating_sub(room);
+        let passed = model.scrolled.min(scrolled_max);
         let lines = lines.into_iter().skip(passed).take(room);
         let name = format!("event {}", shown.event.position);
         frame.render_widget(boxed(&name, lines.map(Line::from).collect()), details);
     }
-    rows
+    Fit {
+        events: rows.max(1),
+        details: room,
+        scrolled_max,
+    }
 }
 
 fn draw_causes(frame: &mut Frame, rows: &[Row], selected: usize, area: Rect) -> usize {
@@ -148,7 +163,8 @@ fn detail_lines(shown: &Shown) -> Vec<String> {
         Some(changes) if changes.is_empty() => lines.push("changed nothing".to_owned()),
         Some(changes) => {
             lines.push("changed".to_owned());
-            let texts = changes.iter().filter_map(change_as_text);
+            let texts = changes.iter();
+            let texts = texts.filter_map(|it| change_as_text(it, DETAIL_CHARS_MAX));
             lines.extend(texts.map(|it| format!("  {it}")));
         }
         None => lines.push("what it changed is not known".to_owned()),
@@ -198,24 +214,30 @@ fn envelope(event: &Recorded) -> Vec<String> {
     lines
 }
 
-/// Broken into pieces that are no wider; what is wider than its characters are many is broken when it is drawn.
-fn wrapped(lines: Vec<String>, width: usize) -> Vec<String> {
+/// Broken into pieces that take no more columns. What alone takes more has a piece of its own.
+fn wrapped(lines: Vec<String>, columns: usize) -> Vec<String> {
     let mut pieces = Vec::new();
     for line in lines {
-        let mut rest = line.as_str();
-        while let Some((end, _)) = rest.char_indices().nth(width) {
-            pieces.push(rest[..end].to_owned());
-            rest = &rest[end..];
+        let (mut piece, mut taken) = (String::new(), 0);
+        for character in line.chars() {
+            let width = character.width().unwrap_or(0);
+            if taken + width > columns && taken > 0 {
+                pieces.push(std::mem::take(&mut piece));
+                taken = 0;
+            }
+            piece.push(character);
+            taken += width;
         }
-        pieces.push(rest.to_owned());
+        pieces.push(piece);
     }
     pieces
 }
 
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(DETAIL_CHARS_MAX) {
-        Some((end, _)) => format!("{}… (--format json shows all)", &text[..end]),
-        None => text.to_owned(),
+    let shown = text::cut(text, DETAIL_CHARS_MAX);
+    match shown != text {
+        true => shown + " (--format json shows all)",
+        false => shown,
     }
 }
 
@@ -267,4 +289,22 @@ fn split_columns(area: Rect, columns: u16) -> (Rect, Rect) {
         ..area
     };
     (first, second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_where_the_screen_ends_however_wide_their_characters_are() {
+        let broken = |line: &str, columns| wrapped(vec![line.to_owned()], columns);
+        assert_eq!(broken("abcdef", 4), ["abcd", "ef"]);
+        // Each takes two columns, of which half a one cannot be drawn.
+        assert_eq!(broken("水をやる庭", 5), ["水を", "やる", "庭"]);
+        assert_eq!(broken("a水b庭c", 3), ["a水", "b庭", "c"]);
+        // What is put above a letter takes none.
+        assert_eq!(broken("e\u{301}e\u{301}e", 2), ["e\u{301}e\u{301}", "e"]);
+        assert_eq!(broken("水a", 1), ["水", "a"]);
+        assert_eq!(broken("", 3), [""]);
+    }
 }

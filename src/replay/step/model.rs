@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use foldline_events::{Position, Recorded};
-use ratatui::crossterm::event::KeyCode;
+use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use uuid::Uuid;
 
 use crate::replay::{
@@ -32,8 +32,18 @@ pub(super) struct Model {
     pub(super) said: String,
     /// How many lines of the details are passed over.
     pub(super) scrolled: usize,
-    /// How many events fit on the screen.
-    pub(super) page_rows: usize,
+    pub(super) fit: Fit,
+}
+
+/// What fits on the screen, as it was drawn last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fit {
+    /// How many events.
+    pub(super) events: usize,
+    /// How many lines of the details.
+    pub(super) details: usize,
+    /// How many lines of the details are passed over when the last one is seen.
+    pub(super) scrolled_max: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -48,10 +58,15 @@ pub(super) enum Mode {
     },
 }
 
-/// What has to be read, or done.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Wish {
     Quit,
+    Read(Wanted),
+}
+
+/// What has to be read.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Wanted {
     /// Events after this one.
     Later(Box<Recorded>),
     /// Events before this one.
@@ -71,8 +86,7 @@ pub(super) enum Answer {
         selected: usize,
         begins: bool,
         ends: bool,
-        /// Whether there is anything where it was asked for.
-        is_there: bool,
+        landed: Landed,
     },
     Later {
         events: Vec<Shown>,
@@ -87,6 +101,16 @@ pub(super) enum Answer {
     Nothing(String),
 }
 
+/// What a window has selected, of a place that was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Landed {
+    There,
+    /// What comes first after the position: that has an event of this stream, or none of the tenant.
+    After(Option<String>),
+    /// The last event: there is nothing at the place or after it.
+    Before,
+}
+
 impl Model {
     pub(super) fn new(name: String) -> Self {
         Self {
@@ -98,7 +122,11 @@ impl Model {
             mode: Mode::Events,
             said: String::new(),
             scrolled: 0,
-            page_rows: 1,
+            fit: Fit {
+                events: 1,
+                details: 1,
+                scrolled_max: 0,
+            },
         }
     }
 
@@ -124,9 +152,15 @@ impl Model {
         )
     }
 
-    pub(super) fn press(&mut self, key: KeyCode, is_control: bool) -> Option<Wish> {
+    /// What was drawn; nothing is scrolled past the last line.
+    pub(super) fn drawn(&mut self, fit: Fit) {
+        self.fit = fit;
+        self.scrolled = self.scrolled.min(fit.scrolled_max);
+    }
+
+    pub(super) fn press(&mut self, key: KeyCode, with: KeyModifiers) -> Option<Wish> {
         self.said.clear();
-        if is_control && key == KeyCode::Char('c') {
+        if with.contains(KeyModifiers::CONTROL) && key == KeyCode::Char('c') {
             return Some(Wish::Quit);
         }
         match &mut self.mode {
@@ -135,8 +169,8 @@ impl Model {
                 self.mode = Mode::Events;
                 None
             }
-            Mode::Jump(_) => self.press_at_jump(key),
-            Mode::Causes { .. } => self.press_at_causes(key),
+            Mode::Jump(_) => self.press_at_jump(key).map(Wish::Read),
+            Mode::Causes { .. } => self.press_at_causes(key).map(Wish::Read),
         }
     }
 
@@ -146,14 +180,13 @@ impl Model {
     }
 
     /// It is not waited for any longer.
-    pub(super) fn stop(&mut self, is_all: bool) -> Option<Wish> {
+    pub(super) fn stop(&mut self) {
         self.pending = 0;
         "stopped".clone_into(&mut self.said);
-        is_all.then_some(Wish::Quit)
     }
 
     /// What was read; there may be more to wish for.
-    pub(super) fn take(&mut self, answer: Answer) -> Option<Wish> {
+    pub(super) fn take(&mut self, answer: Answer) -> Option<Wanted> {
         self.said.clear();
         match answer {
             Answer::Window {
@@ -161,17 +194,26 @@ impl Model {
                 selected,
                 begins,
                 ends,
-                is_there,
+                landed,
             } => {
                 self.window = events.into();
                 self.selected = selected;
                 (self.begins, self.pending) = (begins, 0);
                 self.show_events();
-                if !is_there {
-                    "nothing is at or after it; this is the last event".clone_into(&mut self.said);
-                } else if ends && self.selected + 1 == self.window.len() {
-                    "this is the last event".clone_into(&mut self.said);
-                }
+                let is_last = ends && self.selected + 1 == self.window.len();
+                self.said = match landed {
+                    Landed::Before => {
+                        "nothing is at or after it; this is the last event".to_owned()
+                    }
+                    Landed::After(Some(stream)) => {
+                        format!("that event is of stream {stream}; this is the next one here")
+                    }
+                    Landed::After(None) => {
+                        "nothing here has that position; this is the next one".to_owned()
+                    }
+                    Landed::There if is_last => "this is the last event".to_owned(),
+                    Landed::There => String::new(),
+                };
                 None
             }
             Answer::Later { events, is_last } => self.take_later(events, is_last),
@@ -209,8 +251,8 @@ impl Model {
     }
 
     fn press_at_events(&mut self, key: KeyCode) -> Option<Wish> {
-        let page = isize::try_from(self.page_rows).unwrap_or(isize::MAX);
-        if matches!(
+        let page = isize::try_from(self.fit.events).unwrap_or(isize::MAX);
+        let wanted = if matches!(
             key,
             KeyCode::Down | KeyCode::Right | KeyCode::Char('j' | 'l' | 'n')
         ) {
@@ -225,31 +267,44 @@ impl Model {
         } else if matches!(key, KeyCode::PageUp | KeyCode::Char('b')) {
             self.go(-page)
         } else if key == KeyCode::Home {
-            Some(Wish::First)
+            Some(Wanted::First)
         } else if matches!(key, KeyCode::End | KeyCode::Char('G')) {
-            Some(Wish::Last)
+            Some(Wanted::Last)
         } else if key == KeyCode::Char('g') {
             self.mode = Mode::Jump(String::new());
             None
         } else if key == KeyCode::Char('c') {
             let shown = self.selected()?;
-            Some(Wish::Causes(shown.event.correlation_id))
+            Some(Wanted::Causes(shown.event.correlation_id))
         } else if key == KeyCode::Char('?') {
             self.mode = Mode::Help;
             None
         } else if key == KeyCode::Char('q') {
-            Some(Wish::Quit)
+            return Some(Wish::Quit);
         } else {
-            if key == KeyCode::Char(']') {
-                self.scrolled = self.scrolled.saturating_add(1);
-            } else if key == KeyCode::Char('[') {
-                self.scrolled = self.scrolled.saturating_sub(1);
-            }
+            self.scroll(key);
             None
-        }
+        };
+        wanted.map(Wish::Read)
     }
 
-    fn press_at_jump(&mut self, key: KeyCode) -> Option<Wish> {
+    fn scroll(&mut self, key: KeyCode) {
+        let page = self.fit.details;
+        let scrolled = if key == KeyCode::Char(']') {
+            self.scrolled.saturating_add(1)
+        } else if key == KeyCode::Char('[') {
+            self.scrolled.saturating_sub(1)
+        } else if key == KeyCode::Char('}') {
+            self.scrolled.saturating_add(page)
+        } else if key == KeyCode::Char('{') {
+            self.scrolled.saturating_sub(page)
+        } else {
+            return;
+        };
+        self.scrolled = scrolled.min(self.fit.scrolled_max);
+    }
+
+    fn press_at_jump(&mut self, key: KeyCode) -> Option<Wanted> {
         let Mode::Jump(typed) = &mut self.mode else {
             return None;
         };
@@ -263,15 +318,15 @@ impl Model {
             self.mode = Mode::Events;
         } else if key == KeyCode::Enter {
             match typed.trim().parse() {
-                Ok(place) => return Some(Wish::Jump(place)),
+                Ok(place) => return Some(Wanted::Jump(place)),
                 Err(why) => self.said = format!("{why:#}"),
             }
         }
         None
     }
 
-    fn press_at_causes(&mut self, key: KeyCode) -> Option<Wish> {
-        let page = self.page_rows;
+    fn press_at_causes(&mut self, key: KeyCode) -> Option<Wanted> {
+        let page = self.fit.events;
         let Mode::Causes { rows, selected } = &mut self.mode else {
             return None;
         };
@@ -293,7 +348,7 @@ impl Model {
                 What::Command { first, .. } => first.position,
                 What::Event(event) => event.position,
             });
-            return position.map(Wish::Position);
+            return position.map(Wanted::Position);
         } else if matches!(key, KeyCode::Esc | KeyCode::Char('q' | 'c')) {
             self.mode = Mode::Events;
         }
@@ -301,7 +356,7 @@ impl Model {
     }
 
     /// Steps forward, or back where it is negative. At the end it is looked whether the log has grown.
-    fn go(&mut self, by: isize) -> Option<Wish> {
+    fn go(&mut self, by: isize) -> Option<Wanted> {
         self.scrolled = 0;
         let last = self.window.len().checked_sub(1)?;
         match self.selected.checked_add_signed(by) {
@@ -313,7 +368,7 @@ impl Model {
                 self.pending = isize::try_from(target - last).unwrap_or(isize::MAX);
                 self.selected = last;
                 let event = self.window.back()?.event.clone();
-                Some(Wish::Later(Box::new(event)))
+                Some(Wanted::Later(Box::new(event)))
             }
             None => {
                 self.pending = by.saturating_add_unsigned(self.selected);
@@ -324,12 +379,12 @@ impl Model {
                     return None;
                 }
                 let event = self.window.front()?.event.clone();
-                Some(Wish::Earlier(Box::new(event)))
+                Some(Wanted::Earlier(Box::new(event)))
             }
         }
     }
 
-    fn take_later(&mut self, events: Vec<Shown>, is_last: bool) -> Option<Wish> {
+    fn take_later(&mut self, events: Vec<Shown>, is_last: bool) -> Option<Wanted> {
         let is_none = events.is_empty();
         self.window.extend(events);
         let beyond = self.window.len().saturating_sub(WINDOW_EVENTS_MAX);
@@ -351,7 +406,7 @@ impl Model {
         self.go(pending)
     }
 
-    fn take_earlier(&mut self, events: Vec<Shown>, is_first: bool) -> Option<Wish> {
+    fn take_earlier(&mut self, events: Vec<Shown>, is_first: bool) -> Option<Wanted> {
         self.begins = is_first || events.is_empty();
         self.selected += events.len();
         for event in events {

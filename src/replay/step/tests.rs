@@ -1,10 +1,19 @@
+use std::collections::VecDeque;
+
 use foldline_events::Recorded;
-use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, crossterm::event::KeyCode};
+use ratatui::{
+    Terminal,
+    backend::TestBackend,
+    buffer::Buffer,
+    crossterm::event::{Event, KeyCode, KeyModifiers},
+};
+use tokio::sync::mpsc;
 
 use super::{
-    Reader,
+    KEYS_WAITING_MAX, Reader, Stop,
     draw::draw,
-    model::{Answer, Mode, Model, Wish},
+    model::{Answer, Fit, Landed, Mode, Model, Wish},
+    stopped,
 };
 use crate::replay::{
     shown::{Shown, Standing},
@@ -12,9 +21,9 @@ use crate::replay::{
 };
 
 /// The screen as lines.
-fn drawn(model: &Model, columns: u16, rows: u16) -> (Vec<String>, usize) {
+fn drawn(model: &Model, columns: u16, rows: u16) -> (Vec<String>, Fit) {
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
-    let mut fit = 0;
+    let mut fit = model.fit;
     terminal.draw(|frame| fit = draw(frame, model)).unwrap();
     (lines(terminal.backend().buffer()), fit)
 }
@@ -28,10 +37,10 @@ fn lines(buffer: &Buffer) -> Vec<String> {
 
 /// Presses a key, and reads whatever is wished for until nothing is.
 async fn press(model: &mut Model, reader: &mut Reader, key: KeyCode) {
-    let mut wish = model.press(key, false);
-    while let Some(wanted) = wish {
+    let mut wish = model.press(key, KeyModifiers::NONE);
+    while let Some(Wish::Read(wanted)) = wish {
         let answer = reader.answer(wanted).await.unwrap();
-        wish = model.take(answer);
+        wish = model.take(answer).map(Wish::Read);
     }
 }
 
@@ -84,7 +93,7 @@ async fn keys_lead_from_event_to_event_as_a_finger_on_the_whole_list_would() {
     for stream in [None, Some("task-00000000-0000-0000-0000-00000000000a")] {
         let mut reader = Reader::new(source(&log, stream));
         let mut model = Model::new("it".to_owned());
-        model.page_rows = rows;
+        model.fit.events = rows;
         let first = reader.around(1).await.unwrap();
         model.take(first);
         let (mut finger, last) = (0_usize, EVENTS - 1);
@@ -155,6 +164,10 @@ async fn a_jump_lands_on_the_first_event_at_or_after_the_place_that_was_typed() 
         .unwrap();
     typed(&mut model, &mut reader, &(gap[0].position + 1).to_string()).await;
     assert_eq!(position(&model), gap[1].position);
+    assert_eq!(
+        model.said,
+        "nothing here has that position; this is the next one"
+    );
     typed(&mut model, &mut reader, "999999").await;
     assert_eq!(position(&model), ours[ours.len() - 1].position);
     assert!(model.said.contains("last event"), "{}", model.said);
@@ -176,6 +189,32 @@ async fn a_jump_lands_on_the_first_event_at_or_after_the_place_that_was_typed() 
     );
     press(&mut model, &mut reader, KeyCode::Esc).await;
     assert_eq!((position(&model), &model.mode), (here, &Mode::Events));
+}
+
+#[tokio::test]
+async fn a_jump_to_an_event_of_another_stream_says_so_by_whatever_name_it_is_called() {
+    let log = busy_log(60);
+    let stream = "task-00000000-0000-0000-0000-00000000000b";
+    let mut reader = Reader::new(source(&log, Some(stream)));
+    let mut model = Model::new("it".to_owned());
+    let all: Vec<Recorded> = log.read(0, 1_000).unwrap();
+    let is_here = |it: &&Recorded| it.tenant == tenant() && it.stream == stream;
+    for event in all.iter().filter(|it| it.tenant == tenant()) {
+        let later = all.iter().skip_while(|it| it.position < event.position);
+        let Some(next) = later.clone().find(is_here) else {
+            continue;
+        };
+        let by_id = event.id.to_string();
+        for place in [event.position.to_string(), by_id] {
+            typed(&mut model, &mut reader, &place).await;
+            assert_eq!(position(&model), next.position, "{place}");
+            let said = format!(
+                "that event is of stream {}; this is the next one here",
+                event.stream
+            );
+            assert_eq!(model.said == said, next != event, "{place}: {}", model.said);
+        }
+    }
 }
 
 #[tokio::test]
@@ -232,7 +271,7 @@ async fn the_selected_event_is_drawn_on_terminals_of_every_size() {
             for mode in [Mode::Events, Mode::Help, Mode::Jump("47".to_owned())] {
                 model.mode = mode;
                 let (screen, fit) = drawn(&model, columns, rows);
-                assert!(fit <= usize::from(rows), "{columns} {rows}");
+                assert!(fit.events <= usize::from(rows), "{columns} {rows}");
                 let is_roomy = columns >= 24 && rows >= 6;
                 if is_roomy && model.mode != Mode::Help {
                     let marked = screen.iter().any(|line| line.contains(&listed));
@@ -255,6 +294,24 @@ async fn the_selected_event_is_drawn_on_terminals_of_every_size() {
     }
     model.scrolled = usize::MAX;
     drawn(&model, 160, 50);
+    // Down to the last line and no further, by lines and by pages.
+    for keys in ["]", "}"] {
+        model.scrolled = 0;
+        let (_, fit) = drawn(&model, 60, 12);
+        model.drawn(fit);
+        assert!(fit.scrolled_max > fit.details && fit.details > 1, "{fit:?}");
+        for key in keys.repeat(100).chars() {
+            model.press(KeyCode::Char(key), KeyModifiers::NONE);
+        }
+        assert_eq!(model.scrolled, fit.scrolled_max);
+        let (screen, _) = drawn(&model, 60, 12);
+        assert!(
+            screen[10].trim_start_matches([' ', '│']).starts_with('}'),
+            "{screen:#?}"
+        );
+    }
+    model.press(KeyCode::Char('{'), KeyModifiers::NONE);
+    assert_eq!(model.scrolled, model.fit.scrolled_max - model.fit.details);
     model.mode = Mode::Jump("47\u{1b}".to_owned());
     let (screen, _) = drawn(&model, 80, 24);
     assert!(screen[23].contains("47\u{fffd}_"), "{screen:#?}");
@@ -272,14 +329,14 @@ fn nothing_recorded_steers_the_terminal() {
         trace_context: Some(evil.to_owned()),
         ..recorded(7, "", 1)
     };
-    let (shown, _) = Shown::new(event, &Standing::Known(None));
+    let (shown, _) = Shown::new(event, Standing::Known(None).into());
     let mut model = Model::new(format!("stream {evil}"));
     model.take(Answer::Window {
         events: vec![shown],
         selected: 0,
         begins: true,
         ends: true,
-        is_there: true,
+        landed: Landed::There,
     });
     for (columns, rows) in [(10, 3), (60, 20), (150, 40)] {
         let (screen, _) = drawn(&model, columns, rows);
@@ -297,11 +354,28 @@ fn nothing_recorded_steers_the_terminal() {
 #[test]
 fn q_and_control_c_leave_and_a_stopped_reading_leaves_what_is_there() {
     let mut model = Model::new("it".to_owned());
-    assert_eq!(model.press(KeyCode::Char('q'), false), Some(Wish::Quit));
-    assert_eq!(model.press(KeyCode::Char('?'), false), None);
-    assert_eq!(model.press(KeyCode::Char('c'), true), Some(Wish::Quit));
-    assert_eq!(model.press(KeyCode::Char('q'), false), None);
+    let mut press = |key, with| model.press(KeyCode::Char(key), with);
+    assert_eq!(press('q', KeyModifiers::NONE), Some(Wish::Quit));
+    assert_eq!(press('?', KeyModifiers::NONE), None);
+    assert_eq!(press('c', KeyModifiers::CONTROL), Some(Wish::Quit));
+    assert_eq!(press('q', KeyModifiers::NONE), None);
     assert_eq!(model.mode, Mode::Events);
-    assert_eq!((model.stop(false), model.said.as_str()), (None, "stopped"));
-    assert_eq!(model.stop(true), Some(Wish::Quit));
+    model.stop();
+    assert_eq!(model.said, "stopped");
+}
+
+#[tokio::test]
+async fn keys_wait_for_what_is_read_as_many_as_may_and_are_forgotten_when_it_is_stopped() {
+    let (sender, mut keys) = mpsc::channel(2 * KEYS_WAITING_MAX + 2);
+    let press = async |key: KeyCode| sender.send(Ok(Event::Key(key.into()))).await.unwrap();
+    for _ in 0..2 * KEYS_WAITING_MAX {
+        press(KeyCode::Down).await;
+    }
+    press(KeyCode::Char('q')).await;
+    press(KeyCode::Esc).await;
+    let mut waiting = VecDeque::new();
+    let stop = stopped(&mut keys, &mut waiting).await.unwrap();
+    assert_eq!((stop, waiting.len()), (Stop::All, KEYS_WAITING_MAX));
+    let stop = stopped(&mut keys, &mut waiting).await.unwrap();
+    assert_eq!((stop, waiting.len()), (Stop::Reading, 0));
 }
