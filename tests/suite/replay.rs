@@ -207,6 +207,16 @@ async fn a_replay_begins_and_ends_at_a_position_a_time_an_event_or_a_command() {
     // Nothing there, no such thing, no sense, nobody there.
     let head = stored::head(url).await.to_string();
     assert_eq!(lines(url, &["--from", &head]).await, (0, vec![]));
+    let (early, late) = ("2001-01-01T00:00:00Z", "2099-01-01T00:00:00Z");
+    for empty in [
+        &["--to", early][..],
+        &["--from", early, "--to", early],
+        &["--from", late, "--to", late],
+        &["--stream", &stream, "--from", late, "--backward"],
+        &["--from", late, "--to", "1"],
+    ] {
+        assert_eq!(lines(url, empty).await, (0, vec![]), "{empty:?}");
+    }
     let nobody = new_id().to_string();
     for missing in [
         &["--stream", "task-1"][..],
@@ -220,6 +230,7 @@ async fn a_replay_begins_and_ends_at_a_position_a_time_an_event_or_a_command() {
     for nonsense in [
         &["--from", "now"][..],
         &["--from", "9", "--to", "8"],
+        &["--from", late, "--to", early],
         &["--stream", "task-1", "--causation", &nobody],
     ] {
         assert_eq!(code_of(url, nonsense).await, 2, "{nonsense:?}");
