@@ -594,13 +594,7 @@ async fn as_of_what_is_not_kept_any_more_is_refused_by_every_field_that_needs_it
     for read in [tasks, nested] {
         assert_eq!(fixture.code(read, at(kept - 1)).await, "HISTORY_NOT_KEPT");
     }
-    let present = "{ tasks { totalCount } }";
-    fixture.data(present, json!({})).await;
-    let from = "{ projection { views { name keptFrom } } }";
-    let said = fixture.data(from, json!({})).await;
-    let views = said["projection"]["views"].as_array().unwrap().iter();
-    let kept_from =
-        |name: &str| views.clone().find(|view| view["name"] == name).unwrap()["keptFrom"].clone();
-    assert_eq!(kept_from("task_view"), json!(kept.to_string()));
-    assert_eq!(kept_from("project_view"), Value::Null);
+    let present = "{ tasks { totalCount } projection { views { keptFrom } } }";
+    let said = fixture.data(present, json!({})).await.to_string();
+    assert_eq!(said.matches(&format!(r#""{kept}""#)).count(), 1, "{said}");
 }

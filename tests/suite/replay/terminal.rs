@@ -85,6 +85,14 @@ impl Terminal {
     }
 }
 
+impl Drop for Terminal {
+    /// It holds the terminal itself, so no end of that ends it.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[tokio::test]
 async fn stepping_takes_over_a_terminal_and_gives_it_back_at_q_and_at_a_signal() {
     const TAKEN: &str = "\u{1b}[?1049h";
