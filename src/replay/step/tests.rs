@@ -338,7 +338,7 @@ fn nothing_recorded_steers_the_terminal() {
         ends: true,
         landed: Landed::There,
     });
-    for (columns, rows) in [(10, 3), (60, 20), (150, 40)] {
+    for (columns, rows) in [(20, 12), (60, 20), (150, 40)] {
         let (screen, _) = drawn(&model, columns, rows);
         let steers = |it: char| it.is_control() || it == '\u{202e}';
         assert!(
