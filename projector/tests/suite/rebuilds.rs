@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use foldline_events::{Tenant, tasks::task_stream};
+use foldline_events::{
+    Tenant,
+    tasks::{TaskEvent, TaskLabelAdded, TaskLabelRemoved, task_stream},
+};
 use foldline_log::Service;
 use foldline_projector::{
     Differing, View,
@@ -44,7 +47,17 @@ async fn rebuilt(views: &Views, which: &Which) -> Outcome {
 
 #[tokio::test]
 async fn every_kind_of_row_that_was_changed_by_hand_is_found_named_and_mended() {
-    let history = seeded(83, 900);
+    let mut history = seeded(83, 600);
+    // A task that had a mark, and has it no more.
+    let (task, label) = (Uuid::from_u128(0x7000), "gone".to_owned());
+    for event in [
+        TaskEvent::LabelAdded(TaskLabelAdded {
+            label: label.clone(),
+        }),
+        TaskEvent::LabelRemoved(TaskLabelRemoved { label }),
+    ] {
+        history.task("acme", task, event);
+    }
     let expected = replayed(&history).await;
     let views = folded(&history).await;
     let running = proving(&views).await;
