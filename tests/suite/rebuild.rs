@@ -76,7 +76,6 @@ async fn what_was_done_to_rows_by_hand_is_found_named_and_mended_even_if_the_pro
     }
     let (code, _) = verify(&url, &["task_view"]).await;
     assert_eq!(code, 1, "nothing was replaced");
-    stack.kill(Role::Projector).await;
     stack.start(Role::Projector).await;
     until("it is done", async || {
         let ended = "select why_not is null from views.rebuilds where ended_at is not null";
