@@ -481,6 +481,7 @@ impl Projector {
             }
             Err(error) => return Err(error),
         }
+        self.tell();
         Ok(WISHES_MORE_MS)
     }
 

@@ -8,9 +8,8 @@ use foldline_projector::{Differing, Retention, View};
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    history::History,
     log::{Running, append, open, replayed},
-    retention::until_forgotten,
+    retention::{folded, until_forgotten},
     seeded::seeded,
     support::Views,
 };
@@ -97,16 +96,6 @@ pub async fn execute(views: &Views, statement: &str) {
 pub async fn proving(views: &Views) -> Running {
     let pause = Some(Duration::from_millis(1));
     Running::start_with(views, |options| options.proof_pause = pause).await
-}
-
-pub async fn folded(history: &History) -> Views {
-    let views = Views::new().await;
-    let log = open(views.options(), Service::Command).await;
-    append(&log, &history.events).await;
-    let running = Running::start(&views).await;
-    running.folded(history.head()).await;
-    running.end().await;
-    views
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use crate::{
     log::{PATIENCE, Running, append, open, replayed},
-    proof::{WRONGS, execute, folded, proving},
+    proof::{WRONGS, execute, proving},
+    retention::folded,
     seeded::seeded,
     support::Views,
 };
@@ -239,6 +240,90 @@ async fn what_was_asked_while_no_projector_ran_is_done_by_the_next() {
     rebuilt(&views, &which).await;
     running.end().await;
     assert_eq!(views.rows().await, replayed(&history).await);
+}
+
+/// What comes later is the feed's, and would be folded twice.
+#[tokio::test]
+async fn rows_are_folded_again_as_far_as_their_partition_is_and_no_further() {
+    let mut history = seeded(91, 300);
+    let views = folded(&history).await;
+    let head = usize::try_from(history.head()).unwrap();
+    let (tenant, task) = task(&views).await;
+    let partition =
+        foldline_events::partition_of(&Tenant::parse(&tenant).unwrap(), &task_stream(task));
+    for label in ["later", "still later"] {
+        let label = label.to_owned();
+        history.task(
+            &tenant,
+            task,
+            TaskEvent::LabelAdded(TaskLabelAdded { label }),
+        );
+    }
+    let running = Running::start(&views).await;
+    running.folded(i64::try_from(head).unwrap()).await;
+    // The partition stands still, whoever wants to go on with it.
+    let mut holding = views.owner.begin().await.unwrap();
+    sqlx::query("select from views.checkpoints where partition = $1 for update")
+        .bind(partition)
+        .fetch_all(&mut *holding)
+        .await
+        .unwrap();
+    let stream = task_stream(task);
+    let which = of(View::TaskView, &tenant, Some(&stream));
+    let mut desk = views.pool.acquire().await.unwrap();
+    rebuilds::ask(&mut desk, &which, "ada").await.unwrap();
+    drop(desk);
+    let waits = "select count(*) from pg_stat_activity
+         where datname = current_database() and wait_event_type = 'Lock' and query like '%for no key update%'";
+    let waiting = async {
+        while views.all::<i64>(waits).await[0] == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    let log = open(views.options(), Service::Command).await;
+    append(&log, &history.events[head..]).await;
+    holding.rollback().await.unwrap();
+    running.folded(history.head()).await;
+    let done = "select count(*) from views.rebuilds where why_not is null and ended_at is not null";
+    let ended = async {
+        while views.all::<i64>(done).await[0] == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    assert_eq!(running.health.status().parked, 0);
+    assert_eq!(views.rows().await, replayed(&history).await);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn who_lost_a_partition_replaces_nothing_until_it_is_taken_again() {
+    let history = seeded(92, 300);
+    let views = folded(&history).await;
+    let (tenant, task) = task(&views).await;
+    let stream = task_stream(task);
+    let partition = foldline_events::partition_of(&Tenant::parse(&tenant).unwrap(), &stream);
+    let running = Running::start(&views).await;
+    running.folded(history.head()).await;
+    // As whoever takes it over does.
+    execute(
+        &views,
+        &format!("update views.checkpoints set fence = fence + 1 where partition = {partition}"),
+    )
+    .await;
+    let which = of(View::TaskView, &tenant, Some(&stream));
+    let (lost, outcome) = tokio::join!(
+        running.until(|status| status
+            .stalled
+            .iter()
+            .any(|stall| stall.partition == partition)),
+        rebuilt(&views, &which)
+    );
+    assert_eq!(lost.stalled[0].position, None, "{:?}", lost.stalled);
+    assert_eq!((outcome.done, outcome.refused.len()), (1, 0));
+    assert_eq!(views.rows().await, replayed(&history).await);
+    running.end().await;
 }
 
 /// A tenant and a task of it.

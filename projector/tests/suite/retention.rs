@@ -47,7 +47,7 @@ async fn past_rows(views: &Views, view: View) -> i64 {
     rows
 }
 
-async fn folded(history: &History) -> Views {
+pub async fn folded(history: &History) -> Views {
     let views = Views::new().await;
     let log = open(views.options(), Service::Command).await;
     append(&log, &history.events).await;
