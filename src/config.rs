@@ -26,7 +26,7 @@ use kafka::KafkaArgs;
 pub use log::{NewEpochArgs, VerifyTopicArgs};
 pub use parked::{ParkedListArgs, ParkedRetryArgs, ParkedShowArgs, ParkedSkip, ParkedSkipArgs};
 pub use projecting::{Projecting, ProjectingArgs};
-pub use rebuild::RebuildArgs;
+pub use rebuild::{InPlace, RebuildArgs, Rebuilding, Whole, WholeTask};
 pub use replay::{ReplayArgs, ReplayConfig, ReplayFormat, Showing};
 use retention::RetentionArgs;
 pub use status::{StatusArgs, StatusConfig};

@@ -86,8 +86,8 @@ enum Task {
     Status(config::StatusArgs),
     /// Recount the dashboards from the tasks, and the like; exit code 0: equal, 1: something differs, 2: not checked.
     Verify(config::VerifyArgs),
-    /// Fold a view's rows of a tenant, or of one stream, again from the log, in their place; exit code 0: done, 1: cannot be,
-    /// 2: not done.
+    /// Fold a view again from the log: the whole of it beside what readers see, and shown in its place; or the rows of a tenant, or of
+    /// one stream, in their place. Exit code 0: done, 1: refused, 2: not done.
     Rebuild(config::RebuildArgs),
     /// Look after the streams that a view does not fold any more, because it cannot fold one of their events.
     #[command(subcommand)]

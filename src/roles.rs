@@ -132,7 +132,7 @@ pub async fn open_views_to_write(database: &Database) -> anyhow::Result<PgPool> 
     .await
 }
 
-fn as_projector(options: &PgConnectOptions) -> PgConnectOptions {
+pub fn as_projector(options: &PgConnectOptions) -> PgConnectOptions {
     called(options, "projector").options([("role", "foldline_projector")])
 }
 

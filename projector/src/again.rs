@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use crate::{
-    Error, Folded, View,
+    Build, Error, Folded, View,
     error::{in_full, unless_unprepared},
     parking::Aside,
 };
@@ -21,7 +21,7 @@ const STREAMS_MAX: usize = 1_000;
 /// Of which events rows are meant: those of one stream, or of all streams of a tenant in a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scope {
-    pub(crate) view: View,
+    pub(crate) build: Build,
     pub(crate) tenant: Tenant,
     pub(crate) partition: Partition,
     pub(crate) stream: Option<String>,
@@ -69,8 +69,8 @@ impl LeftOut {
     async fn load(connection: &mut PgConnection, scope: &Scope) -> Result<Self, Error> {
         let rows = sqlx::query(LEFT_OUT)
             .bind(scope.tenant.as_str())
-            .bind(scope.view.name())
-            .bind(scope.view.version())
+            .bind(scope.build.view.name())
+            .bind(scope.build.version)
             .bind(scope.partition)
             .bind(scope.stream.as_deref())
             .fetch_all(connection)
@@ -84,7 +84,9 @@ impl LeftOut {
             let stream: String = row.get("stream");
             if let Some(version) = row.get("skipped") {
                 let stream = (scope.tenant.clone(), stream);
-                left_out.skipped.skip(scope.view, stream, vec![version]);
+                left_out
+                    .skipped
+                    .skip(scope.build.view, stream, vec![version]);
             } else {
                 left_out.parked.insert(stream, row.get("parked"));
             }
@@ -139,7 +141,8 @@ pub(crate) async fn fold(
             };
             after.clone_from(last);
             let is_ours = |stream: &&String| {
-                scope.view.folds(stream) && partition_of(&scope.tenant, stream) == scope.partition
+                scope.build.view.folds(stream)
+                    && partition_of(&scope.tenant, stream) == scope.partition
             };
             for stream in page.iter().filter(is_ours) {
                 folding.stream(stream).await?;
@@ -195,7 +198,7 @@ impl Folding<'_> {
     }
 
     fn event(&mut self, mut recorded: Recorded) -> Result<(), Error> {
-        let Some(follows) = self.left_out.follows(self.scope.view, &recorded) else {
+        let Some(follows) = self.left_out.follows(self.scope.build.view, &recorded) else {
             return Ok(());
         };
         let event = recorded
@@ -216,19 +219,19 @@ impl Folding<'_> {
     async fn write(&mut self) -> Result<(), Error> {
         self.waiting
             .sort_unstable_by_key(|(recorded, ..)| recorded.position);
-        let view = self.scope.view;
+        let build = self.scope.build;
         let folded: Vec<Folded<'_>> = self
             .waiting
             .iter()
             .map(|(recorded, event, follows)| Folded {
-                view,
+                view: build.view,
                 recorded,
                 event,
                 follows: *follows,
             })
             .collect();
         if !folded.is_empty() {
-            view.fold(self.connection, &folded).await?;
+            build.fold(self.connection, &folded).await?;
         }
         self.waiting.clear();
         Ok(())
@@ -236,7 +239,7 @@ impl Folding<'_> {
 
     fn unfoldable(&self, event: &Recorded, why: String) -> Error {
         Error::Unfoldable {
-            view: self.scope.view,
+            view: self.scope.build.view,
             partition: event.partition,
             position: event.position,
             why,

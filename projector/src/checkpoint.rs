@@ -12,7 +12,7 @@ use foldline_log::Mark;
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use crate::{Error, View, error, view::VIEWS};
+use crate::{Build, Builds, Error, View, error};
 
 /// One view's place in one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +25,13 @@ pub struct Checkpoint {
     pub fence: i64,
 }
 
-/// The checkpoints of one partition, in the order of [`View::ALL`].
-pub type Checkpoints = [Checkpoint; VIEWS];
+/// The checkpoints of one partition, of every build that is folded.
+pub type Checkpoints = BTreeMap<Build, Checkpoint>;
 
 /// A step forward of one checkpoint.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Move {
-    pub(crate) view: View,
+    pub(crate) build: Build,
     pub(crate) partition: Partition,
     pub(crate) from: Checkpoint,
     pub(crate) to: Mark,
@@ -72,12 +72,13 @@ const RAISE_FENCES: &str = "
 /// Takes partitions over from whoever had them: after this commits, nobody else can move their checkpoints.
 pub(crate) async fn raise_fences(
     connection: &mut PgConnection,
+    builds: &Builds,
     partitions: &[Partition],
     epoch: Uuid,
 ) -> Result<BTreeMap<Partition, Checkpoints>, Error> {
     let found = sqlx::query(RAISE_FENCES)
-        .bind(View::ALL.map(View::name))
-        .bind(View::ALL.map(View::version))
+        .bind(builds.names())
+        .bind(builds.versions())
         .bind(partitions)
         .bind(epoch)
         .bind(Uuid::nil())
@@ -85,11 +86,6 @@ pub(crate) async fn raise_fences(
         .await
         .map_err(error::unless_unprepared(Error::TakeOver))?;
 
-    let unset = Checkpoint {
-        mark: Mark::START,
-        offset: None,
-        fence: 0,
-    };
     let mut taken: BTreeMap<Partition, Checkpoints> = BTreeMap::new();
     for row in found {
         let name: &str = row.get("view");
@@ -99,24 +95,25 @@ pub(crate) async fn raise_fences(
             event_id: row.get("event_id"),
         };
         let folded_from: Uuid = row.get("epoch");
-        let (index, view) = View::ALL
-            .into_iter()
-            .enumerate()
-            .find(|(_, view)| view.name() == name)
-            .expect("the statement returns the views that it was given");
+        let build = View::named(name).and_then(|view| builds.of(view));
+        let build = build.expect("the statement returns the views that it was given");
         if folded_from != epoch {
             return Err(Error::AnotherEpoch {
-                view,
+                view: build.view,
                 partition,
                 checkpoint: folded_from,
                 log: epoch,
             });
         }
-        taken.entry(partition).or_insert([unset; VIEWS])[index] = Checkpoint {
+        let checkpoint = Checkpoint {
             mark,
             offset: row.get("kafka_offset"),
             fence: row.get("fence"),
         };
+        taken
+            .entry(partition)
+            .or_default()
+            .insert(build, checkpoint);
     }
     Ok(taken)
 }
@@ -153,13 +150,13 @@ pub(crate) async fn advance(
         .bind(
             moves
                 .iter()
-                .map(|step| step.view.name())
+                .map(|step| step.build.view.name())
                 .collect::<Vec<_>>(),
         )
         .bind(
             moves
                 .iter()
-                .map(|step| step.view.version())
+                .map(|step| step.build.version)
                 .collect::<Vec<_>>(),
         )
         .bind(partitions)
@@ -183,7 +180,7 @@ pub(crate) async fn advance(
         .collect();
     let lost: BTreeSet<Partition> = moves
         .iter()
-        .filter(|step| !moved.contains(&(step.view.name(), step.partition)))
+        .filter(|step| !moved.contains(&(step.build.view.name(), step.partition)))
         .map(|step| step.partition)
         .collect();
     if lost.is_empty() {
@@ -199,7 +196,7 @@ pub(crate) async fn advance(
 /// and whose it was.
 pub(crate) async fn hold(
     connection: &mut PgConnection,
-    view: View,
+    build: Build,
     partition: Partition,
     checkpoint: Checkpoint,
 ) -> Result<(), Error> {
@@ -213,8 +210,8 @@ pub(crate) async fn hold(
              and fence = $5
          for no key update",
     )
-    .bind(view.name())
-    .bind(view.version())
+    .bind(build.view.name())
+    .bind(build.version)
     .bind(partition)
     .bind(checkpoint.mark.position)
     .bind(checkpoint.fence)
@@ -248,7 +245,7 @@ const SET_BACK: &str = "
 /// back, which do not wait for its disk. Whoever writes next finds out by itself; while there is nothing to write, nobody does.
 pub(crate) async fn compare(
     pool: &PgPool,
-    held: &[(View, Partition, Checkpoint)],
+    held: &[(Build, Partition, Checkpoint)],
 ) -> Result<(), Error> {
     let column = |of: fn(&Checkpoint) -> i64| -> Vec<i64> {
         held.iter().map(|(.., checkpoint)| of(checkpoint)).collect()
@@ -256,12 +253,12 @@ pub(crate) async fn compare(
     let partitions: Vec<Partition> = sqlx::query_scalar(SET_BACK)
         .bind(
             held.iter()
-                .map(|(view, ..)| view.name())
+                .map(|(build, ..)| build.view.name())
                 .collect::<Vec<_>>(),
         )
         .bind(
             held.iter()
-                .map(|(view, ..)| view.version())
+                .map(|(build, ..)| build.version)
                 .collect::<Vec<_>>(),
         )
         .bind(

@@ -49,6 +49,34 @@ pub enum Error {
     Retention(#[source] sqlx::Error),
     #[error("cannot compare rows with the log")]
     Proof(#[source] sqlx::Error),
+    #[error("cannot read or change which builds of the views there are")]
+    Builds(#[source] sqlx::Error),
+    #[error("somebody else folds builds at the moment; wait for it, or end it")]
+    BeingRebuilt,
+    #[error("there is no build of {view} that readers saw before")]
+    NoBuildBefore { view: View },
+    #[error(
+        "the build is folded, and could not be shown in {tries} tries: somebody holds a lock on views.active or on the views that \
+         readers read (`select pid from pg_locks`), or what readers see moves faster than the build. Try again"
+    )]
+    NotShown { tries: u32 },
+    #[error(
+        "readers saw a build of {view} by projection {projection}, and it was taken back with --rollback: start the older program, or \
+         let readers see a newer build again with `foldline rebuild {view}`"
+    )]
+    TakenBack { view: View, projection: i32 },
+    /// Readers see what this program folds no more, or not any more: it begins again with what they see now.
+    #[error("readers see other builds of the views now")]
+    OtherBuilds,
+    #[error(
+        "readers see builds of {views:?} that an older projection folded; newer ones are to be folded beside them"
+    )]
+    OlderProjection { views: Vec<View> },
+    #[error(
+        "readers see a build of {view} by projection {shown}, and this program knows projection {ours}: start a newer one, or let \
+         readers see the older build again with `foldline rebuild {view} --rollback`"
+    )]
+    NewerProjection { view: View, shown: i32, ours: i32 },
     #[error("cannot read or write which rows are to be folded again")]
     Rebuilds(#[source] sqlx::Error),
     #[error("there are more than {events_max} events to fold again in one transaction")]
@@ -134,10 +162,15 @@ impl Error {
             | Self::Times(source)
             | Self::Retention(source)
             | Self::Proof(source)
+            | Self::Builds(source)
             | Self::Rebuilds(source)
             | Self::Parked(source)
             | Self::Commit(source) => of_database(source),
             Self::LeasesLost
+            | Self::OtherBuilds
+            | Self::OlderProjection { .. }
+            | Self::BeingRebuilt
+            | Self::NotShown { .. }
             | Self::Stands { .. }
             | Self::Stuck { .. }
             | Self::Lost { .. }
@@ -145,6 +178,9 @@ impl Error {
             Self::Unfoldable { .. } | Self::TooManyEvents { .. } => Remedy::Isolate,
             Self::Install { .. }
             | Self::NotMigrated(_)
+            | Self::NewerProjection { .. }
+            | Self::TakenBack { .. }
+            | Self::NoBuildBefore { .. }
             | Self::AnotherEpoch { .. }
             | Self::AnotherLog(_) => Remedy::Stop,
             Self::Feed(source) => of_log(source),

@@ -11,14 +11,17 @@ use foldline_events::{Partition, Position};
 use foldline_log::Lags;
 use serde::{Serialize, Serializer};
 
-use crate::{Proof, View, view::VIEWS};
+use crate::{Build, Proof};
+
+/// How far each build is folded, in each partition that this process folds.
+type Reached = BTreeMap<Build, BTreeMap<Partition, Position>>;
 
 /// A handle on the present [`Status`]; clones show the same.
 #[derive(Debug, Clone)]
 pub struct Health {
     status: Arc<Mutex<Status>>,
     failing: Arc<Mutex<Option<Failing>>>,
-    reached: Arc<Mutex<BTreeMap<Partition, [Position; VIEWS]>>>,
+    reached: Arc<Mutex<Reached>>,
 }
 
 /// How a projector is doing.
@@ -54,6 +57,8 @@ pub enum Phase {
     /// Other processes fold every partition; this one takes over when one of them ends.
     Standby,
     Folding,
+    /// Readers see builds of an older projection; newer ones are folded beside them, and shown when they are whole.
+    Rebuilding(String),
     /// Something that should pass by itself stands in the way.
     Retrying(String),
     /// It ended, by itself or because it was told to.
@@ -108,7 +113,9 @@ impl Status {
     pub fn is_ready(&self) -> bool {
         match self.phase {
             Phase::Standby | Phase::Folding => true,
-            Phase::Starting | Phase::Retrying(_) | Phase::Stopped(_) => false,
+            Phase::Starting | Phase::Rebuilding(_) | Phase::Retrying(_) | Phase::Stopped(_) => {
+                false
+            }
         }
     }
 }
@@ -167,51 +174,47 @@ impl Health {
         self.lock().parked = parked;
     }
 
-    /// How far every view has folded each partition that this process folds.
-    pub(crate) fn folded(&self, reached: BTreeMap<Partition, [Position; VIEWS]>) {
-        metrics::gauge!("foldline_projector_owned_partitions").set(small(reached.len()));
-        let views = View::ALL
-            .into_iter()
-            .enumerate()
-            .filter_map(|(index, view)| {
-                let position = reached.values().map(|of_views| of_views[index]).min()?;
-                #[expect(
-                    clippy::cast_precision_loss,
-                    reason = "a gauge is a float; it errs by a few events beyond 2^53"
-                )]
-                metrics::gauge!("foldline_projector_position", "view" => view.name())
-                    .set(position as f64);
-                Some(ViewStatus {
-                    view: view.name(),
-                    version: view.version(),
-                    position,
-                })
-            });
+    /// How far every build is folded, in each partition that this process folds.
+    pub(crate) fn folded(&self, reached: Reached) {
+        let owned: Vec<Partition> = reached
+            .values()
+            .next()
+            .map(|positions| positions.keys().copied().collect())
+            .unwrap_or_default();
+        metrics::gauge!("foldline_projector_owned_partitions").set(small(owned.len()));
+        let views = reached.iter().filter_map(|(build, positions)| {
+            let position = positions.values().copied().min()?;
+            let view = build.view.name();
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a gauge is a float; it errs by a few events beyond 2^53"
+            )]
+            metrics::gauge!("foldline_projector_position", "view" => view).set(position as f64);
+            Some(ViewStatus {
+                view,
+                version: build.version,
+                position,
+            })
+        });
         let views = views.collect();
         let mut status = self.lock();
-        status.owned = reached.keys().copied().collect();
+        status.owned = owned;
         status.views = views;
         drop(status);
         *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = reached;
     }
 
-    /// What was last said by [`Health::folded`], by view.
-    pub(crate) fn reached(&self) -> Vec<(View, BTreeMap<Partition, Position>)> {
+    /// What was last said by [`Health::folded`].
+    pub(crate) fn reached(&self) -> Reached {
         let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_view = |(index, view): (usize, View)| {
-            let positions = reached
-                .iter()
-                .map(|(partition, of_views)| (*partition, of_views[index]));
-            (view, positions.collect())
-        };
-        View::ALL.into_iter().enumerate().map(of_view).collect()
+        reached.clone()
     }
 
-    pub(crate) fn behind(&self, lags: &[(View, Lags)]) {
-        let behind = lags.iter().flat_map(|(view, lags)| {
+    pub(crate) fn behind(&self, lags: &[(Build, Lags)]) {
+        let behind = lags.iter().flat_map(|(build, lags)| {
             let of_view = lags.of.iter().filter(|(_, lag)| lag.events > 0);
             of_view.map(|(partition, lag)| Behind {
-                view: view.name(),
+                view: build.view.name(),
                 partition: *partition,
                 events: lag.events,
                 seconds: lag.seconds,

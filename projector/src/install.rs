@@ -1,15 +1,16 @@
-//! Makes the views' tables. Part of `foldline migrate`, run by their owner; the projector itself never makes tables.
+//! Makes the views' tables. Part of `foldline migrate`, run by their owner; a projector makes tables only by the statements that
+//! are written down here.
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 
 use crate::{Error, View};
 
 /// Two installations at once would make the same tables; "view" in ASCII.
 const INSTALL_LOCK: i64 = 0x7669_6577;
 
-/// Installs every view's present version, after the views' bookkeeping (`foldline_schema::migrate_view`), and shows
-/// readers that version: where it is a new one, it is empty at first, and reads with `atLeast` wait until it is folded.
-/// Safe to repeat. The tables of older versions stay until somebody drops them.
+/// Writes the statements of every view's present projection down, after the views' bookkeeping (`foldline_schema::migrate_view`).
+/// Of a view that is not there at all, a build with empty tables is made, and shown to readers. Of one that an older projection
+/// folded nothing changes: projectors fold a new build beside it and show that when it is whole, see `building.rs`. Safe to repeat.
 pub async fn install(connection: &mut PgConnection) -> Result<(), Error> {
     for view in View::ALL {
         install_view(connection, view)
@@ -25,33 +26,34 @@ async fn install_view(connection: &mut PgConnection, view: View) -> Result<(), s
         .bind(INSTALL_LOCK)
         .execute(&mut *transaction)
         .await?;
-
     let ddl = view.ddl();
-    let table = format!("views.{}_v{}", view.name(), view.version());
-    let present: bool = sqlx::query_scalar("select to_regclass($1) is not null")
-        .bind(table)
-        .fetch_one(&mut *transaction)
-        .await?;
-    if !present {
-        sqlx::raw_sql(AssertSqlSafe(ddl.tables))
-            .execute(&mut *transaction)
-            .await?;
-    }
-
-    let activated = sqlx::query(
-        "insert into views.active (view, version)
-         values ($1, $2)
-         on conflict on constraint active_pkey do update
-         set version = excluded.version
-         where active.version < excluded.version",
+    sqlx::query(
+        "insert into views.projections (view, projection, tables, readers)
+         values ($1, $2, $3, $4)
+         on conflict on constraint projections_pkey do update
+         set tables = excluded.tables,
+             readers = excluded.readers",
     )
     .bind(view.name())
-    .bind(view.version())
+    .bind(view.projection())
+    .bind(ddl.tables)
+    .bind(ddl.readers)
     .execute(&mut *transaction)
-    .await?
-    .rows_affected();
-    if activated > 0 {
-        sqlx::raw_sql(AssertSqlSafe(ddl.readers))
+    .await?;
+    let is_there: bool =
+        sqlx::query_scalar("select exists (select from views.active where view = $1)")
+            .bind(view.name())
+            .fetch_one(&mut *transaction)
+            .await?;
+    if !is_there {
+        let version: i32 = sqlx::query_scalar("select views.begin_build($1, $2)")
+            .bind(view.name())
+            .bind(view.projection())
+            .fetch_one(&mut *transaction)
+            .await?;
+        sqlx::query("select views.show_builds(array[$1], array[$2])")
+            .bind(view.name())
+            .bind(version)
             .execute(&mut *transaction)
             .await?;
     }

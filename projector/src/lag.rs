@@ -11,7 +11,7 @@ use foldline_log::{Lag, Lags, Log};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::{Error, Health, Stall, View, error::in_full, health::Failing};
+use crate::{Build, Error, Health, Stall, View, error::in_full, health::Failing};
 
 /// How often it looks.
 const LOOK_INTERVAL_MS: u64 = 1_000;
@@ -54,9 +54,9 @@ fn looked_now() {
 /// Looks once, and tells it everywhere.
 async fn look(log: &Log, views: &PgPool, health: &Health, told: &mut Told) -> Result<(), Error> {
     let began = Instant::now();
-    let mut lags: Vec<(View, Lags)> = Vec::new();
+    let mut lags: Vec<(Build, Lags)> = Vec::new();
     let mut asked: Vec<(BTreeMap<Partition, Position>, Lags)> = Vec::new();
-    for (view, reached) in health.reached() {
+    for (build, reached) in health.reached() {
         if reached.is_empty() {
             continue;
         }
@@ -67,7 +67,7 @@ async fn look(log: &Log, views: &PgPool, health: &Health, told: &mut Told) -> Re
             None => log.lags(&reached).await?,
         };
         asked.push((reached, of_view.clone()));
-        lags.push((view, of_view));
+        lags.push((build, of_view));
     }
     health.behind(&lags);
     let rows = rows(&lags, &health.status().stalled, health.failing().as_ref());
@@ -78,9 +78,9 @@ async fn look(log: &Log, views: &PgPool, health: &Health, told: &mut Told) -> Re
 
 /// What is to be told of each partition of each view. One that is stalled says why; and where every session fails, all that are
 /// behind say so.
-fn rows(lags: &[(View, Lags)], stalls: &[Stall], failing: Option<&Failing>) -> Rows {
+fn rows(lags: &[(Build, Lags)], stalls: &[Stall], failing: Option<&Failing>) -> Rows {
     let mut rows = Rows::new();
-    for (view, lags) in lags {
+    for (build, lags) in lags {
         for (partition, lag) in &lags.of {
             let stall = stalls.iter().find(|stall| stall.partition == *partition);
             let stalled = match (stall, failing) {
@@ -88,13 +88,13 @@ fn rows(lags: &[(View, Lags)], stalls: &[Stall], failing: Option<&Failing>) -> R
                 (None, Some(failing)) if lag.events > 0 => Some(Stalled::failing(failing)),
                 (None, _) => None,
             };
-            rows.insert((*view, *partition), Row { lag: *lag, stalled });
+            rows.insert((*build, *partition), Row { lag: *lag, stalled });
         }
     }
     rows
 }
 
-type Rows = BTreeMap<(View, Partition), Row>;
+type Rows = BTreeMap<(Build, Partition), Row>;
 
 /// A row of `views.lag`.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,12 +144,12 @@ struct Told {
 
 impl Told {
     fn measure(&self, rows: &Rows) {
-        for ((view, partition), row) in rows {
-            gauge(*view, *partition, row.lag);
+        for ((build, partition), row) in rows {
+            gauge(build.view, *partition, row.lag);
         }
         // Whoever folds a partition now says how far behind it is.
-        for (view, partition) in self.rows.keys().filter(|key| !rows.contains_key(key)) {
-            gauge(*view, *partition, Lag::default());
+        for (build, partition) in self.rows.keys().filter(|key| !rows.contains_key(key)) {
+            gauge(build.view, *partition, Lag::default());
         }
     }
 
@@ -165,7 +165,7 @@ impl Told {
         };
         let again = Duration::from_millis(TELL_AGAIN_MS);
         let all = self.all_at.is_none_or(|at| at.elapsed() >= again);
-        let changed: Vec<((View, Partition), Row)> = rows
+        let changed: Vec<((Build, Partition), Row)> = rows
             .iter()
             .filter(|(key, row)| all || self.rows.get(key) != Some(row))
             .map(|(key, row)| (*key, row.clone()))
@@ -269,18 +269,18 @@ const TELL_LAG: &str = "
         told_at = excluded.told_at
 ";
 
-async fn tell_lag(views: &PgPool, rows: &[((View, Partition), Row)]) -> Result<(), Error> {
+async fn tell_lag(views: &PgPool, rows: &[((Build, Partition), Row)]) -> Result<(), Error> {
     fn column<'r, T>(
-        rows: &'r [((View, Partition), Row)],
-        of: impl Fn(View, Partition, &'r Row) -> T,
+        rows: &'r [((Build, Partition), Row)],
+        of: impl Fn(Build, Partition, &'r Row) -> T,
     ) -> Vec<T> {
         let of_row =
-            |((view, partition), row): &'r ((View, Partition), Row)| of(*view, *partition, row);
+            |((build, partition), row): &'r ((Build, Partition), Row)| of(*build, *partition, row);
         rows.iter().map(of_row).collect()
     }
     sqlx::query(TELL_LAG)
-        .bind(column(rows, |view, _, _| view.name()))
-        .bind(column(rows, |view, _, _| view.version()))
+        .bind(column(rows, |build, _, _| build.view.name()))
+        .bind(column(rows, |build, _, _| build.version))
         .bind(column(rows, |_, partition, _| partition))
         .bind(column(rows, |_, _, row| row.lag.events))
         .bind(column(rows, |_, _, row| row.lag.seconds))

@@ -9,7 +9,7 @@ use foldline_events::PARTITIONS;
 use sqlx::PgPool;
 
 use crate::{
-    Error, View,
+    Build, Error,
     error::{self, in_full},
 };
 
@@ -19,17 +19,21 @@ const CAUGHT_UP_EVENTS_MAX: i64 = 1_000;
 const LOOK_INTERVAL_MS: u64 = 1_000;
 
 /// Leaves the indexes of views out of which nothing is folded yet. Where that is not possible they stay, and folding takes longer.
-pub(crate) async fn leave(pool: &PgPool, views: impl Iterator<Item = View>) {
-    for view in views {
-        let only_added = view.tables().iter().filter(|table| table.is_only_added);
+pub(crate) async fn leave(pool: &PgPool, builds: impl Iterator<Item = Build>) {
+    for build in builds {
+        let only_added = build
+            .view
+            .tables()
+            .iter()
+            .filter(|table| table.is_only_added);
         let only_added: Vec<&str> = only_added.map(|table| table.name).collect();
         let left = sqlx::query_scalar("select views.leave_indexes_for_later($1, $2, $3)")
-            .bind(view.name())
-            .bind(view.version())
+            .bind(build.view.name())
+            .bind(build.version)
             .bind(only_added)
             .fetch_one(pool)
             .await;
-        let view = view.name();
+        let view = build.view.name();
         match left {
             Ok(0_i64) => {}
             Ok(count) => tracing::info!(
@@ -59,17 +63,17 @@ pub(crate) async fn run(pool: PgPool) {
     }
 }
 
-/// The views that lack an index and have caught up: every partition is told of, and little is missing.
+/// The views of which readers see a build, that lack an index and have caught up: every partition is told of, and little is missing.
 const DUE: &str = "
     select distinct
         late.view,
         late.version
     from views.late_indexes late
-    join unnest($1::text[], $2::integer[]) as ours (view, version)
-        on late.view = ours.view
-        and late.version = ours.version
+    join views.active
+        on late.view = active.view
+        and late.version = active.version
     where (
-        select count(*) = $3 and sum(lag.events) <= $4
+        select count(*) = $1 and sum(lag.events) <= $2
         from views.lag
         where lag.view = late.view
             and lag.version = late.version
@@ -88,8 +92,6 @@ async fn build(pool: &PgPool) -> Result<Option<String>, Error> {
         return Ok(None);
     }
     let due: Vec<(String, i32)> = sqlx::query_as(DUE)
-        .bind(View::ALL.map(View::name))
-        .bind(View::ALL.map(View::version))
         .bind(i64::from(PARTITIONS))
         .bind(CAUGHT_UP_EVENTS_MAX)
         .fetch_all(pool)

@@ -9,8 +9,11 @@
 
 mod again;
 mod announce;
+mod building;
+pub mod builds;
 pub mod checkpoint;
 pub mod dashboards;
+mod difference;
 mod error;
 pub mod health;
 mod install;
@@ -30,6 +33,9 @@ pub mod verify;
 mod view;
 pub mod writer;
 
+pub use building::{Differences, Progress, Rebuild, Rebuilt, Stage};
+pub use builds::{Build, Builds};
+pub use difference::RowDifference;
 pub use error::Error;
 pub use health::{Health, Stall, Status};
 pub use install::install;

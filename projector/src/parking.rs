@@ -13,7 +13,7 @@ use foldline_events::{DecodeError, Partition, Position, Recorded, Tenant, Versio
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use crate::{Error, View, error};
+use crate::{Build, Builds, Error, View, error};
 
 /// How many streams may be parked in a partition, of all views together. Beyond it the partition stalls: something is wrong
 /// with more than some events.
@@ -196,6 +196,7 @@ const LOAD: &str = "
 /// What is left out of some partitions. Streams that need a newer build are to be tried again: this may be one.
 pub(crate) async fn load(
     connection: &mut PgConnection,
+    builds: &Builds,
     partitions: &[Partition],
 ) -> Result<BTreeMap<Partition, Aside>, Error> {
     sqlx::query(
@@ -203,23 +204,26 @@ pub(crate) async fn load(
          set retry_asked_at = now()
          where partition = any($1)
              and needs_newer_build
-             and retry_asked_at is null",
+             and retry_asked_at is null
+             and (view, view_version) in (select * from unnest($2::text[], $3::integer[]))",
     )
     .bind(partitions)
+    .bind(builds.names())
+    .bind(builds.versions())
     .execute(&mut *connection)
     .await
     .map_err(error::unless_unprepared(Error::Parked))?;
     let rows = sqlx::query(LOAD)
         .bind(partitions)
-        .bind(View::ALL.map(View::name))
-        .bind(View::ALL.map(View::version))
+        .bind(builds.names())
+        .bind(builds.versions())
         .fetch_all(connection)
         .await
         .map_err(error::unless_unprepared(Error::Parked))?;
     let mut of: BTreeMap<Partition, Aside> = BTreeMap::new();
     for row in rows {
         let name: &str = row.get("view");
-        let Some(view) = View::ALL.into_iter().find(|view| view.name() == name) else {
+        let Some(view) = View::named(name) else {
             continue;
         };
         let stream = (tenant_of(&row)?, row.get("stream"));
@@ -277,7 +281,11 @@ const PARK: &str = "
 ";
 
 /// Writes down that streams wait: from a delivery, or because trying them again came no further than to an event.
-pub(crate) async fn park(connection: &mut PgConnection, parked: &[&Parked]) -> Result<(), Error> {
+pub(crate) async fn park(
+    connection: &mut PgConnection,
+    builds: &Builds,
+    parked: &[&Parked],
+) -> Result<(), Error> {
     if parked.is_empty() {
         return Ok(());
     }
@@ -286,7 +294,7 @@ pub(crate) async fn park(connection: &mut PgConnection, parked: &[&Parked]) -> R
     }
     sqlx::query(PARK)
         .bind(column(parked, |parked| parked.view.name()))
-        .bind(column(parked, |parked| parked.view.version()))
+        .bind(column(parked, |parked| version_of(builds, parked)))
         .bind(column(parked, |parked| parked.tenant.as_str()))
         .bind(column(parked, |parked| parked.stream.as_str()))
         .bind(column(parked, |parked| parked.partition))
@@ -306,8 +314,17 @@ pub(crate) async fn park(connection: &mut PgConnection, parked: &[&Parked]) -> R
     Ok(())
 }
 
+/// The build that a stream waits in: of the views that are folded together, it is one.
+fn version_of(builds: &Builds, parked: &Parked) -> Option<i32> {
+    builds.of(parked.view).map(|build| build.version)
+}
+
 /// A stream that is being tried again has come to this event.
-pub(crate) async fn advance(connection: &mut PgConnection, parked: &Parked) -> Result<(), Error> {
+pub(crate) async fn advance(
+    connection: &mut PgConnection,
+    build: Build,
+    parked: &Parked,
+) -> Result<(), Error> {
     sqlx::query(
         "update views.parked
          set position = $5,
@@ -322,8 +339,8 @@ pub(crate) async fn advance(connection: &mut PgConnection, parked: &Parked) -> R
              and stream = $4",
     )
     .bind(parked.tenant.as_str())
-    .bind(parked.view.name())
-    .bind(parked.view.version())
+    .bind(build.view.name())
+    .bind(build.version)
     .bind(&parked.stream)
     .bind(parked.position)
     .bind(parked.version)
@@ -338,7 +355,11 @@ pub(crate) async fn advance(connection: &mut PgConnection, parked: &Parked) -> R
 
 /// Whether what is wished of a stream is still that for which it is tried. Nobody wishes anything else before this transaction
 /// ends.
-pub(crate) async fn hold(connection: &mut PgConnection, parked: &Parked) -> Result<bool, Error> {
+pub(crate) async fn hold(
+    connection: &mut PgConnection,
+    build: Build,
+    parked: &Parked,
+) -> Result<bool, Error> {
     let is_the_same: Option<bool> = sqlx::query_scalar(
         "select retry_asked_at is not distinct from $5
          from views.parked
@@ -349,8 +370,8 @@ pub(crate) async fn hold(connection: &mut PgConnection, parked: &Parked) -> Resu
          for update",
     )
     .bind(parked.tenant.as_str())
-    .bind(parked.view.name())
-    .bind(parked.view.version())
+    .bind(build.view.name())
+    .bind(build.version)
     .bind(&parked.stream)
     .bind(parked.asked_at)
     .fetch_optional(connection)
@@ -360,7 +381,11 @@ pub(crate) async fn hold(connection: &mut PgConnection, parked: &Parked) -> Resu
 }
 
 /// The stream goes on.
-pub(crate) async fn release(connection: &mut PgConnection, parked: &Parked) -> Result<(), Error> {
+pub(crate) async fn release(
+    connection: &mut PgConnection,
+    build: Build,
+    parked: &Parked,
+) -> Result<(), Error> {
     sqlx::query(
         "delete from views.parked
          where tenant = $1
@@ -369,8 +394,8 @@ pub(crate) async fn release(connection: &mut PgConnection, parked: &Parked) -> R
              and stream = $4",
     )
     .bind(parked.tenant.as_str())
-    .bind(parked.view.name())
-    .bind(parked.view.version())
+    .bind(build.view.name())
+    .bind(build.version)
     .bind(&parked.stream)
     .execute(connection)
     .await
@@ -403,12 +428,13 @@ const TO_RETRY: &str = "
 /// Those of some partitions that somebody wants tried again, the first of them.
 pub(crate) async fn to_retry(
     pool: &PgPool,
+    builds: &Builds,
     partitions: &[Partition],
 ) -> Result<Vec<Parked>, Error> {
     let rows = sqlx::query(TO_RETRY)
         .bind(partitions)
-        .bind(View::ALL.map(View::name))
-        .bind(View::ALL.map(View::version))
+        .bind(builds.names())
+        .bind(builds.versions())
         .bind(RETRIES_PER_READ)
         .fetch_all(pool)
         .await
@@ -418,10 +444,7 @@ pub(crate) async fn to_retry(
 
 fn parked_of(row: &PgRow) -> Result<Parked, Error> {
     let name: &str = row.get("view");
-    let view = View::ALL
-        .into_iter()
-        .find(|view| view.name() == name)
-        .expect("the statement returns views that it was given");
+    let view = View::named(name).expect("the statement returns views that it was given");
     Ok(Parked {
         view,
         tenant: tenant_of(row)?,

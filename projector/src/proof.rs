@@ -15,7 +15,8 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    Error, Health, View, again::Scope, error::in_full, health::as_optional_text, parking::StreamKey,
+    Build, Error, Health, View, again::Scope, error::in_full, health::as_optional_text,
+    parking::StreamKey,
 };
 use stream::Compared;
 
@@ -161,9 +162,9 @@ impl Proving {
     /// Compares the stream of an event in every view that folds it; says whether all of them have the rows that they should have.
     async fn take(&mut self, event: &Recorded) -> Result<bool, Error> {
         let mut all_same = true;
-        for view in View::ALL.into_iter().filter(|it| it.folds(&event.stream)) {
+        for build in self.folding(event) {
             let scope = Scope {
-                view,
+                build,
                 tenant: event.tenant.clone(),
                 partition: event.partition,
                 stream: Some(event.stream.clone()),
@@ -184,13 +185,16 @@ impl Proving {
     /// Whether what differed still does. What others fold now is theirs to tell.
     async fn look_again(&mut self) -> Result<(), Error> {
         for differing in self.proof.differing.clone() {
-            let view = View::ALL.into_iter().find(|it| it.name() == differing.view);
-            let Some(view) = view.filter(|view| self.folds(*view, differing.partition)) else {
+            let build = self.builds_of(differing.partition);
+            let build = build
+                .into_iter()
+                .find(|it| it.view.name() == differing.view);
+            let Some(build) = build else {
                 self.forget(&differing.tenant, &differing.stream, differing.view);
                 continue;
             };
             let scope = Scope {
-                view,
+                build,
                 tenant: differing.tenant,
                 partition: differing.partition,
                 stream: Some(differing.stream.clone()),
@@ -203,7 +207,7 @@ impl Proving {
     /// Where every view is in every partition that is folded here; `None` while nothing is.
     fn folded_through(&self) -> Option<Position> {
         let of_views = self.health.reached();
-        let positions = of_views.iter().flat_map(|(_, of_view)| of_view.values());
+        let positions = of_views.values().flat_map(|of_view| of_view.values());
         positions.copied().min().filter(|position| *position > 0)
     }
 
@@ -215,19 +219,25 @@ impl Proving {
     }
 
     fn is_ours(&self, event: &Recorded) -> bool {
-        let mut folding = View::ALL.into_iter().filter(|it| it.folds(&event.stream));
-        folding.any(|view| self.folds(view, event.partition))
+        !self.folding(event).is_empty()
     }
 
-    fn folds(&self, view: View, partition: Partition) -> bool {
-        let of_views = self.health.reached();
-        of_views
-            .iter()
-            .any(|(of, positions)| *of == view && positions.contains_key(&partition))
+    /// Where an event is folded in this process.
+    fn folding(&self, event: &Recorded) -> Vec<Build> {
+        let mut folding = self.builds_of(event.partition);
+        folding.retain(|build| build.view.folds(&event.stream));
+        folding
+    }
+
+    /// What is folded of a partition in this process.
+    fn builds_of(&self, partition: Partition) -> Vec<Build> {
+        let reached = self.health.reached();
+        let ours = reached.iter().filter(|(_, of)| of.contains_key(&partition));
+        ours.map(|(build, _)| *build).collect()
     }
 
     async fn prove(&mut self, scope: &Scope, stream: &str) -> Result<Proven, Error> {
-        let (view, tenant) = (scope.view.name(), scope.tenant.clone());
+        let (view, tenant) = (scope.build.view.name(), scope.tenant.clone());
         let compared = stream::compare(&self.pool, &self.log, &self.beside, scope).await?;
         let differences = match compared {
             Compared::NotFolded => return Ok(Proven::NotYet),
@@ -244,7 +254,7 @@ impl Proving {
         self.proof
             .differing
             .retain(|it| !(it.view == view && it.tenant == tenant && it.stream == stream));
-        let key = (scope.view, (tenant.clone(), stream.to_owned()));
+        let key = (scope.build.view, (tenant.clone(), stream.to_owned()));
         let Some(first) = differences.first() else {
             self.known.remove(&key);
             self.tell();

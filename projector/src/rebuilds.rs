@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use foldline_events::{PARTITIONS, Partition, Tenant, partition_of};
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 
-use crate::{Error, View, error::unless_unprepared};
+use crate::{Build, Builds, Error, View, error::unless_unprepared};
 
 /// For how many days it is remembered what became of one.
 const REMEMBERED_DAYS: i32 = 30;
@@ -66,18 +66,20 @@ pub struct Outcome {
 const ASK: &str = "
     with forgotten as (
         delete from views.rebuilds
-        where asked_at < now() - make_interval(days => $7)
+        where asked_at < now() - make_interval(days => $6)
     )
     insert into views.rebuilds as r (view, view_version, tenant, stream, partition, asked_by, asked_at)
     select
         $1,
+        a.version,
         $2,
         $3,
-        $4,
         p.partition,
-        $6,
+        $5,
         statement_timestamp()
-    from unnest($5::smallint[]) as p (partition)
+    from unnest($4::smallint[]) as p (partition)
+    join views.active a
+        on a.view = $1
     on conflict on constraint rebuilds_pkey do update
     set asked_by = excluded.asked_by,
         asked_at = excluded.asked_at,
@@ -95,7 +97,6 @@ pub async fn ask(
 ) -> Result<DateTime<Utc>, Error> {
     let asked: Vec<DateTime<Utc>> = sqlx::query_scalar(ASK)
         .bind(which.view.name())
-        .bind(which.view.version())
         .bind(which.tenant.as_str())
         .bind(which.stream_or_all())
         .bind(which.partitions())
@@ -124,14 +125,12 @@ pub async fn outcome(
          from views.rebuilds
          where tenant = $1
              and view = $2
-             and view_version = $3
-             and stream = $4
-             and asked_at >= $5
+             and stream = $3
+             and asked_at >= $4
          order by partition",
     )
     .bind(which.tenant.as_str())
     .bind(which.view.name())
-    .bind(which.view.version())
     .bind(which.stream_or_all())
     .bind(asked_at)
     .fetch_all(connection)
@@ -153,7 +152,11 @@ pub async fn outcome(
 }
 
 /// The first wish that concerns some partitions, of a view that has its indexes.
-pub(crate) async fn to_do(pool: &PgPool, partitions: &[Partition]) -> Result<Option<Wish>, Error> {
+pub(crate) async fn to_do(
+    pool: &PgPool,
+    builds: &Builds,
+    partitions: &[Partition],
+) -> Result<Option<Wish>, Error> {
     let row = sqlx::query(
         "select
              view,
@@ -177,8 +180,8 @@ pub(crate) async fn to_do(pool: &PgPool, partitions: &[Partition]) -> Result<Opt
          limit 1",
     )
     .bind(partitions)
-    .bind(View::ALL.map(View::name))
-    .bind(View::ALL.map(View::version))
+    .bind(builds.names())
+    .bind(builds.versions())
     .fetch_optional(pool)
     .await
     .map_err(unless_unprepared(Error::Rebuilds))?;
@@ -187,10 +190,7 @@ pub(crate) async fn to_do(pool: &PgPool, partitions: &[Partition]) -> Result<Opt
 
 fn wish(row: &PgRow) -> Result<Wish, Error> {
     let (name, tenant): (&str, &str) = (row.get("view"), row.get("tenant"));
-    let view = View::ALL
-        .into_iter()
-        .find(|view| view.name() == name)
-        .expect("the statement returns views that it was given");
+    let view = View::named(name).expect("the statement returns views that it was given");
     let tenant = Tenant::parse(tenant)
         .map_err(|error| Error::Rebuilds(sqlx::Error::Decode(error.into())))?;
     let stream: String = row.get("stream");
@@ -208,6 +208,7 @@ fn wish(row: &PgRow) -> Result<Wish, Error> {
 /// Writes down what became of a wish, unless it was wished anew meanwhile.
 pub(crate) async fn end(
     connection: &mut PgConnection,
+    build: Build,
     wish: &Wish,
     outcome: Result<usize, String>,
 ) -> Result<(), Error> {
@@ -230,8 +231,8 @@ pub(crate) async fn end(
              and ended_at is null",
     )
     .bind(wish.which.tenant.as_str())
-    .bind(wish.which.view.name())
-    .bind(wish.which.view.version())
+    .bind(build.view.name())
+    .bind(build.version)
     .bind(wish.which.stream_or_all())
     .bind(wish.partition)
     .bind(wish.asked_at)

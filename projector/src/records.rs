@@ -6,6 +6,11 @@
 //! `PgRecordEncoder` is what `sqlx`'s own derive writes such types with, and is not in its documentation: look here first when
 //! another version of `sqlx` does not compile.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
 use sqlx::{
     Encode, PgConnection, Postgres, Type,
     encode::IsNull,
@@ -13,49 +18,96 @@ use sqlx::{
     postgres::{PgArgumentBuffer, PgBindIterExt, PgTypeInfo, types::PgRecordEncoder},
 };
 
-use crate::{Error, View};
+use crate::{Build, Error};
 
 /// The columns of a row, in the order of its table.
 pub(crate) type Columns<'b> = PgRecordEncoder<'b>;
 
 /// A row of a table.
 pub(crate) trait Record {
-    /// The row type of the table, which has the table's name. The server refuses it where the statement is of another version.
-    const TYPE: &'static str;
+    /// The table, whose name its row type has too, without its version. The server refuses rows of another one than the statement's.
+    const TABLE: &'static str;
 
     /// Writes every column of the table, in its order: the server refuses another number of them, or other types.
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError>;
 }
 
 /// Some rows, as an argument.
-pub(crate) struct Records<'r, R>(pub(crate) &'r [R]);
+pub(crate) struct Records<'r, R> {
+    rows: &'r [R],
+    row_type: &'static str,
+}
 
-struct One<'r, R>(&'r R);
+struct One<'r, R> {
+    row: &'r R,
+    row_type: &'static str,
+}
+
+impl<'r, R: Record> Records<'r, R> {
+    /// Of a table of which there is one.
+    pub(crate) fn new(rows: &'r [R]) -> Self {
+        let row_type = row_type(R::TABLE, None);
+        Self { rows, row_type }
+    }
+
+    /// Of a table of a build.
+    pub(crate) fn of_build(rows: &'r [R], version: i32) -> Self {
+        let row_type = row_type(R::TABLE, Some(version));
+        Self { rows, row_type }
+    }
+}
+
+/// The row types that rows were written of. The driver wants their names for ever; there are as many as this process folds tables.
+static ROW_TYPES: Mutex<BTreeMap<(&str, Option<i32>), &'static str>> = Mutex::new(BTreeMap::new());
+
+fn row_type(table: &'static str, version: Option<i32>) -> &'static str {
+    let mut known = ROW_TYPES.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry((table, version)).or_insert_with(|| {
+        let name = match version {
+            Some(version) => format!("views.{table}_v{version}"),
+            None => format!("views.{table}"),
+        };
+        Box::leak(name.into_boxed_str())
+    })
+}
+
+/// What a row's type is called where nobody knows of which build it is: which is nowhere, for each value says its own.
+const ANY_ROW: &str = "record";
 
 impl<R: Record> Type<Postgres> for Records<'_, R> {
     fn type_info() -> PgTypeInfo {
-        PgTypeInfo::array_of(R::TYPE)
+        PgTypeInfo::array_of(ANY_ROW)
     }
 }
 
 impl<R: Record> Encode<'_, Postgres> for Records<'_, R> {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        self.0.iter().map(One).bind_iter().encode(buffer)
+        let row_type = self.row_type;
+        let one = |row| One { row, row_type };
+        self.rows.iter().map(one).bind_iter().encode(buffer)
+    }
+
+    fn produces(&self) -> Option<PgTypeInfo> {
+        Some(PgTypeInfo::array_of(self.row_type))
     }
 }
 
 impl<R: Record> Type<Postgres> for One<'_, R> {
     fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_name(R::TYPE)
+        PgTypeInfo::with_name(ANY_ROW)
     }
 }
 
 impl<R: Record> Encode<'_, Postgres> for One<'_, R> {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         let mut columns = Columns::new(buffer);
-        self.0.write(&mut columns)?;
+        self.row.write(&mut columns)?;
         columns.finish();
         Ok(IsNull::No)
+    }
+
+    fn produces(&self) -> Option<PgTypeInfo> {
+        Some(PgTypeInfo::with_name(self.row_type))
     }
 }
 
@@ -65,7 +117,7 @@ const ENDED_BYTES_MAX: usize = 8 << 20;
 
 /// Rows that events of a delivery replaced, on their way to a table of the past.
 pub(crate) struct Ended<R> {
-    view: View,
+    build: Build,
     statement: &'static str,
     rows: Vec<R>,
     bytes: usize,
@@ -73,9 +125,9 @@ pub(crate) struct Ended<R> {
 
 impl<R: Record> Ended<R> {
     /// The statement inserts them.
-    pub(crate) fn new(view: View, statement: &'static str) -> Self {
+    pub(crate) fn new(build: Build, statement: &'static str) -> Self {
         Self {
-            view,
+            build,
             statement,
             rows: Vec::new(),
             bytes: 0,
@@ -99,7 +151,7 @@ impl<R: Record> Ended<R> {
 
     /// Writes what waits.
     pub(crate) async fn write(&mut self, connection: &mut PgConnection) -> Result<(), Error> {
-        self.view
+        self.build
             .write(connection, self.statement, &self.rows)
             .await?;
         self.rows.clear();

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use crate::{
-    Error, View,
+    Build, Error, View, builds,
     error::{in_full, unless_unprepared},
 };
 
@@ -68,14 +68,18 @@ async fn forget(pool: &PgPool, log: &Log, view: View, keep: TimeDelta) -> Result
         return Ok(0);
     };
     let position = log.position_at(until).await?;
-    let Some(kept) = keep_from(pool, view, log.epoch(), position).await? else {
+    let Some(shown) = builds::shown(pool).await?.remove(&view) else {
+        return Ok(0);
+    };
+    let build = shown.build;
+    let Some(kept) = keep_from(pool, build, log.epoch(), position).await? else {
         return Ok(0);
     };
     metrics::gauge!("foldline_projector_past_kept_from", "view" => view.name()).set(as_gauge(kept));
     let mut rows = 0;
     for table in view.past_tables() {
         for _ in 0..STATEMENTS_MAX {
-            let cleared = clear(pool, view, table, kept).await?;
+            let cleared = clear(pool, build, table, kept).await?;
             metrics::counter!("foldline_projector_past_cleared_total", "view" => view.name())
                 .increment(cleared);
             if cleared == 0 {
@@ -123,13 +127,13 @@ const KEEP_FROM: &str = "
 /// nothing may go, because the view was not folded from this log, or not yet all of it.
 async fn keep_from(
     pool: &PgPool,
-    view: View,
+    build: Build,
     epoch: Uuid,
     position: Position,
 ) -> Result<Option<Position>, Error> {
     let keeping = sqlx::query_scalar(KEEP_FROM)
-        .bind(view.name())
-        .bind(view.version())
+        .bind(build.view.name())
+        .bind(build.version)
         .bind(position)
         .bind(epoch)
         .bind(i64::from(PARTITIONS))
@@ -148,13 +152,13 @@ async fn within_bound<T>(
         .map_err(unless_unprepared(Error::Retention))
 }
 
-async fn clear(pool: &PgPool, view: View, table: &str, kept: Position) -> Result<u64, Error> {
-    let version = view.version();
+async fn clear(pool: &PgPool, build: Build, table: &str, kept: Position) -> Result<u64, Error> {
+    let table = build.table(table);
     let statement = format!(
-        "delete from views.{table}_v{version}
+        "delete from {table}
          where ctid = any(array(
              select ctid
-             from views.{table}_v{version}
+             from {table}
              where until + 0 <= $1
              limit $2
              for update skip locked

@@ -15,7 +15,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use foldline_events::{Partition, Position};
+use foldline_events::{PARTITIONS, Partition, Position};
 use foldline_log::{Delivery, Feed, Log, Slice};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::sync::watch;
@@ -23,7 +23,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use crate::{
-    Applied, Error, Health, Parked, Retention, Writer, announce,
+    Applied, Builds, Error, Health, Parked, Rebuild, Retention, Writer, announce,
+    building::Newer,
     error::{Remedy, in_full},
     health::Phase,
     lag, late,
@@ -82,6 +83,8 @@ pub struct Projector {
     writer: Writer,
     options: ProjectorOptions,
     health: Health,
+    /// What it folds, if not what readers see.
+    only: Option<Builds>,
     /// Names this process among those that share the Postgres feed.
     id: Uuid,
     /// What the feed or the leases gave us, whether or not it is taken over at the moment.
@@ -97,15 +100,24 @@ impl Projector {
     pub fn new(views: PgPool, feed: Feed, log: Log, options: ProjectorOptions) -> Self {
         Self {
             health: Health::new(feed.name()),
-            writer: Writer::new(views.clone(), log.epoch()),
+            writer: Writer::new(views.clone(), log.epoch(), Builds::default()),
             stalls: Stalls::new(options.stall_retry),
             views,
             log,
             feed,
             options,
+            only: None,
             id: Uuid::now_v7(),
             assigned: BTreeSet::new(),
             has_committed: false,
+        }
+    }
+
+    /// One that folds these builds, which readers do not see, all partitions of them and by itself.
+    pub(crate) fn of(self, builds: Builds) -> Self {
+        Self {
+            only: Some(builds),
+            ..self
         }
     }
 
@@ -138,7 +150,7 @@ impl Projector {
             let proving = proof::run(views, log, self.health(), self.id, pause);
             AbortOnDropHandle::new(tokio::spawn(proving))
         });
-        let ended = self.sessions(&shutdown).await;
+        let ended = self.fold_until(&shutdown).await;
         telling.abort();
         let _ = telling.await;
         if matches!(
@@ -160,7 +172,8 @@ impl Projector {
         ended
     }
 
-    async fn sessions(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+    /// Folds, and does nothing else, in one session after another.
+    pub(crate) async fn fold_until(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
         let pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(RETRY_MS_MIN))
             .with_max_delay(Duration::from_millis(RETRY_MS_MAX))
@@ -177,6 +190,10 @@ impl Projector {
             let Err(error) = ended else {
                 return Ok(());
             };
+            if let Error::OtherBuilds = error {
+                tracing::info!("readers see other builds of the views now, and those are folded");
+                continue;
+            }
             match error.remedy() {
                 Remedy::Retry => {}
                 // What can be isolated has been, so this is none of the events' fault.
@@ -207,12 +224,21 @@ impl Projector {
         shutdown: &CancellationToken,
         turned: &Turned,
     ) -> Result<(), Error> {
+        let builds = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            builds = self.builds(shutdown, turned) => builds?,
+        };
+        if *self.writer.builds() != builds {
+            self.writer = Writer::new(self.views.clone(), self.log.epoch(), builds);
+        }
         let mut leases = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             leases = self.join(turned) => leases?,
         };
         if let Some(leases) = &mut leases {
             self.share(leases);
+        } else if self.only.is_some() {
+            self.assigned = (0..PARTITIONS).collect();
         }
         let assigned: Vec<Partition> = self.assigned.iter().copied().collect();
         self.take_over(&assigned).await?;
@@ -237,6 +263,7 @@ impl Projector {
                 () = tokio::time::sleep_until(due.into()) => self.retry_stalled().await?,
                 () = tokio::time::sleep_until(look_at.into()) => {
                     let began = Instant::now();
+                    self.same_builds().await?;
                     let pause_ms = self.retry_parked().await?.min(self.rebuild().await?);
                     // The feed gets as much time as the streams that are tried again.
                     let pause = Duration::from_millis(pause_ms).max(began.elapsed());
@@ -262,10 +289,55 @@ impl Projector {
         }
     }
 
+    /// What is to be folded. Where an older projection folded what readers see, a newer build is folded first, while those who know
+    /// the older one go on; and readers are shown it.
+    async fn builds(&self, shutdown: &CancellationToken, turned: &Turned) -> Result<Builds, Error> {
+        if let Some(builds) = &self.only {
+            return Ok(builds.clone());
+        }
+        loop {
+            let older = match Builds::shown(&self.views).await {
+                Err(Error::OlderProjection { views }) => views,
+                shown => return shown,
+            };
+            let newer = Newer {
+                rebuild: self.rebuild_of(),
+                health: &self.health,
+                turned: &|| turned.once_more(),
+            };
+            // It folds by a projector of its own.
+            Box::pin(newer.show(&older, shutdown)).await?;
+        }
+    }
+
+    fn rebuild_of(&self) -> Rebuild {
+        Rebuild {
+            views: self.views.clone(),
+            direct: self.options.direct.clone(),
+            log: self.log.clone(),
+            long_log_events: self.options.long_log_events,
+            progress: watch::Sender::default(),
+        }
+    }
+
+    /// Fails with [`Error::OtherBuilds`] when readers see others than are folded here.
+    async fn same_builds(&self) -> Result<(), Error> {
+        if self.only.is_some() {
+            return Ok(());
+        }
+        match Builds::shown(&self.views).await {
+            Ok(builds) if builds == *self.writer.builds() => Ok(()),
+            // What an older projection folded is for the next session to see to.
+            Ok(_) | Err(Error::OlderProjection { .. }) => Err(Error::OtherBuilds),
+            Err(error) => Err(error),
+        }
+    }
+
     /// With the Kafka feed the consumer group decides who folds what.
     async fn join(&self, turned: &Turned) -> Result<Option<Leases>, Error> {
         let (direct, health) = (&self.options.direct, &self.health);
         match &self.feed {
+            _ if self.only.is_some() => Ok(None),
             Feed::Kafka(_) => Ok(None),
             Feed::Postgres(_) => {
                 let standing_by = || {

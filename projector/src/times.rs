@@ -40,7 +40,7 @@ impl Times {
 }
 
 impl Record for Times {
-    const TYPE: &'static str = "views.log_times";
+    const TABLE: &'static str = "log_times";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         columns
@@ -67,7 +67,7 @@ pub(crate) async fn store(connection: &mut PgConnection, times: &[Times]) -> Res
         return Ok(());
     }
     sqlx::query(STORE)
-        .bind(Records(times))
+        .bind(Records::new(times))
         .execute(connection)
         .await
         .map_err(unless_unprepared(Error::Times))?;

@@ -3,13 +3,11 @@
 use std::fmt;
 
 use foldline_events::{Event, Recorded, Version};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 
 use crate::{
-    Error,
+    Build, Error,
     dashboards::task_dashboard,
-    error,
-    records::{Record, Records},
     tasks::{project_view, task_history, task_view},
 };
 
@@ -22,9 +20,6 @@ pub enum View {
     TaskDashboard,
 }
 
-/// How many views there are.
-pub(crate) const VIEWS: usize = View::ALL.len();
-
 /// A recorded event with what it says, on its way into a view.
 #[derive(Debug, Clone, Copy)]
 pub struct Folded<'a> {
@@ -35,12 +30,12 @@ pub struct Folded<'a> {
     pub follows: Version,
 }
 
-/// The statements that make one version of a view.
+/// The statements that make a build of a view, in which `{version}` stands for its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ddl {
-    /// The version's own tables, with their rights.
+    /// Its own tables, with their rights.
     pub tables: String,
-    /// What readers see, over the tables of the version that is active.
+    /// What readers see, over the tables of the build that is active.
     pub readers: String,
 }
 
@@ -84,13 +79,18 @@ impl View {
         }
     }
 
-    /// The version that this build folds. Raising it makes new tables, folded from the beginning.
-    pub const fn version(self) -> i32 {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|view| view.name() == name)
+    }
+
+    /// The projection that this program folds it by. Whoever changes what its rows or tables are raises it: then a new build is
+    /// folded from the beginning, beside the one that readers see.
+    pub const fn projection(self) -> i32 {
         match self {
-            Self::ProjectView => project_view::VERSION,
-            Self::TaskView => task_view::VERSION,
-            Self::TaskHistory => task_history::VERSION,
-            Self::TaskDashboard => task_dashboard::VERSION,
+            Self::ProjectView => project_view::PROJECTION,
+            Self::TaskView => task_view::PROJECTION,
+            Self::TaskHistory => task_history::PROJECTION,
+            Self::TaskDashboard => task_dashboard::PROJECTION,
         }
     }
 
@@ -130,52 +130,26 @@ impl View {
         let (tables, readers) = file.split_once(READERS).expect(
             "every DDL file has the line that parts it, which a test of each view installs",
         );
-        let version = self.version().to_string();
         Ddl {
-            tables: tables.replace("{version}", &version),
+            tables: tables.to_owned(),
             // The mark stands in the middle of a comment, so the rest of its line is given back its dashes.
-            readers: format!("--{}", readers.replace("{version}", &version)),
+            readers: format!("--{readers}"),
         }
     }
+}
 
-    /// A statement with this view's version filled in.
-    pub(crate) fn sql(self, statement: &str) -> AssertSqlSafe<String> {
-        AssertSqlSafe(statement.replace("{version}", &self.version().to_string()))
-    }
-
-    /// Executes a statement of this view with some rows as its argument; without any, it has nothing to do.
-    pub(crate) async fn write<R: Record>(
-        self,
-        connection: &mut PgConnection,
-        statement: &str,
-        rows: &[R],
-    ) -> Result<(), Error> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        sqlx::query(self.sql(statement))
-            .bind(Records(rows))
-            .execute(connection)
-            .await
-            .map_err(self.rows_error())?;
-        Ok(())
-    }
-
-    pub(crate) fn rows_error(self) -> impl Fn(sqlx::Error) -> Error {
-        error::unless_unprepared(move |source| Error::Rows { view: self, source })
-    }
-
+impl Build {
     /// Brings the rows to where these events leave them; they are in order of position, and none was folded before.
     pub(crate) async fn fold(
         self,
         connection: &mut PgConnection,
         events: &[Folded<'_>],
     ) -> Result<(), Error> {
-        match self {
-            Self::ProjectView => project_view::fold(connection, events).await,
-            Self::TaskView => task_view::fold(connection, events).await,
-            Self::TaskHistory => task_history::fold(connection, events).await,
-            Self::TaskDashboard => task_dashboard::fold(connection, events).await,
+        match self.view {
+            View::ProjectView => project_view::fold(connection, self, events).await,
+            View::TaskView => task_view::fold(connection, self, events).await,
+            View::TaskHistory => task_history::fold(connection, self, events).await,
+            View::TaskDashboard => task_dashboard::fold(connection, self, events).await,
         }
     }
 }

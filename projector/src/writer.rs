@@ -23,11 +23,10 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::{
-    Error, View,
+    Build, Builds, Error,
     checkpoint::{self, Checkpoints},
     parking::{self, Aside, Parked},
     rebuilds::{self, Wish},
-    view::VIEWS,
 };
 use lane::Lane;
 pub(crate) use rebuild::Rebuilt;
@@ -49,6 +48,7 @@ const BEGIN: &str = "begin;
 pub struct Writer {
     pool: PgPool,
     epoch: Uuid,
+    builds: Builds,
     held: BTreeMap<Partition, Held>,
 }
 
@@ -104,17 +104,18 @@ impl Applied {
 impl Held {
     /// How far every view has folded the partition.
     fn folded_through(&self) -> Option<Position> {
-        let positions = self.checkpoints.iter().map(|it| it.mark.position);
+        let positions = self.checkpoints.values().map(|it| it.mark.position);
         positions.min()
     }
 }
 
 impl Writer {
-    /// A writer to the views in `pool` (as the role `foldline_projector`) of the log with this epoch.
-    pub fn new(pool: PgPool, epoch: Uuid) -> Self {
+    /// A writer to these builds in `pool` (as the role `foldline_projector`) of the log with this epoch.
+    pub fn new(pool: PgPool, epoch: Uuid, builds: Builds) -> Self {
         Self {
             pool,
             epoch,
+            builds,
             held: BTreeMap::new(),
         }
     }
@@ -122,12 +123,13 @@ impl Writer {
     /// Takes partitions over, from others or again. Fails with [`Error::AnotherEpoch`] when they were folded from
     /// another log.
     pub async fn take(&mut self, partitions: &[Partition]) -> Result<(), Error> {
-        let (pool, epoch) = (&self.pool, self.epoch);
+        let (pool, epoch, builds) = (&self.pool, self.epoch, &self.builds);
         let taking = async {
             let mut transaction = pool.begin_with(BEGIN).await.map_err(Error::Begin)?;
-            let taken = checkpoint::raise_fences(&mut transaction, partitions, epoch).await?;
+            let taken =
+                checkpoint::raise_fences(&mut transaction, builds, partitions, epoch).await?;
             // Whoever had them commits nothing any more, so this is all that is parked.
-            let aside = parking::load(&mut transaction, partitions).await?;
+            let aside = parking::load(&mut transaction, builds, partitions).await?;
             transaction.commit().await.map_err(Error::Commit)?;
             Ok((taken, aside))
         };
@@ -141,6 +143,11 @@ impl Writer {
             self.held.insert(partition, held);
         }
         Ok(())
+    }
+
+    /// What it writes to.
+    pub fn builds(&self) -> &Builds {
+        &self.builds
     }
 
     /// Forgets partitions that belong to somebody else now.
@@ -165,28 +172,32 @@ impl Writer {
         self.held.get(&partition)?.folded_through()
     }
 
-    /// How far every view has folded each partition that is held, in the order of [`View::ALL`].
-    pub fn reached(&self) -> BTreeMap<Partition, [Position; VIEWS]> {
-        let of_views = |held: &Held| held.checkpoints.map(|checkpoint| checkpoint.mark.position);
-        self.held
-            .iter()
-            .map(|(partition, held)| (*partition, of_views(held)))
-            .collect()
+    /// How far each partition that is held is folded, by build.
+    pub fn reached(&self) -> BTreeMap<Build, BTreeMap<Partition, Position>> {
+        let of_build = |build: Build| {
+            let position = |held: &Held| held.checkpoints[&build].mark.position;
+            let positions = self
+                .held
+                .iter()
+                .map(|(partition, held)| (*partition, position(held)));
+            (build, positions.collect())
+        };
+        self.builds.iter().map(of_build).collect()
     }
 
-    /// The views that have folded nothing of some partitions.
-    pub fn untouched(&self, partitions: &[Partition]) -> impl Iterator<Item = View> {
-        let is_untouched = |view: &View| {
-            let of_view = |partition| {
+    /// The builds of which nothing of some partitions is folded.
+    pub fn untouched(&self, partitions: &[Partition]) -> impl Iterator<Item = Build> {
+        let is_untouched = |build: &Build| {
+            let position = |partition| {
                 let held = self.held.get(partition)?;
-                Some(held.checkpoints[index(*view)].mark.position)
+                Some(held.checkpoints[build].mark.position)
             };
             partitions
                 .iter()
-                .filter_map(of_view)
+                .filter_map(position)
                 .all(|position| position == 0)
         };
-        View::ALL.into_iter().filter(is_untouched)
+        self.builds.iter().filter(is_untouched)
     }
 
     /// How many streams are parked in the partitions that are held, each counted in each view.
@@ -200,7 +211,7 @@ impl Writer {
             let held = self.held.get(&partition)?;
             let lowest = held
                 .checkpoints
-                .iter()
+                .values()
                 .min_by_key(|checkpoint| checkpoint.mark.position)?;
             Some(Start {
                 partition,
@@ -218,7 +229,7 @@ impl Writer {
         let held = partitions
             .iter()
             .filter_map(|partition| self.held.get(partition));
-        held.flat_map(|held| held.checkpoints.map(|checkpoint| checkpoint.mark))
+        held.flat_map(|held| held.checkpoints.values().map(|checkpoint| checkpoint.mark))
             .collect()
     }
 
@@ -232,7 +243,8 @@ impl Writer {
         for slices in lane::share_out(slices, |slice| slice.events.len()) {
             let ours = slices.iter().map(|slice| slice.partition);
             let held = ours.filter_map(|partition| self.held.remove_entry(&partition));
-            let lane = Lane::new(self.pool.clone(), self.epoch, held.collect());
+            let (pool, builds) = (self.pool.clone(), self.builds.clone());
+            let lane = Lane::new(pool, self.epoch, builds, held.collect());
             lanes.push(AbortOnDropHandle::new(tokio::spawn(lane.apply(slices))));
         }
         let mut applied = Applied::default();
@@ -251,12 +263,12 @@ impl Writer {
 
     /// The parked streams of some partitions that somebody wants tried again, the first of them.
     pub(crate) async fn to_retry(&self, partitions: &[Partition]) -> Result<Vec<Parked>, Error> {
-        bounded(parking::to_retry(&self.pool, partitions)).await
+        bounded(parking::to_retry(&self.pool, &self.builds, partitions)).await
     }
 
     /// The first rows of some partitions that somebody wants folded again.
     pub(crate) async fn to_rebuild(&self, partitions: &[Partition]) -> Result<Option<Wish>, Error> {
-        bounded(rebuilds::to_do(&self.pool, partitions)).await
+        bounded(rebuilds::to_do(&self.pool, &self.builds, partitions)).await
     }
 
     /// Whether the database still holds what was committed.
@@ -264,12 +276,11 @@ impl Writer {
     /// # Errors
     /// [`Error::SetBack`] where it does not.
     pub(crate) async fn compare(&self) -> Result<(), Error> {
-        let of_partition = |(partition, held): (&Partition, &Held)| {
-            let partition = *partition;
-            let views = View::ALL.into_iter().zip(held.checkpoints);
-            views.map(move |(view, checkpoint)| (view, partition, checkpoint))
-        };
-        let held: Vec<_> = self.held.iter().flat_map(of_partition).collect();
+        let mut held = Vec::new();
+        for (partition, of_partition) in &self.held {
+            let checkpoints = of_partition.checkpoints.iter();
+            held.extend(checkpoints.map(|(build, at)| (*build, *partition, *at)));
+        }
         bounded(checkpoint::compare(&self.pool, &held)).await
     }
 
@@ -295,14 +306,4 @@ async fn bounded<T>(transaction: impl Future<Output = Result<T, Error>>) -> Resu
     ended.unwrap_or(Err(Error::Stuck {
         waited_ms: TRANSACTION_MS_MAX,
     }))
-}
-
-/// A view's place in [`Checkpoints`].
-fn index(view: View) -> usize {
-    match view {
-        View::ProjectView => 0,
-        View::TaskView => 1,
-        View::TaskHistory => 2,
-        View::TaskDashboard => 3,
-    }
 }

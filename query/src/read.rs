@@ -20,6 +20,9 @@ use crate::{
 
 /// The best plan depends on the values.
 const CUSTOM_PLANS: &str = "; set local plan_cache_mode = force_custom_plan";
+/// From here on until the transaction ends, readers see the same builds of the views: whoever lets them see others waits for this
+/// lock (`views.show_builds`). It comes before the first snapshot, so what is seen is never older than the builds.
+const SAME_BUILDS: &str = "lock table views.active in access share mode";
 /// The pause before a subscription's failed read is tried again.
 const RETRY_PAUSE_MS: u64 = 500;
 
@@ -138,7 +141,7 @@ impl Reader {
         // One round trip for all statements. They take no parameters, so the tenant is spelled out: its alphabet
         // (`Tenant::parse`) has no quote.
         let statements = format!(
-            "{begin}; set local foldline.tenant = '{}'; set local statement_timeout = {}{more}",
+            "{begin}; set local foldline.tenant = '{}'; set local statement_timeout = {}; {SAME_BUILDS}{more}",
             self.tenant, self.statement_ms_max
         );
         self.views

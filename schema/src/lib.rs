@@ -60,6 +60,7 @@ const VIEW: &[(i64, &str, &str)] = &[
     (11, "kept", include_str!("../view/0011_kept.sql")),
     (12, "rebuilds", include_str!("../view/0012_rebuilds.sql")),
     (13, "late_keys", include_str!("../view/0013_late_keys.sql")),
+    (14, "builds", include_str!("../view/0014_builds.sql")),
 ];
 
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use foldline_projector::View;
 
-use super::{Database, DatabaseArgs, Problems, ViewArgs};
+use super::{Database, DatabaseArgs, LogArgs, Problems, ViewArgs};
 
 #[derive(Args, Clone)]
 pub struct ViewsArgs {
@@ -32,6 +32,14 @@ impl ViewsArgs {
             database: database.flatten(),
             data: self.data.clone(),
         }
+    }
+
+    /// Where the log is that the views are folded from; `None` when it is that of the data folder.
+    pub(super) fn log(&self, log: &LogArgs, problems: &mut Problems) -> Option<Database> {
+        let given = log.is_given(&self.database);
+        given
+            .then(|| problems.note(log.read(&self.database)))
+            .flatten()
     }
 }
 

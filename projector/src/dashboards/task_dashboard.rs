@@ -18,7 +18,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    Error, Folded, View,
+    Build, Error, Folded,
     keys::{Key, Keys},
     tasks::{Status, priority_name},
     view::Table,
@@ -26,7 +26,7 @@ use crate::{
 use rows::Past;
 use sums::{Days, Sums};
 
-pub(crate) const VERSION: i32 = 3;
+pub(crate) const PROJECTION: i32 = 3;
 pub(crate) const DDL: &str = include_str!("task_dashboard.sql");
 pub(crate) const TABLES: &[Table] = &[
     Table {
@@ -54,8 +54,6 @@ pub(crate) const TABLES: &[Table] = &[
         is_only_added: true,
     },
 ];
-
-const VIEW: View = View::TaskDashboard;
 
 /// What one task adds to the sums of its owners.
 #[derive(Debug, Clone)]
@@ -96,6 +94,7 @@ struct Differences<'a> {
 
 pub(crate) async fn fold(
     connection: &mut PgConnection,
+    build: Build,
     events: &[Folded<'_>],
 ) -> Result<(), Error> {
     let mut changing = Vec::new();
@@ -117,7 +116,7 @@ pub(crate) async fn fold(
         .filter(|(folded, ..)| folded.recorded.version > 1)
         .map(|(folded, task, _)| (&folded.recorded.tenant, *task))
         .collect();
-    let mut tasks = rows::load(connection, &begun).await?;
+    let mut tasks = rows::load(connection, build, &begun).await?;
     let (mut past, mut differences) = (Vec::new(), Differences::default());
     for (folded, task, event) in changing {
         let tenant = &folded.recorded.tenant;
@@ -140,9 +139,9 @@ pub(crate) async fn fold(
         tasks.insert(key, after);
     }
     // What was loaded was loaded to be changed, so all of it is stored.
-    rows::store(connection, &tasks, &past).await?;
-    rows::add_sums(connection, &differences.sums).await?;
-    rows::add_days(connection, &differences.days).await
+    rows::store(connection, build, &tasks, &past).await?;
+    rows::add_sums(connection, build, &differences.sums).await?;
+    rows::add_days(connection, build, &differences.days).await
 }
 
 /// Whether such an event changes what a task adds.

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use foldline_events::{Position, Tenant, Version};
 use foldline_log::Log;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 
 use crate::{
-    Error,
+    Error, RowDifference,
     again::{self, Scope},
+    difference::shown,
     error::{Remedy, in_full, unless_unprepared},
-    verify::{DIFFERENCES_MAX, SHOWN_CHARS_MAX},
+    verify::DIFFERENCES_MAX,
     view::Table,
 };
 
@@ -35,18 +36,7 @@ pub(super) enum Compared {
     NotFolded,
     /// It has too many events, or too much is in them.
     TooLong,
-    Differences(Vec<Difference>),
-}
-
-/// A row that is not what the events leave.
-#[derive(Debug)]
-pub(super) struct Difference {
-    /// Its table, and what tells it apart there.
-    pub(super) row: String,
-    /// What differs; of a row that is on one side alone, nothing.
-    pub(super) fields: Vec<String>,
-    pub(super) stored: String,
-    pub(super) again: String,
+    Differences(Vec<RowDifference>),
 }
 
 /// Compares the rows of a stream. Uses one connection, and leaves nothing.
@@ -100,7 +90,7 @@ async fn in_transaction(
         Err(Error::TooManyEvents { .. }) => Compared::TooLong,
         Err(error) => match error.remedy() {
             Remedy::Retry | Remedy::Stop => return Err(error),
-            Remedy::Isolate => Compared::Differences(vec![Difference {
+            Remedy::Isolate => Compared::Differences(vec![RowDifference {
                 row: "its events".to_owned(),
                 fields: Vec::new(),
                 stored: "folded".to_owned(),
@@ -135,8 +125,8 @@ async fn standing(
                      and l.version = c.version
              )",
     )
-    .bind(scope.view.name())
-    .bind(scope.view.version())
+    .bind(scope.build.view.name())
+    .bind(scope.build.version)
     .bind(scope.partition)
     .fetch_optional(connection)
     .await
@@ -148,9 +138,9 @@ async fn differences(
     beside: &Tenant,
     scope: &Scope,
     kept: Position,
-) -> Result<Vec<Difference>, Error> {
+) -> Result<Vec<RowDifference>, Error> {
     let mut found = Vec::new();
-    for table in scope.view.tables() {
+    for table in scope.build.view.tables() {
         let Some(of) = table.of else {
             // Other streams add to these rows too; `foldline verify` recounts them.
             continue;
@@ -167,7 +157,7 @@ async fn differences(
         for row in rows {
             let key: Value = row.get("key");
             let (stored, again) = (row.get("stored"), row.get("again"));
-            found.push(difference(table, &key, stored, again));
+            found.push(RowDifference::of(table.name, &key, stored, again));
         }
     }
     found.truncate(DIFFERENCES_MAX);
@@ -177,7 +167,7 @@ async fn differences(
 /// The rows that differ. Of marks only those are looked for that the stream is folded to: their table has no index by task, and
 /// `foldline verify` finds what is too many.
 fn statement(scope: &Scope, table: &Table, of: &str) -> String {
-    let name = format!("views.{}_v{}", table.name, scope.view.version());
+    let name = scope.build.table(table.name);
     let key: Vec<&str> = [of].into_iter().chain(table.key.iter().copied()).collect();
     let pairs: Vec<String> = key.iter().map(|key| format!("'{key}', {key}")).collect();
     let (columns, pairs) = (key.join(", "), pairs.join(", "));
@@ -215,43 +205,4 @@ fn statement(scope: &Scope, table: &Table, of: &str) -> String {
         rows("$1", indexed),
         rows("$2", "")
     )
-}
-
-fn difference(
-    table: &Table,
-    key: &Value,
-    stored: Option<Value>,
-    again: Option<Value>,
-) -> Difference {
-    let row = format!("{} {}", table.name, shown(&key.to_string()));
-    let (Some(Value::Object(stored)), Some(Value::Object(again))) = (&stored, &again) else {
-        let on_side = |side: Option<Value>| {
-            side.map_or("no such row".to_owned(), |it| shown(&it.to_string()))
-        };
-        return Difference {
-            row,
-            fields: Vec::new(),
-            stored: on_side(stored),
-            again: on_side(again),
-        };
-    };
-    let differs = |field: &&String| stored.get(*field) != again.get(*field);
-    let fields: Vec<String> = stored.keys().filter(differs).cloned().collect();
-    let of = |side: &Map<String, Value>| {
-        let differing = side.iter().filter(|(field, _)| fields.contains(field));
-        let differing: Map<String, Value> = differing
-            .map(|(field, value)| (field.clone(), value.clone()))
-            .collect();
-        shown(&Value::Object(differing).to_string())
-    };
-    Difference {
-        row,
-        stored: of(stored),
-        again: of(again),
-        fields,
-    }
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_CHARS_MAX).collect()
 }

@@ -11,13 +11,13 @@ use sqlx::{PgConnection, Row as _, error::BoxDynError, postgres::PgRow};
 
 use super::must_follow;
 use crate::{
-    Error, Folded, View,
+    Build, Error, Folded,
     keys::{Key, Keys},
     records::{Columns, Ended, Record},
     view::Table,
 };
 
-pub(crate) const VERSION: i32 = 4;
+pub(crate) const PROJECTION: i32 = 4;
 pub(crate) const DDL: &str = include_str!("project_view.sql");
 pub(crate) const TABLES: &[Table] = &[
     Table {
@@ -33,8 +33,6 @@ pub(crate) const TABLES: &[Table] = &[
         is_only_added: true,
     },
 ];
-
-const VIEW: View = View::ProjectView;
 
 type Rows<'a> = BTreeMap<Key<'a>, Row>;
 
@@ -92,6 +90,7 @@ impl Row {
 
 pub(crate) async fn fold(
     connection: &mut PgConnection,
+    build: Build,
     events: &[Folded<'_>],
 ) -> Result<(), Error> {
     let mut of_projects = Vec::new();
@@ -111,8 +110,8 @@ pub(crate) async fn fold(
         .filter(|(folded, ..)| folded.recorded.version > 1)
         .map(|(folded, project, _)| (&folded.recorded.tenant, *project))
         .collect();
-    let mut rows = load(connection, &begun).await?;
-    let mut past = Ended::new(VIEW, STORE_PAST);
+    let mut rows = load(connection, build, &begun).await?;
+    let mut past = Ended::new(build, STORE_PAST);
 
     for (folded, project, event) in of_projects {
         let key = (&folded.recorded.tenant, project);
@@ -136,14 +135,18 @@ pub(crate) async fn fold(
         row.evolve(folded, event);
     }
     past.write(connection).await?;
-    store(connection, &rows).await
+    store(connection, build, &rows).await
 }
 
-async fn load<'a>(connection: &mut PgConnection, keys: &Keys<'a>) -> Result<Rows<'a>, Error> {
+async fn load<'a>(
+    connection: &mut PgConnection,
+    build: Build,
+    keys: &Keys<'a>,
+) -> Result<Rows<'a>, Error> {
     if keys.is_empty() {
         return Ok(Rows::new());
     }
-    let statement = VIEW.sql(
+    let statement = build.sql(
         "select
              k.number,
              r.name,
@@ -165,7 +168,7 @@ async fn load<'a>(connection: &mut PgConnection, keys: &Keys<'a>) -> Result<Rows
         .bind(keys.ids())
         .fetch_all(connection)
         .await
-        .map_err(VIEW.rows_error())?;
+        .map_err(build.rows_error())?;
     let of = |row: PgRow| {
         let present = Row {
             name: row.get("name"),
@@ -214,7 +217,7 @@ struct Past<'r> {
 }
 
 impl Record for Present<'_> {
-    const TYPE: &'static str = "views.project_view_v4";
+    const TABLE: &'static str = "project_view";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         let Self((tenant, project), row) = self;
@@ -235,7 +238,7 @@ impl Record for Present<'_> {
 }
 
 impl Record for Past<'_> {
-    const TYPE: &'static str = "views.project_view_past_v4";
+    const TABLE: &'static str = "project_view_past";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         Present(self.key, &self.row).write(columns)?;
@@ -244,7 +247,7 @@ impl Record for Past<'_> {
     }
 }
 
-async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), Error> {
+async fn store(connection: &mut PgConnection, build: Build, rows: &Rows<'_>) -> Result<(), Error> {
     let present: Vec<_> = rows.iter().map(|(key, row)| Present(*key, row)).collect();
-    VIEW.write(connection, STORE, &present).await
+    build.write(connection, STORE, &present).await
 }

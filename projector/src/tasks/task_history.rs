@@ -5,12 +5,12 @@ use sqlx::{PgConnection, error::BoxDynError};
 use uuid::Uuid;
 
 use crate::{
-    Error, Folded, View,
+    Build, Error, Folded,
     records::{Columns, Record},
     view::Table,
 };
 
-pub(crate) const VERSION: i32 = 3;
+pub(crate) const PROJECTION: i32 = 3;
 pub(crate) const DDL: &str = include_str!("task_history.sql");
 pub(crate) const TABLES: &[Table] = &[Table {
     name: "task_history",
@@ -18,8 +18,6 @@ pub(crate) const TABLES: &[Table] = &[Table {
     key: &["version"],
     is_only_added: true,
 }];
-
-const VIEW: View = View::TaskHistory;
 
 // An event comes once, but a constraint is a promise of the table and not of whoever writes it: so no `on conflict`.
 const STORE: &str = "
@@ -32,7 +30,7 @@ const STORE: &str = "
 struct Entry<'e>(Uuid, &'e Recorded);
 
 impl Record for Entry<'_> {
-    const TYPE: &'static str = "views.task_history_v3";
+    const TABLE: &'static str = "task_history";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         let Self(task, event) = self;
@@ -58,6 +56,7 @@ impl Record for Entry<'_> {
 
 pub(crate) async fn fold(
     connection: &mut PgConnection,
+    build: Build,
     events: &[Folded<'_>],
 ) -> Result<(), Error> {
     let mut of_tasks = Vec::new();
@@ -69,5 +68,5 @@ pub(crate) async fn fold(
     }
     // Sorted like the key, so that the index is written from one end to the other.
     of_tasks.sort_unstable_by_key(|Entry(task, event)| (&event.tenant, *task, event.version));
-    VIEW.write(connection, STORE, &of_tasks).await
+    build.write(connection, STORE, &of_tasks).await
 }

@@ -13,12 +13,12 @@ use foldline_events::{
 use sqlx::PgConnection;
 
 use super::{Status, must_follow, priority_name};
-use crate::{Error, Folded, View, keys::Keys, view::Table};
+use crate::{Build, Error, Folded, keys::Keys, view::Table};
 use comments::Comment;
 use marks::Changes;
 use rows::{Past, Row, Step};
 
-pub(crate) const VERSION: i32 = 4;
+pub(crate) const PROJECTION: i32 = 4;
 pub(crate) const DDL: &str = include_str!("task_view.sql");
 pub(crate) const TABLES: &[Table] = &[
     Table {
@@ -53,10 +53,9 @@ pub(crate) const TABLES: &[Table] = &[
     },
 ];
 
-const VIEW: View = View::TaskView;
-
 pub(crate) async fn fold(
     connection: &mut PgConnection,
+    build: Build,
     events: &[Folded<'_>],
 ) -> Result<(), Error> {
     let mut of_tasks = Vec::new();
@@ -76,8 +75,8 @@ pub(crate) async fn fold(
         .filter(|(folded, ..)| folded.recorded.version > 1)
         .map(|(folded, task, _)| (&folded.recorded.tenant, *task))
         .collect();
-    let mut rows = rows::load(connection, &begun).await?;
-    let mut past = rows::ended();
+    let mut rows = rows::load(connection, build, &begun).await?;
+    let mut past = rows::ended(build);
     let (mut comments, mut marks) = (Vec::new(), Changes::default());
 
     for (folded, task, event) in of_tasks {
@@ -112,9 +111,9 @@ pub(crate) async fn fold(
         }
     }
     past.write(connection).await?;
-    rows::store(connection, &rows).await?;
-    comments::store(connection, &comments).await?;
-    marks::store(connection, &marks).await
+    rows::store(connection, build, &rows).await?;
+    comments::store(connection, build, &comments).await?;
+    marks::store(connection, build, &marks).await
 }
 
 /// Whether by such an event a task is found by something else.

@@ -117,7 +117,7 @@ impl Snapshot {
     /// The version of a view that readers see.
     pub fn version(&self, view: View) -> i32 {
         let version = self.standing.versions.get(&view);
-        version.copied().unwrap_or_else(|| view.version())
+        version.copied().unwrap_or_else(|| view.projection())
     }
 
     /// How many streams wait in the views that readers see, each counted in each view, and are to be missed there.

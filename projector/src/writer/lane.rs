@@ -17,10 +17,10 @@ use uuid::Uuid;
 use super::{
     Applied, BEGIN, Held,
     batch::{Batch, Decoded, Part},
-    bounded, folds, index, stop,
+    bounded, folds, stop,
 };
 use crate::{
-    Error, Folded, View,
+    Build, Builds, Error, Folded,
     checkpoint::{self, Checkpoint, Move},
     parking::{self, PARKED_MAX, Parked},
     times::{self, Times},
@@ -35,6 +35,7 @@ const LANE_EVENTS_MIN: usize = 250;
 pub(super) struct Lane {
     pool: PgPool,
     epoch: Uuid,
+    builds: Builds,
     held: BTreeMap<Partition, Held>,
 }
 
@@ -65,8 +66,18 @@ pub(super) fn share_out<S>(mut slices: Vec<S>, events: impl Fn(&S) -> usize) -> 
 }
 
 impl Lane {
-    pub(super) fn new(pool: PgPool, epoch: Uuid, held: BTreeMap<Partition, Held>) -> Self {
-        Self { pool, epoch, held }
+    pub(super) fn new(
+        pool: PgPool,
+        epoch: Uuid,
+        builds: Builds,
+        held: BTreeMap<Partition, Held>,
+    ) -> Self {
+        Self {
+            pool,
+            epoch,
+            builds,
+            held,
+        }
     }
 
     /// Writes slices of these partitions, and gives the partitions back with what became of it.
@@ -129,15 +140,15 @@ impl Lane {
         let in_order = batch.in_order();
         let parked: Vec<&Parked> = batch.parked().collect();
         let mut events = 0;
-        for view in View::ALL {
-            let due = self.due(view, &in_order);
+        for build in self.builds.iter() {
+            let due = self.due(build, &in_order);
             if !due.is_empty() {
-                view.fold(&mut transaction, &due).await?;
+                build.fold(&mut transaction, &due).await?;
             }
             events = events.max(due.len());
         }
         times::store(&mut transaction, &self.times(batch)).await?;
-        parking::park(&mut transaction, &parked).await?;
+        parking::park(&mut transaction, &self.builds, &parked).await?;
         fail::fail_point!("projector_after_rows", |_| std::process::abort());
         let committed_at = checkpoint::advance(&mut transaction, &moves).await?;
         fail::fail_point!("projector_before_commit", |_| std::process::abort());
@@ -145,8 +156,9 @@ impl Lane {
         fail::fail_point!("projector_after_commit", |_| std::process::abort());
 
         for step in moves {
-            if let Some(held) = self.held.get_mut(&step.partition) {
-                let checkpoint = &mut held.checkpoints[index(step.view)];
+            let held = self.held.get_mut(&step.partition);
+            let checkpoint = held.and_then(|held| held.checkpoints.get_mut(&step.build));
+            if let Some(checkpoint) = checkpoint {
                 checkpoint.mark = step.to;
                 checkpoint.offset = step.offset.or(checkpoint.offset);
             }
@@ -166,7 +178,7 @@ impl Lane {
     fn times(&self, batch: &Batch) -> Vec<Times> {
         let of_part = |part: &Part| {
             let held = self.held.get(&part.partition)?;
-            let positions = held.checkpoints.iter().map(|it| it.mark.position);
+            let positions = held.checkpoints.values().map(|it| it.mark.position);
             let furthest = positions.max()?;
             let events = part.events.iter().map(|(recorded, _)| recorded);
             let new = events.filter(|recorded| recorded.position > furthest);
@@ -175,13 +187,13 @@ impl Lane {
         batch.parts.iter().filter_map(of_part).collect()
     }
 
-    /// The events that a view has not folded yet, and does not leave out.
-    fn due<'b>(&self, view: View, in_order: &[(&'b Part, &'b Decoded)]) -> Vec<Folded<'b>> {
+    /// The events that a build has not folded yet, and does not leave out.
+    fn due<'b>(&self, build: Build, in_order: &[(&'b Part, &'b Decoded)]) -> Vec<Folded<'b>> {
         let due = |&(part, (recorded, event)): &(&'b Part, &'b Decoded)| {
-            let follows = self.follows(view, part, recorded)?;
+            let follows = self.follows(build, part, recorded)?;
             let event = event.as_ref().ok()?;
             Some(Folded {
-                view,
+                view: build.view,
                 recorded,
                 event,
                 follows,
@@ -190,11 +202,12 @@ impl Lane {
         in_order.iter().filter_map(due).collect()
     }
 
-    /// The version of its stream that a view holds before an event that it is to fold now; `None` for all other events.
-    fn follows(&self, view: View, part: &Part, recorded: &Recorded) -> Option<Version> {
+    /// The version of its stream that a build holds before an event that it is to fold now; `None` for all other events.
+    fn follows(&self, build: Build, part: &Part, recorded: &Recorded) -> Option<Version> {
         let held = self.held.get(&recorded.partition)?;
+        let view = build.view;
         let is_due = view.folds(&recorded.stream)
-            && recorded.position > held.checkpoints[index(view)].mark.position
+            && recorded.position > held.checkpoints[&build].mark.position
             && !part.parks(view, recorded);
         if is_due {
             held.aside.follows(view, recorded)
@@ -208,9 +221,10 @@ impl Lane {
         let mut unreadable = Vec::new();
         for (recorded, event) in &part.events {
             if let Err(why) = event {
-                let concerned = |view: &View| self.follows(*view, part, recorded).is_some();
-                let concerned = View::ALL.into_iter().filter(concerned);
-                unreadable.extend(concerned.map(|view| (view, recorded.position, why.clone())));
+                let concerned = |build: &Build| self.follows(*build, part, recorded).is_some();
+                let concerned = self.builds.iter().filter(concerned);
+                let parked = |build: Build| (build.view, recorded.position, why.clone());
+                unreadable.extend(concerned.map(parked));
             }
         }
         for (view, position, why) in unreadable {
@@ -238,19 +252,15 @@ impl Lane {
         let of_part = |part: &Part| {
             let (held, to) = (self.held.get(&part.partition)?, part.through?);
             let (partition, offset) = (part.partition, part.offset);
-            let step = move |(view, from): (View, Checkpoint)| Move {
-                view,
+            let step = move |(build, from): (&Build, &Checkpoint)| Move {
+                build: *build,
                 partition,
-                from,
+                from: *from,
                 to,
                 offset,
             };
-            let views = View::ALL.into_iter().zip(held.checkpoints);
-            Some(
-                views
-                    .filter(move |(_, from)| from.mark.position < to.position)
-                    .map(step),
-            )
+            let behind = move |(_, from): &(&Build, &Checkpoint)| from.mark.position < to.position;
+            Some(held.checkpoints.iter().filter(behind).map(step))
         };
         batch.parts.iter().filter_map(of_part).flatten().collect()
     }

@@ -4,9 +4,9 @@
 use foldline_log::Log;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{BEGIN, Writer, bounded, index};
+use super::{BEGIN, Writer, bounded};
 use crate::{
-    Error,
+    Build, Error,
     again::{self, Scope},
     checkpoint,
     error::in_full,
@@ -34,10 +34,11 @@ impl Writer {
     /// # Errors
     /// When nothing can be said about what was written: then partitions must be taken again before going on.
     pub(crate) async fn rebuild(&self, log: &Log, wish: &Wish) -> Result<Rebuilt, Error> {
-        if !self.folds(wish.partition) {
+        let build = self.builds.of(wish.which.view);
+        let Some(build) = build.filter(|_| self.folds(wish.partition)) else {
             return Ok(Rebuilt::NotHeld);
-        }
-        let error = match bounded(self.replace(log, wish)).await {
+        };
+        let error = match bounded(self.replace(log, build, wish)).await {
             Ok(events) => return Ok(Rebuilt::Replaced(events)),
             Err(error @ Error::Lost { .. }) => return Err(error),
             Err(error) => error,
@@ -50,26 +51,26 @@ impl Writer {
         };
         let ending = async {
             let mut connection = self.pool.acquire().await.map_err(Error::Rebuilds)?;
-            rebuilds::end(&mut connection, wish, Err(why.clone())).await
+            rebuilds::end(&mut connection, build, wish, Err(why.clone())).await
         };
         // Where not even that can be written, the database is away.
         bounded(ending).await?;
         Ok(Rebuilt::Refused(why))
     }
 
-    async fn replace(&self, log: &Log, wish: &Wish) -> Result<usize, Error> {
-        let (view, tenant) = (wish.which.view, &wish.which.tenant);
+    async fn replace(&self, log: &Log, build: Build, wish: &Wish) -> Result<usize, Error> {
+        let tenant = &wish.which.tenant;
         // What several streams add to one row cannot be taken out of it again, where a row may be wrong.
-        let of_streams = view.tables().iter().all(|table| table.of.is_some());
+        let of_streams = build.view.tables().iter().all(|table| table.of.is_some());
         let scope = Scope {
-            view,
+            build,
             tenant: tenant.clone(),
             partition: wish.partition,
             stream: wish.which.stream.clone().filter(|_| of_streams),
         };
-        let checkpoint = self.held[&wish.partition].checkpoints[index(view)];
+        let checkpoint = self.held[&wish.partition].checkpoints[&build];
         let mut transaction = self.pool.begin_with(BEGIN).await.map_err(Error::Begin)?;
-        checkpoint::hold(&mut transaction, view, wish.partition, checkpoint).await?;
+        checkpoint::hold(&mut transaction, build, wish.partition, checkpoint).await?;
         clear(&mut transaction, &scope).await?;
         let through = checkpoint.mark.position;
         let folding = again::fold(
@@ -82,7 +83,7 @@ impl Writer {
         );
         let events = folding.await?;
         fail::fail_point!("projector_rebuilding", |_| std::process::abort());
-        rebuilds::end(&mut transaction, wish, Ok(events)).await?;
+        rebuilds::end(&mut transaction, build, wish, Ok(events)).await?;
         transaction.commit().await.map_err(Error::Commit)?;
         Ok(events)
     }
@@ -90,18 +91,18 @@ impl Writer {
 
 /// Takes the rows of a scope away.
 async fn clear(connection: &mut PgConnection, scope: &Scope) -> Result<(), Error> {
-    let version = scope.view.version();
-    for table in scope.view.tables() {
+    let build = scope.build;
+    for table in build.view.tables() {
         // Whatever partition a row says that it lies in, it is of this stream.
         let which = match (&scope.stream, table.of) {
             (Some(_), Some(of)) => format!("{of} = $3 and $2::smallint is not null"),
             (Some(_) | None, _) => "partition = $2 and $3::uuid is null".to_owned(),
         };
         let statement = format!(
-            "delete from views.{}_v{version}
+            "delete from {}
              where tenant = $1
                  and {which}",
-            table.name
+            build.table(table.name)
         );
         sqlx::query(AssertSqlSafe(statement))
             .bind(scope.tenant.as_str())
@@ -109,7 +110,7 @@ async fn clear(connection: &mut PgConnection, scope: &Scope) -> Result<(), Error
             .bind(scope.aggregate())
             .execute(&mut *connection)
             .await
-            .map_err(scope.view.rows_error())?;
+            .map_err(build.rows_error())?;
     }
     Ok(())
 }

@@ -3,9 +3,9 @@
 use foldline_events::{Event, Recorded, Version};
 use foldline_log::Log;
 
-use super::{BEGIN, Writer, bounded, index};
+use super::{BEGIN, Writer, bounded};
 use crate::{
-    Error, Folded,
+    Build, Error, Folded,
     checkpoint::{self, Checkpoint},
     error::{Remedy, in_full},
     parking::{self, Parked, Why},
@@ -69,11 +69,12 @@ impl Writer {
         }
         loop {
             // Of a partition that stopped because too many of its streams are parked, too: it goes on with fewer.
-            if !self.holds(parked.partition) {
+            let build = self.builds.of(parked.view);
+            let Some(build) = build.filter(|_| self.holds(parked.partition)) else {
                 return Ok(Retried::NotHeld);
-            }
-            let stretch = self.stretch(log, &parked).await?;
-            match self.fold_stretch(&parked, stretch).await? {
+            };
+            let stretch = self.stretch(log, build, &parked).await?;
+            match self.fold_stretch(build, &parked, stretch).await? {
                 Then::Released => {
                     if let Some(held) = self.held.get_mut(&parked.partition) {
                         held.aside.release(parked.view, &parked.key());
@@ -90,13 +91,13 @@ impl Writer {
     }
 
     /// Reads the next events of a parked stream that the view has passed by, without those that are left out.
-    async fn stretch(&self, log: &Log, parked: &Parked) -> Result<Stretch, Error> {
+    async fn stretch(&self, log: &Log, build: Build, parked: &Parked) -> Result<Stretch, Error> {
         let read = async |after, limit| {
             let page = log.read_stream(&parked.tenant, &parked.stream, after, limit);
             page.await.map_err(Error::from)
         };
         let passed_by =
-            |recorded: &Recorded| recorded.position <= self.checkpoint(parked).mark.position;
+            |recorded: &Recorded| recorded.position <= self.checkpoint(build, parked).mark.position;
         let mut after = parked.version - 1;
         let mut events = Vec::new();
         for recorded in read(after, STRETCH_EVENTS_MAX).await? {
@@ -129,13 +130,18 @@ impl Writer {
     }
 
     /// Writes as much of a stretch as can be folded, and says how what was written ends.
-    async fn fold_stretch(&self, parked: &Parked, stretch: Stretch) -> Result<Then, Error> {
+    async fn fold_stretch(
+        &self,
+        build: Build,
+        parked: &Parked,
+        stretch: Stretch,
+    ) -> Result<Then, Error> {
         let Stretch { events, mut then } = stretch;
         let mut count = events.len();
         let recorded = |index: usize| Box::new(events[index].recorded.clone());
         // Each turn writes less than the one before.
         loop {
-            let written = bounded(self.write_stretch(parked, &events[..count], &then)).await;
+            let written = bounded(self.write_stretch(build, parked, &events[..count], &then)).await;
             let error = match written {
                 Ok(true) => return Ok(then),
                 Ok(false) => return Ok(Then::WishedAnew),
@@ -170,43 +176,43 @@ impl Writer {
     /// Says whether it did, because nobody wished anything else of the stream.
     async fn write_stretch(
         &self,
+        build: Build,
         parked: &Parked,
         events: &[Waiting],
         then: &Then,
     ) -> Result<bool, Error> {
-        let view = parked.view;
         let mut transaction = self.pool.begin_with(BEGIN).await.map_err(Error::Begin)?;
         checkpoint::hold(
             &mut transaction,
-            view,
+            build,
             parked.partition,
-            self.checkpoint(parked),
+            self.checkpoint(build, parked),
         )
         .await?;
-        if !parking::hold(&mut transaction, parked).await? {
+        if !parking::hold(&mut transaction, build, parked).await? {
             return Ok(false);
         }
         let folded: Vec<Folded<'_>> = events
             .iter()
             .map(|waiting| Folded {
-                view,
+                view: build.view,
                 recorded: &waiting.recorded,
                 event: &waiting.event,
                 follows: waiting.follows,
             })
             .collect();
         if !folded.is_empty() {
-            view.fold(&mut transaction, &folded).await?;
+            build.fold(&mut transaction, &folded).await?;
         }
         match then {
-            Then::Released => parking::release(&mut transaction, parked).await?,
+            Then::Released => parking::release(&mut transaction, build, parked).await?,
             Then::Before(next) => {
                 let next = parked.now_at(next, parked.why.clone());
-                parking::advance(&mut transaction, &next).await?;
+                parking::advance(&mut transaction, build, &next).await?;
             }
             Then::Refused(event, why) => {
                 let waits = parked.now_at(event, why.clone());
-                parking::park(&mut transaction, &[&waits]).await?;
+                parking::park(&mut transaction, &self.builds, &[&waits]).await?;
             }
             Then::WishedAnew => {}
         }
@@ -214,8 +220,8 @@ impl Writer {
         Ok(true)
     }
 
-    fn checkpoint(&self, parked: &Parked) -> Checkpoint {
-        self.held[&parked.partition].checkpoints[index(parked.view)]
+    fn checkpoint(&self, build: Build, parked: &Parked) -> Checkpoint {
+        self.held[&parked.partition].checkpoints[&build]
     }
 
     fn unless_skipped(&self, parked: &Parked, version: Version) -> Option<Version> {

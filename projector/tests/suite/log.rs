@@ -94,6 +94,14 @@ impl Running {
         .await;
     }
 
+    /// What it says when it ends by itself.
+    pub async fn ended(self) -> Result<(), Error> {
+        tokio::time::timeout(PATIENCE, self.ended)
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
     pub async fn end(self) {
         self.stop.cancel();
         self.ended.await.unwrap().unwrap();

@@ -1,5 +1,6 @@
 //! The projector over a real Postgres, each test in a database of its own. Files are named after what they hold fast.
 
+mod builds;
 mod dashboards;
 mod deliveries;
 mod history;

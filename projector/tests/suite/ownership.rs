@@ -1,6 +1,6 @@
 //! Whoever took a partition over is the only one who can write it.
 
-use foldline_projector::{Error, Writer};
+use foldline_projector::Error;
 use uuid::Uuid;
 
 use crate::{
@@ -39,7 +39,7 @@ async fn a_writer_that_lost_some_partitions_goes_on_with_the_others() {
     let views = Views::new().await;
     let mut first = views.writer().await;
     let (half, mine): (Vec<i16>, Vec<i16>) = (0..32).partition(|partition| partition % 2 == 0);
-    let mut second = Writer::new(views.pool.clone(), EPOCH);
+    let mut second = views.new_writer(EPOCH).await;
     second.take(&half).await.unwrap();
 
     let applied = first.apply(history.whole()).await.unwrap();
@@ -57,7 +57,7 @@ async fn checkpoints_of_another_log_are_refused_and_left_alone() {
     let fences = "select fence from views.checkpoints order by view, partition";
     let before: Vec<i64> = views.all(fences).await;
 
-    let mut stranger = Writer::new(views.pool.clone(), Uuid::from_u128(0xbad));
+    let mut stranger = views.new_writer(Uuid::from_u128(0xbad)).await;
     let refused = stranger.take(&all_partitions()).await.unwrap_err();
     assert!(
         matches!(

@@ -41,7 +41,7 @@ fn is_refused(rows: &Result<Vec<String>, sqlx::Error>) -> bool {
 async fn past_rows(views: &Views, view: View) -> i64 {
     let mut rows = 0;
     for table in view.past_tables() {
-        let count = format!("select count(*) from views.{table}_v{}", view.version());
+        let count = format!("select count(*) from views.{table}_v{}", view.projection());
         rows += views.all::<i64>(&count).await[0];
     }
     rows
@@ -155,7 +155,7 @@ async fn what_ended_after_the_position_that_is_kept_stays_and_so_do_the_answers_
     let later = async || {
         let mut rows = 0;
         for table in View::TaskView.past_tables() {
-            let version = View::TaskView.version();
+            let version = View::TaskView.projection();
             let count =
                 format!("select count(*) from views.{table}_v{version} where until > {middle}");
             rows += views.all::<i64>(&count).await[0];

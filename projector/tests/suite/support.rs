@@ -2,7 +2,7 @@
 
 use foldline_events::{PARTITIONS, Partition};
 use foldline_log::Slice;
-use foldline_projector::{Applied, Writer};
+use foldline_projector::{Applied, Builds, Writer};
 use foldline_schema::{SEGMENT_POSITIONS, testing::TestDatabase};
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool,
@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// The log that the histories of these tests come from.
 pub const EPOCH: Uuid = Uuid::from_u128(0xf01d);
 
-/// Every table of the views, with the columns that its rows are sorted by.
+/// Every table of the first build of each view, with the columns that its rows are sorted by.
 pub const TABLES: [(&str, &str); 12] = [
     ("project_view_v4", "tenant, project_id"),
     ("project_view_past_v4", "tenant, project_id, position"),
@@ -75,21 +75,35 @@ impl Views {
         connection
     }
 
+    /// A writer that holds nothing yet, of what comes from this log.
+    pub async fn new_writer(&self, epoch: Uuid) -> Writer {
+        let builds = Builds::shown(&self.pool).await.unwrap();
+        Writer::new(self.pool.clone(), epoch, builds)
+    }
+
     /// A writer that holds every partition.
     pub async fn writer(&self) -> Writer {
-        let mut writer = Writer::new(self.pool.clone(), EPOCH);
+        let mut writer = self.new_writer(EPOCH).await;
         writer.take(&all_partitions()).await.unwrap();
         writer
     }
 
-    /// All rows of all views, and nothing of the checkpoints.
+    /// All rows of the builds that readers see, and nothing of the checkpoints.
     pub async fn rows(&self) -> Vec<String> {
         let mut rows = Vec::new();
-        for (table, order) in TABLES {
+        for (first, order) in TABLES {
+            let (table, _) = first.rsplit_once("_v").unwrap();
+            let version: Vec<i32> = self
+                .all(&format!(
+                    "select version from views.active where '{table}' = view or '{table}' ~ ('^' || view || '_')"
+                ))
+                .await;
             // The log gives events this time of its own.
             let row = "to_jsonb(t) - 'recorded_at'";
-            let statement =
-                format!("select '{table} ' || ({row})::text from views.{table} t order by {order}");
+            let statement = format!(
+                "select '{table} ' || ({row})::text from views.{table}_v{} t order by {order}",
+                version[0]
+            );
             let found: Vec<String> = self.all(&statement).await;
             rows.extend(found);
         }

@@ -14,7 +14,7 @@ use foldline_events::{
     },
 };
 use foldline_log::{Mark, Slice};
-use foldline_projector::Writer;
+use foldline_projector::{Builds, Writer};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
@@ -274,7 +274,8 @@ impl Story {
             .connect_with(fixture.database.clone().options(role))
             .await
             .unwrap();
-        let mut writer = Writer::new(pool, EPOCH);
+        let builds = Builds::shown(&pool).await.unwrap();
+        let mut writer = Writer::new(pool, EPOCH, builds);
         let partitions: Vec<Partition> = (0..PARTITIONS).collect();
         writer.take(&partitions).await.unwrap();
         let last = &self.events[usize::try_from(through - 1).unwrap()];

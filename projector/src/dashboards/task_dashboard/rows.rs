@@ -7,23 +7,24 @@ use foldline_events::Position;
 use sqlx::{PgConnection, Row as _, error::BoxDynError, postgres::PgRow};
 
 use super::{
-    Contribution, Contributions, Partial, VIEW,
+    Contribution, Contributions, Partial,
     sums::{Days, Sum, Sums},
 };
 use crate::{
-    Error,
+    Build, Error,
     keys::{Key, Keys},
     records::{Columns, Record},
 };
 
 pub(super) async fn load<'a>(
     connection: &mut PgConnection,
+    build: Build,
     keys: &Keys<'a>,
 ) -> Result<Contributions<'a>, Error> {
     if keys.is_empty() {
         return Ok(Contributions::new());
     }
-    let statement = VIEW.sql(
+    let statement = build.sql(
         "select k.number, r.*
          from unnest($1::text[], $2::uuid[]) with ordinality as k (tenant, task_id, number)
          join views.task_dashboard_task_v{version} r
@@ -35,12 +36,12 @@ pub(super) async fn load<'a>(
         .bind(keys.ids())
         .fetch_all(connection)
         .await
-        .map_err(VIEW.rows_error())?;
+        .map_err(build.rows_error())?;
     found
         .into_iter()
         .map(|row| Ok((keys.numbered(row.try_get("number")?), present(&row)?)))
         .collect::<Result<_, sqlx::Error>>()
-        .map_err(VIEW.rows_error())
+        .map_err(build.rows_error())
 }
 
 fn present(row: &PgRow) -> Result<Contribution, sqlx::Error> {
@@ -94,7 +95,7 @@ pub(super) struct Past<'t> {
 }
 
 impl Record for Present<'_> {
-    const TYPE: &'static str = "views.task_dashboard_task_v3";
+    const TABLE: &'static str = "task_dashboard_task";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         let Self((tenant, id), task) = self;
@@ -118,7 +119,7 @@ impl Record for Present<'_> {
 }
 
 impl Record for Past<'_> {
-    const TYPE: &'static str = "views.task_dashboard_task_past_v3";
+    const TABLE: &'static str = "task_dashboard_task_past";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         Present(self.key, &self.task).write(columns)?;
@@ -129,6 +130,7 @@ impl Record for Past<'_> {
 
 pub(super) async fn store(
     connection: &mut PgConnection,
+    build: Build,
     tasks: &Contributions<'_>,
     past: &[Past<'_>],
 ) -> Result<(), Error> {
@@ -136,12 +138,13 @@ pub(super) async fn store(
         .iter()
         .map(|(key, task)| Present(*key, task))
         .collect();
-    VIEW.write(connection, STORE, &present).await?;
-    VIEW.write(connection, STORE_PAST, past).await
+    build.write(connection, STORE, &present).await?;
+    build.write(connection, STORE_PAST, past).await
 }
 
 pub(super) async fn add_sums(
     connection: &mut PgConnection,
+    build: Build,
     differences: &BTreeMap<Partial<'_>, (Sums, Position)>,
 ) -> Result<(), Error> {
     let rows: Vec<_> = differences
@@ -156,11 +159,12 @@ pub(super) async fn add_sums(
         })
         .collect();
     let statement = statement("task_dashboard", &Sums::COLUMNS);
-    VIEW.write(connection, &statement, &rows).await
+    build.write(connection, &statement, &rows).await
 }
 
 pub(super) async fn add_days(
     connection: &mut PgConnection,
+    build: Build,
     differences: &BTreeMap<(Partial<'_>, NaiveDate), (Days, Position)>,
 ) -> Result<(), Error> {
     let rows: Vec<_> = differences
@@ -175,7 +179,7 @@ pub(super) async fn add_days(
         })
         .collect();
     let statement = statement("task_dashboard_day", &Days::COLUMNS);
-    VIEW.write(connection, &statement, &rows).await
+    build.write(connection, &statement, &rows).await
 }
 
 /// What is added to one partial row.
@@ -212,7 +216,7 @@ impl Added<'_> {
 }
 
 impl Record for AddedSums<'_> {
-    const TYPE: &'static str = "views.task_dashboard_v3";
+    const TABLE: &'static str = "task_dashboard";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         self.0.write(columns)
@@ -220,7 +224,7 @@ impl Record for AddedSums<'_> {
 }
 
 impl Record for AddedDays<'_> {
-    const TYPE: &'static str = "views.task_dashboard_day_v3";
+    const TABLE: &'static str = "task_dashboard_day";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         self.0.write(columns)

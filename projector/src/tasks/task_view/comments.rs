@@ -5,9 +5,8 @@ use foldline_events::{Partition, Position, Tenant, Version, tasks::TaskCommentAd
 use sqlx::{PgConnection, error::BoxDynError};
 use uuid::Uuid;
 
-use super::VIEW;
 use crate::{
-    Error, Folded,
+    Build, Error, Folded,
     records::{Columns, Record},
 };
 
@@ -40,7 +39,7 @@ impl<'a> Comment<'a> {
 }
 
 impl Record for Comment<'_> {
-    const TYPE: &'static str = "views.task_view_comment_v4";
+    const TABLE: &'static str = "task_view_comment";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         columns
@@ -65,7 +64,8 @@ const STORE: &str = "
 
 pub(super) async fn store(
     connection: &mut PgConnection,
+    build: Build,
     comments: &[Comment<'_>],
 ) -> Result<(), Error> {
-    VIEW.write(connection, STORE, comments).await
+    build.write(connection, STORE, comments).await
 }

@@ -9,9 +9,9 @@ use foldline_events::{
 use sqlx::{PgConnection, error::BoxDynError};
 use uuid::Uuid;
 
-use super::{VIEW, rows::Row};
+use super::rows::Row;
 use crate::{
-    Error,
+    Build, Error,
     keys::Key,
     records::{Columns, Record},
 };
@@ -102,7 +102,7 @@ impl<'a> Changes<'a> {
 }
 
 impl Record for Present<'_> {
-    const TYPE: &'static str = "views.task_view_mark_v4";
+    const TABLE: &'static str = "task_view_mark";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         let (tenant, task) = self.key;
@@ -117,7 +117,7 @@ impl Record for Present<'_> {
 }
 
 impl Record for Past<'_> {
-    const TYPE: &'static str = "views.task_view_mark_past_v4";
+    const TABLE: &'static str = "task_view_mark_past";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         self.of.write(columns)?;
@@ -154,6 +154,7 @@ const STORE: &str = "
 
 pub(super) async fn store(
     connection: &mut PgConnection,
+    build: Build,
     changes: &Changes<'_>,
 ) -> Result<(), Error> {
     let (mut gone, mut past, mut new) = (Vec::new(), Vec::new(), Vec::new());
@@ -170,7 +171,7 @@ pub(super) async fn store(
         new.extend(change.new.map(&present));
     }
     // What is gone first: the task may have it again.
-    VIEW.write(connection, END, &gone).await?;
-    VIEW.write(connection, STORE_PAST, &past).await?;
-    VIEW.write(connection, STORE, &new).await
+    build.write(connection, END, &gone).await?;
+    build.write(connection, STORE_PAST, &past).await?;
+    build.write(connection, STORE, &new).await
 }

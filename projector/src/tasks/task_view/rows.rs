@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row as _, error::BoxDynError, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
-use super::{Status, VIEW, priority_name};
+use super::{Status, priority_name};
 use crate::{
-    Error, Folded,
+    Build, Error, Folded,
     keys::{Key, Keys},
     records::{Columns, Ended, Record},
 };
@@ -138,12 +138,13 @@ impl Row {
 
 pub(super) async fn load<'a>(
     connection: &mut PgConnection,
+    build: Build,
     keys: &Keys<'a>,
 ) -> Result<Rows<'a>, Error> {
     if keys.is_empty() {
         return Ok(Rows::new());
     }
-    let statement = VIEW.sql(
+    let statement = build.sql(
         "select k.number, r.*
          from unnest($1::text[], $2::uuid[]) with ordinality as k (tenant, task_id, number)
          join views.task_view_v{version} r
@@ -155,12 +156,12 @@ pub(super) async fn load<'a>(
         .bind(keys.ids())
         .fetch_all(connection)
         .await
-        .map_err(VIEW.rows_error())?;
+        .map_err(build.rows_error())?;
     found
         .into_iter()
         .map(|row| Ok((keys.numbered(row.try_get("number")?), present(&row)?)))
         .collect::<Result<_, sqlx::Error>>()
-        .map_err(VIEW.rows_error())
+        .map_err(build.rows_error())
 }
 
 fn present(row: &PgRow) -> Result<Row, sqlx::Error> {
@@ -253,7 +254,7 @@ pub(super) struct Past<'r> {
 }
 
 impl Record for Present<'_> {
-    const TYPE: &'static str = "views.task_view_v4";
+    const TABLE: &'static str = "task_view";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         let Self((tenant, task), row) = self;
@@ -299,7 +300,7 @@ impl Record for Present<'_> {
 }
 
 impl Record for Past<'_> {
-    const TYPE: &'static str = "views.task_view_past_v4";
+    const TABLE: &'static str = "task_view_past";
 
     fn write(&self, columns: &mut Columns<'_>) -> Result<(), BoxDynError> {
         Present(self.key, &self.row).write(columns)?;
@@ -308,13 +309,17 @@ impl Record for Past<'_> {
     }
 }
 
-pub(super) fn ended<'r>() -> Ended<Past<'r>> {
-    Ended::new(VIEW, STORE_PAST)
+pub(super) fn ended<'r>(build: Build) -> Ended<Past<'r>> {
+    Ended::new(build, STORE_PAST)
 }
 
-pub(super) async fn store(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), Error> {
+pub(super) async fn store(
+    connection: &mut PgConnection,
+    build: Build,
+    rows: &Rows<'_>,
+) -> Result<(), Error> {
     let present: Vec<_> = rows.iter().map(|(key, row)| Present(*key, row)).collect();
-    VIEW.write(connection, STORE, &present).await
+    build.write(connection, STORE, &present).await
 }
 
 /// Where a priority stands among them.
