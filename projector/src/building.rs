@@ -46,7 +46,7 @@ const HELD_POLL_MS: u64 = 2;
 const SHOW_TRIES_MAX: u32 = 240;
 const SHOW_PAUSE_MS: u64 = 250;
 /// How long a build is folded on here that readers see already, until a projector takes it over.
-const HAND_OVER_MS_MAX: u64 = 5_000;
+const HAND_OVER_MS_MAX: u64 = 3_000;
 
 /// Whoever waits for a lock holds others up.
 const BEGIN: &str = "begin;

@@ -4,6 +4,7 @@
 //! judges it. The other modules are the tests.
 
 mod broker;
+mod builds;
 mod changes;
 mod checks;
 mod client;

@@ -118,7 +118,12 @@ fn what_names_no_rows_is_refused_before_any_database_is_asked() {
     for (arguments, why) in [
         (&["tasks", "--tenant", TENANT][..], "there is no view"),
         (&["task_view", "--tenant", "A B"], "--tenant"),
-        (&["task_view"], "--tenant"),
+        (&["task_view", "--stream", "task-1"], "--tenant"),
+        (
+            &["task_view", "--tenant", TENANT, "--rollback"],
+            "--rollback",
+        ),
+        (&["task_view", "--drop", "--expect-differences"], "--drop"),
         (
             &["task_view", "--tenant", TENANT, "--stream", "project-1"],
             "folds no streams of this kind",

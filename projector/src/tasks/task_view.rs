@@ -197,6 +197,11 @@ fn evolve(row: &mut Row, folded: &Folded<'_>, event: &TaskEvent) -> Result<(), E
     row.updated_at = at;
     row.version = folded.recorded.version;
     row.position = folded.recorded.position;
+    // Another projection than the one that readers see, for tests that compare the two.
+    fail::fail_point!("projector_changed", |_| {
+        row.title.push('*');
+        Ok(())
+    });
     Ok(())
 }
 

@@ -396,6 +396,7 @@ async fn as_of_an_older_program(views: &Views) {
 async fn what_an_older_projection_folded_is_replaced_when_the_newer_build_is_whole() {
     let views = Views::new().await;
     let (log, later, expected) = started(&views, 96, 500, 300).await;
+    let head = later.last().unwrap().position;
     let running = Running::start(&views).await;
     running.folded(300).await;
     running.end().await;
@@ -410,12 +411,8 @@ async fn what_an_older_projection_folded_is_replaced_when_the_newer_build_is_who
     let others = Running::start(&views).await;
     append(&log, &later).await;
     for one in [&running, &others] {
-        one.until(|status| matches!(status.phase, Phase::Folding | Phase::Standby))
-            .await;
+        one.folded(head).await;
     }
-    running
-        .until(|status| status.views.iter().all(|it| it.position == 500))
-        .await;
     assert_eq!(shown(&views, View::TaskView).await, 5);
     assert_eq!(views.rows().await, expected);
     others.end().await;
