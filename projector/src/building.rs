@@ -6,6 +6,7 @@
 //! held, and the new one is as far: nobody who saw a position ever reads something older.
 
 mod differences;
+mod exchange;
 mod newer;
 
 use std::{
@@ -22,9 +23,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Build, Builds, Error, Health, Projector, ProjectorOptions, Retention, View,
     builds::{self, Written},
-    error::{Remedy, unless_unprepared},
+    error::{in_full, unless_unprepared},
+    leases::KEEPALIVE,
 };
 pub use differences::Differences;
+use exchange::is_behind;
 pub(crate) use newer::Newer;
 
 /// Whoever folds a build holds it, as long as its session lives: two would take each other's partitions. "buil" in ASCII.
@@ -39,20 +42,8 @@ const STATEMENT_MS_MAX: u64 = 30_000;
 /// How long making one index may take.
 const INDEX_MS_MAX: u64 = 3_600_000;
 
-/// For how long the shown build is held back while the new one makes up for the rest.
-const HELD_MS_MAX: u64 = 250;
-const HELD_POLL_MS: u64 = 2;
-/// How often it is tried to show a build, and the pauses in between: whoever reads for long is in the way.
-const SHOW_TRIES_MAX: u32 = 240;
-const SHOW_PAUSE_MS: u64 = 250;
 /// How long a build is folded on here that readers see already, until a projector takes it over.
 const HAND_OVER_MS_MAX: u64 = 3_000;
-
-/// Whoever waits for a lock holds others up.
-const BEGIN: &str = "begin;
-    set local lock_timeout = '1s';
-    set local statement_timeout = '5s';
-    set local idle_in_transaction_session_timeout = '5s'";
 
 /// What it takes to fold a build.
 #[derive(Debug, Clone)]
@@ -97,7 +88,7 @@ pub enum Rebuilt {
     /// Readers see the build.
     Shown {
         builds: Builds,
-        /// How long readers waited at most, while it was exchanged.
+        /// How long the exchange took, and readers waited for it.
         exchanged_in: Duration,
         /// How it differs from what they saw before, where that was expected.
         differences: Differences,
@@ -117,46 +108,72 @@ impl Rebuild {
         differences_expected: bool,
         shutdown: &CancellationToken,
     ) -> Result<Rebuilt, Error> {
-        let _alone = self.alone().await?;
+        let alone = self.alone().await?;
         let mut begun = Vec::new();
+        let shown = builds::shown(&self.views).await?;
         for view in views {
+            let newer = shown.get(view).map(|shown| shown.projection);
+            if let Some(shown) = newer.filter(|shown| *shown > view.projection()) {
+                return Err(Error::NewerProjection {
+                    view: *view,
+                    shown,
+                    ours: view.projection(),
+                });
+            }
             begun.push(self.begin(*view).await?);
         }
-        let expected = Expected {
-            same: !differences_expected,
-            told: true,
+        let comparing = match differences_expected {
+            true => Comparing::ToTell,
+            false => Comparing::ToRefuse,
         };
-        self.show_when_folded(&begun.into_iter().collect(), expected, shutdown)
-            .await
+        let builds = begun.into_iter().collect();
+        let shown = self.show_when_folded(&builds, comparing, shutdown).await;
+        alone.close().await.ok();
+        shown
     }
 
-    /// Shows the build again that readers saw before, folded up to now if this program knows its projection.
+    /// Shows the build again that readers saw before, folded up to now.
+    ///
+    /// # Errors
+    /// [`Error::BehindAndUnknown`] where it would have to be folded by a projection that this program does not know.
     pub async fn back(&self, view: View, shutdown: &CancellationToken) -> Result<Rebuilt, Error> {
-        let _alone = self.alone().await?;
+        let alone = self.alone().await?;
         let written = builds::all(&self.views).await?;
         let before = written
             .into_iter()
             .find(|it| it.build.view == view && it.was_shown && !it.is_shown)
             .ok_or(Error::NoBuildBefore { view })?;
         let builds: Builds = [before.build].into_iter().collect();
-        if before.projection == view.projection() {
-            let expected = Expected {
-                same: false,
-                told: false,
-            };
-            return self.show_when_folded(&builds, expected, shutdown).await;
+        let shown = if before.projection == view.projection() {
+            self.show_when_folded(&builds, Comparing::Never, shutdown)
+                .await
+        } else {
+            self.show_as_it_is(&builds, before).await
+        };
+        alone.close().await.ok();
+        shown
+    }
+
+    async fn show_as_it_is(&self, builds: &Builds, before: Written) -> Result<Rebuilt, Error> {
+        let mut connection = self.views.acquire().await.map_err(Error::Builds)?;
+        if is_behind(&mut connection, builds).await? {
+            return Err(Error::BehindAndUnknown {
+                view: before.build.view,
+                version: before.build.version,
+                projection: before.projection,
+            });
         }
-        let exchanged_in = self.exchange(&builds, true).await?;
+        drop(connection);
         Ok(Rebuilt::Shown {
-            builds,
-            exchanged_in,
+            builds: builds.clone(),
+            exchanged_in: self.exchange(builds).await?,
             differences: Differences::default(),
         })
     }
 
     /// Drops the builds of a view that readers do not see, those too that were begun and never shown; says which.
     pub async fn drop_others(&self, view: View) -> Result<Vec<Build>, Error> {
-        let _alone = self.alone().await?;
+        let alone = self.alone().await?;
         let mut dropped = Vec::new();
         let others = builds::all(&self.views).await?;
         for Written { build, .. } in others
@@ -170,12 +187,14 @@ impl Rebuild {
             within(STATEMENT_MS_MAX, dropping).await?;
             dropped.push(build);
         }
+        alone.close().await.ok();
         Ok(dropped)
     }
 
     async fn alone(&self) -> Result<PgConnection, Error> {
         let taking = async {
-            let mut connection = PgConnection::connect_with(&self.direct).await?;
+            let direct = self.direct.clone().options(KEEPALIVE);
+            let mut connection = PgConnection::connect_with(&direct).await?;
             let taken: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
                 .bind(LOCK)
                 .fetch_one(&mut connection)
@@ -199,7 +218,7 @@ impl Rebuild {
     async fn show_when_folded(
         &self,
         builds: &Builds,
-        expected: Expected,
+        comparing: Comparing,
         shutdown: &CancellationToken,
     ) -> Result<Rebuilt, Error> {
         self.same_log(builds).await?;
@@ -215,7 +234,7 @@ impl Rebuild {
         }
         let folding = Folding::of(self, builds);
         let shown = folding.beside(
-            |health| self.compare_and_show(builds, expected, health),
+            |health| self.compare_and_show(builds, comparing, health),
             shutdown,
         );
         Ok(shown.await?.unwrap_or(Rebuilt::Ended))
@@ -256,7 +275,7 @@ impl Rebuild {
     async fn catch_up(&self, health: Health) -> Result<(), Error> {
         loop {
             let head = self.log.head().await?.position;
-            let through = self.tell(Stage::Folding, &health, head);
+            let through = self.look(Stage::Folding, &health, head)?;
             if through.is_some_and(|through| through + CAUGHT_UP_POSITIONS_MAX >= head) {
                 return Ok(());
             }
@@ -264,15 +283,34 @@ impl Rebuild {
         }
     }
 
-    /// Says how far the build is; `None` before it is known.
-    fn tell(&self, stage: Stage, health: &Health, head: Position) -> Option<Position> {
-        let through = completed(health)?;
+    /// Says how far the build is; `None` before it is known. Fails when it gets no further by itself.
+    fn look(
+        &self,
+        stage: Stage,
+        health: &Health,
+        head: Position,
+    ) -> Result<Option<Position>, Error> {
+        let stalled = health.status().stalled.into_iter();
+        if let Some(stall) = stalled.into_iter().find(|stall| stall.position.is_some()) {
+            return Err(Error::BuildStalls {
+                partition: stall.partition,
+                why: stall.why,
+            });
+        }
+        let Some(through) = completed(health) else {
+            return Ok(None);
+        };
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge is a float; it errs by a few events beyond 2^53"
+        )]
+        metrics::gauge!("foldline_projector_build_position").set(through as f64);
         self.progress.send_replace(Progress {
             stage,
             through,
             head,
         });
-        Some(through)
+        Ok(Some(through))
     }
 
     async fn make_indexes(&self, builds: &Builds) -> Result<(), Error> {
@@ -285,10 +323,22 @@ impl Rebuild {
                     .bind(build.version)
                     .fetch_one(&self.views);
                 let made: Option<String> = within(INDEX_MS_MAX, making).await?;
-                let Some(index) = made else {
+                if let Some(index) = made {
+                    tracing::info!(%build, index, "an index or a count that was left for later is made");
+                    continue;
+                }
+                // One that somebody else makes is not there yet: whoever ended in the middle of it left it to the server.
+                let left = sqlx::query_scalar(
+                    "select count(*) from views.late_indexes where view = $1 and version = $2",
+                )
+                .bind(build.view.name())
+                .bind(build.version)
+                .fetch_one(&self.views);
+                let left: i64 = within(STATEMENT_MS_MAX, left).await?;
+                if left == 0 {
                     break;
-                };
-                tracing::info!(%build, index, "an index or a count that was left for later is made");
+                }
+                pause(LOOK_INTERVAL_MS).await;
             }
         }
         Ok(())
@@ -297,20 +347,20 @@ impl Rebuild {
     async fn compare_and_show(
         &self,
         builds: &Builds,
-        expected: Expected,
+        comparing: Comparing,
         health: Health,
     ) -> Result<Rebuilt, Error> {
         self.catch_up(health.clone()).await?;
-        let mut differences = Differences::default();
-        if expected.told {
-            differences = self.compare(builds, &health).await?;
-            if !differences.is_none() && expected.same {
-                return Ok(Rebuilt::Refused(differences));
-            }
+        let differences = match comparing {
+            Comparing::Never => Differences::default(),
+            Comparing::ToTell | Comparing::ToRefuse => self.compare(builds, &health).await?,
+        };
+        if comparing == Comparing::ToRefuse && !differences.is_none() {
+            return Ok(Rebuilt::Refused(differences));
         }
         self.catch_up(health).await?;
+        let exchanged_in = self.exchange(builds).await?;
         let fences = self.fences(builds).await?;
-        let exchanged_in = self.exchange(builds, false).await?;
         metrics::counter!("foldline_projector_exchanged_builds_total").increment(1);
         self.hand_over(builds, &fences).await?;
         Ok(Rebuilt::Shown {
@@ -320,7 +370,7 @@ impl Rebuild {
         })
     }
 
-    /// Compares them with what readers see, as of the last position that all of both have folded.
+    /// Compares them with what readers see, each partition as of where that is now.
     async fn compare(&self, builds: &Builds, health: &Health) -> Result<Differences, Error> {
         let shown = builds::shown(&self.views).await?;
         let mut differences = Differences::default();
@@ -328,100 +378,36 @@ impl Rebuild {
             let Some(shown) = shown.get(&build.view).map(|shown| shown.build) else {
                 continue;
             };
-            let as_of = self.completed_of(shown).await?;
-            while completed(health).is_none_or(|through| through < as_of) {
+            let as_of = self.reached_by(shown).await?;
+            let furthest = as_of.iter().copied().max().unwrap_or(0);
+            loop {
+                let through = self.look(Stage::Comparing, health, furthest)?;
+                if through.is_some_and(|through| through >= furthest) {
+                    break;
+                }
                 pause(LOOK_INTERVAL_MS).await;
             }
-            self.tell(Stage::Comparing, health, as_of);
-            differences.add(&self.views, shown, build, as_of).await?;
+            differences.add(&self.views, shown, build, &as_of).await?;
         }
         Ok(differences)
     }
 
-    /// Up to where every partition of a build is folded.
-    async fn completed_of(&self, build: Build) -> Result<Position, Error> {
+    /// Up to where each partition of a build is folded, in their order.
+    async fn reached_by(&self, build: Build) -> Result<Vec<Position>, Error> {
         let reading = sqlx::query_scalar(
-            "select case
-                 when count(*) = $3 then min(position)
-                 else 0
-             end
-             from views.checkpoints
-             where view = $1
-                 and version = $2",
+            "select coalesce(c.position, 0)
+             from generate_series(0, $3::integer - 1) as every (partition)
+             left join views.checkpoints c
+                 on c.view = $1
+                 and c.version = $2
+                 and c.partition = every.partition
+             order by every.partition",
         )
         .bind(build.view.name())
         .bind(build.version)
-        .bind(i64::from(PARTITIONS))
-        .fetch_one(&self.views);
+        .bind(i32::from(PARTITIONS))
+        .fetch_all(&self.views);
         within(STATEMENT_MS_MAX, reading).await
-    }
-
-    /// Lets readers see these builds; says how long they waited for it. Fails with [`Error::NotShown`] when something was in the way
-    /// every time.
-    async fn exchange(&self, builds: &Builds, may_be_behind: bool) -> Result<Duration, Error> {
-        self.progress
-            .send_modify(|progress| progress.stage = Stage::Showing);
-        for _ in 0..SHOW_TRIES_MAX {
-            let exchanging = self.try_to_exchange(builds, may_be_behind);
-            match tokio::time::timeout(Duration::from_millis(STATEMENT_MS_MAX), exchanging).await {
-                Ok(Ok(Some(exchanged_in))) => return Ok(exchanged_in),
-                Ok(Ok(None)) | Err(_) => {}
-                Ok(Err(error)) => match error.remedy() {
-                    Remedy::Retry => {}
-                    Remedy::Isolate | Remedy::Stop => return Err(error),
-                },
-            }
-            pause(SHOW_PAUSE_MS).await;
-        }
-        Err(Error::NotShown {
-            tries: SHOW_TRIES_MAX,
-        })
-    }
-
-    /// `None` when the builds did not come as far as what readers see in time.
-    async fn try_to_exchange(
-        &self,
-        builds: &Builds,
-        may_be_behind: bool,
-    ) -> Result<Option<Duration>, Error> {
-        let mut transaction = self.views.begin_with(BEGIN).await.map_err(Error::Begin)?;
-        // From here on nothing that readers see moves.
-        sqlx::query(HOLD_SHOWN)
-            .bind(builds.names())
-            .execute(&mut *transaction)
-            .await
-            .map_err(Error::Builds)?;
-        let held_since = Instant::now();
-        while !may_be_behind && self.is_behind(&mut transaction, builds).await? {
-            if held_since.elapsed() >= Duration::from_millis(HELD_MS_MAX) {
-                return Ok(None);
-            }
-            pause(HELD_POLL_MS).await;
-        }
-        let began = Instant::now();
-        sqlx::query("select views.show_builds($1, $2)")
-            .bind(builds.names())
-            .bind(builds.versions())
-            .execute(&mut *transaction)
-            .await
-            .map_err(Error::Builds)?;
-        fail::fail_point!("projector_showing", |_| std::process::abort());
-        transaction.commit().await.map_err(Error::Commit)?;
-        fail::fail_point!("projector_shown", |_| std::process::abort());
-        Ok(Some(began.elapsed()))
-    }
-
-    async fn is_behind(
-        &self,
-        connection: &mut PgConnection,
-        builds: &Builds,
-    ) -> Result<bool, Error> {
-        sqlx::query_scalar(IS_BEHIND)
-            .bind(builds.names())
-            .bind(builds.versions())
-            .fetch_one(connection)
-            .await
-            .map_err(Error::Builds)
     }
 
     /// Folds on until a projector has taken some of it over: it looks every second what readers see. Where none runs, nothing that
@@ -465,45 +451,13 @@ const FENCES: &str = "
         c.partition
 ";
 
-const HOLD_SHOWN: &str = "
-    select
-    from views.checkpoints c
-    join views.active a
-        on a.view = c.view
-        and a.version = c.version
-    where c.view = any($1)
-    order by
-        c.view,
-        c.version,
-        c.partition
-    for no key update of c
-";
-
-const IS_BEHIND: &str = "
-    select exists (
-        select
-        from views.active a
-        join views.checkpoints shown
-            on shown.view = a.view
-            and shown.version = a.version
-        join unnest($1::text[], $2::integer[]) as ours (view, version)
-            on ours.view = a.view
-        left join views.checkpoints built
-            on built.view = ours.view
-            and built.version = ours.version
-            and built.partition = shown.partition
-        where built.position is null
-            or built.position < shown.position
-    )
-";
-
-/// What is known before of how a build differs from what readers see.
+/// Whether a build is compared with what readers see, and what for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Expected {
-    /// It must not.
-    same: bool,
-    /// It is to be told.
-    told: bool,
+enum Comparing {
+    Never,
+    ToTell,
+    /// It is not shown where it differs.
+    ToRefuse,
 }
 
 /// Builds that are folded here, while something else is done with them.
@@ -546,8 +500,14 @@ impl Folding {
             done = doing(health) => done,
         };
         ends.cancel();
-        folding.await?;
-        done.map(Some)
+        let ended = folding.await;
+        // What is done is done, however folding ends.
+        let done = done?;
+        if let Err(error) = ended {
+            let error = in_full(&error);
+            tracing::warn!(error, "folding a build ended in an error");
+        }
+        Ok(Some(done))
     }
 }
 

@@ -185,6 +185,7 @@ pub async fn all(pool: &PgPool) -> Result<Vec<Written>, Error> {
          left join views.active
              on active.view = builds.view
              and active.version = builds.version
+         where builds.dropped_at is null
          order by
              builds.shown_at desc nulls last,
              builds.version desc",

@@ -53,6 +53,19 @@ pub enum Error {
     Builds(#[source] sqlx::Error),
     #[error("somebody else folds builds at the moment; wait for it, or end it")]
     BeingRebuilt,
+    #[error(
+        "the build gets no further in partition {partition}: {why}. Mend what is parked and begin again, or drop it with --drop"
+    )]
+    BuildStalls { partition: Partition, why: String },
+    #[error(
+        "build {version} of {view}, which readers saw before, was folded by projection {projection}, which this program does not know, \
+         and stands behind what readers see now: say --rollback with the program that knows it"
+    )]
+    BehindAndUnknown {
+        view: View,
+        version: i32,
+        projection: i32,
+    },
     #[error("there is no build of {view} that readers saw before")]
     NoBuildBefore { view: View },
     #[error(
@@ -74,7 +87,7 @@ pub enum Error {
     OlderProjection { views: Vec<View> },
     #[error(
         "readers see a build of {view} by projection {shown}, and this program knows projection {ours}: start a newer one, or let \
-         readers see the older build again with `foldline rebuild {view} --rollback`"
+         readers see the older build again with `foldline rebuild {view} --rollback` of this program"
     )]
     NewerProjection { view: View, shown: i32, ours: i32 },
     #[error("cannot read or write which rows are to be folded again")]
@@ -170,6 +183,7 @@ impl Error {
             | Self::OtherBuilds
             | Self::OlderProjection { .. }
             | Self::BeingRebuilt
+            | Self::BuildStalls { .. }
             | Self::NotShown { .. }
             | Self::Stands { .. }
             | Self::Stuck { .. }
@@ -181,6 +195,7 @@ impl Error {
             | Self::NewerProjection { .. }
             | Self::TakenBack { .. }
             | Self::NoBuildBefore { .. }
+            | Self::BehindAndUnknown { .. }
             | Self::AnotherEpoch { .. }
             | Self::AnotherLog(_) => Remedy::Stop,
             Self::Feed(source) => of_log(source),

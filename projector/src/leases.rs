@@ -36,7 +36,7 @@ const RENEW_MS_MAX: u64 = 10_000;
 const FORGOTTEN_SECONDS: f64 = 3_600.0;
 
 /// The server ends the session of a process whose host or network is gone within 15 s, and frees the lock.
-const KEEPALIVE: [(&str, &str); 4] = [
+pub(crate) const KEEPALIVE: [(&str, &str); 4] = [
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "2"),

@@ -194,6 +194,12 @@ impl Projector {
                 tracing::info!("readers see other builds of the views now, and those are folded");
                 continue;
             }
+            // Tables that are gone may be those of a build that readers do not see any more.
+            if let Error::NotMigrated(_) = error
+                && matches!(self.same_builds().await, Err(Error::OtherBuilds))
+            {
+                continue;
+            }
             match error.remedy() {
                 Remedy::Retry => {}
                 // What can be isolated has been, so this is none of the events' fault.

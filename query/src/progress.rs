@@ -65,6 +65,8 @@ struct Mark {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Seen {
     views: BTreeMap<View, [Mark; PARTITIONS as usize]>,
+    /// Which build of each view readers see: another one may hold other rows at the same positions.
+    builds: BTreeMap<View, i32>,
     /// Of the tenants of which something is parked.
     parked: BTreeMap<String, BTreeMap<View, ParkedStreams>>,
     /// A projector found that the log does not hold what they were folded from.
@@ -138,7 +140,9 @@ impl Seen {
 
     /// Whether nothing of these views was folded since `before`. A parked stream that goes on moves no mark.
     pub fn stands_since(&self, before: &Self, views: &[View]) -> bool {
-        self.parked == before.parked && self.marks(views, None).eq(before.marks(views, None))
+        self.parked == before.parked
+            && self.builds == before.builds
+            && self.marks(views, None).eq(before.marks(views, None))
     }
 
     /// Whether the log holds what the views were folded from, as far as is known.

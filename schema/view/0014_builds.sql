@@ -2,7 +2,7 @@
 -- beginning, and those that readers saw before. Each of them is a build; its number is what all tables here call a version. What
 -- folds a build, and makes its tables, is a projection, which has a number of its own in the program.
 
--- The statements of every projection that was ever installed here. They are kept, so that an older build can be shown again by a
+-- The statements of every projection that was installed here since this table is. They are kept, so that an older build can be shown again by a
 -- program that does not know its projection any more.
 create table views.projections (
     view text collate "C" not null,
@@ -20,6 +20,8 @@ create table views.builds (
     begun_at timestamptz not null default now(),
     -- When readers last came to see it; null of one that they never saw.
     shown_at timestamptz,
+    -- Since when its tables are gone. Its number is never given again: sessions may still know the tables by name.
+    dropped_at timestamptz,
     constraint builds_pkey primary key (view, version)
 );
 
@@ -61,6 +63,7 @@ begin
     where b.view = of_view
         and b.projection = of_projection
         and b.shown_at is null
+        and b.dropped_at is null
     order by b.version desc
     limit 1;
     if found then
@@ -99,6 +102,7 @@ set lock_timeout = '40ms'
 as $$
 declare
     build record;
+    shown integer := 0;
 begin
     lock table views.active in access exclusive mode;
     for build in
@@ -111,6 +115,7 @@ begin
         join views.builds b
             on b.view = shown.view
             and b.version = shown.version
+            and b.dropped_at is null
         left join views.projections p
             on p.view = b.view
             and p.projection = b.projection
@@ -132,7 +137,12 @@ begin
         set shown_at = clock_timestamp()
         where b.view = build.view
             and b.version = build.version;
+        shown := shown + 1;
     end loop;
+    if shown <> cardinality(of_views) then
+        raise exception 'of % builds only % are there', cardinality(of_views), shown
+            using errcode = 'FL002';
+    end if;
 end
 $$;
 
@@ -149,6 +159,10 @@ declare
 begin
     -- Nobody shows it meanwhile.
     lock table views.active in share row exclusive mode;
+    if not exists (select from views.builds b where b.view = of_view and b.version = of_version and b.dropped_at is null) then
+        raise exception 'there is no build % of %', of_version, of_view
+            using errcode = 'FL002';
+    end if;
     if exists (select from views.active a where a.view = of_view and a.version = of_version) then
         raise exception 'readers see build % of %', of_version, of_view
             using errcode = 'FL003';
@@ -169,9 +183,61 @@ begin
     delete from views.parked p where p.view = of_view and p.view_version = of_version;
     delete from views.rebuilds r where r.view = of_view and r.view_version = of_version;
     delete from views.checkpoints c where c.view = of_view and c.version = of_version;
-    delete from views.builds b where b.view = of_view and b.version = of_version;
+    update views.builds b
+    set dropped_at = clock_timestamp()
+    where b.view = of_view
+        and b.version = of_version;
 end
 $$;
 
 revoke execute on function views.begin_build, views.show_builds, views.drop_build from public;
 grant execute on function views.begin_build, views.show_builds, views.drop_build to foldline_projector;
+
+-- Of the builds that readers see: nobody tries again what is parked in others.
+create or replace function views.ask_parked_of(
+    wanted_tenant text,
+    wanted_view text,
+    wanted_stream text,
+    since timestamptz,
+    at_most bigint
+)
+returns bigint
+language sql
+set search_path = pg_catalog, views, pg_temp
+as $$
+    with page as (
+        select
+            p.tenant,
+            p.view,
+            p.view_version,
+            p.stream
+        from views.parked p
+        join views.active a
+            on a.view = p.view
+            and a.version = p.view_version
+        where (wanted_tenant is null or p.tenant = wanted_tenant)
+            and (wanted_view is null or p.view = wanted_view)
+            and (wanted_stream is null or p.stream = wanted_stream)
+            and (p.retry_asked_at is null or p.retry_asked_at < since)
+            and p.tried_at < since
+        order by
+            p.tenant,
+            p.view,
+            p.view_version,
+            p.stream
+        limit at_most
+        for update of p
+    ),
+    asked as (
+        update views.parked p
+        set retry_asked_at = since
+        from page
+        where p.tenant = page.tenant
+            and p.view = page.view
+            and p.view_version = page.view_version
+            and p.stream = page.stream
+        returning 1
+    )
+    select count(*)
+    from asked
+$$;

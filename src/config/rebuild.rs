@@ -49,6 +49,10 @@ pub struct RebuildConfig {
 }
 
 /// What is folded again, and where.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of it, for as long as the process lives"
+)]
 pub enum Rebuilding {
     InPlace(InPlace),
     Whole(Whole),

@@ -1,4 +1,4 @@
-//! How two builds of a view differ, as of a position that both have folded.
+//! How two builds of a view differ, in each partition as of a position that both have folded.
 //!
 //! Rows are compared as they were there, by the columns that both builds have: a row of the past that held there counts as much as a
 //! present one. Sums to which several streams add are not kept for the past; a sum is compared where both were last added to up to
@@ -18,6 +18,9 @@ const BEGIN: &str = "begin read only;
     set local work_mem = '64MB';
     set local statement_timeout = '30min'";
 
+/// Without these columns in both, nobody can say how a row was as of a position.
+const NEEDED: [&str; 2] = ["partition", "position"];
+
 /// How builds differ.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Differences {
@@ -25,7 +28,7 @@ pub struct Differences {
     pub count: i64,
     /// The first of them.
     pub rows: Vec<RowDifference>,
-    /// Columns and tables that one of the builds lacks, so that nobody can compare them.
+    /// Columns and tables that one of the builds lacks, or has otherwise, so that nobody can compare them.
     pub not_compared: Vec<String>,
 }
 
@@ -40,7 +43,7 @@ impl Differences {
         pool: &PgPool,
         shown: Build,
         built: Build,
-        as_of: Position,
+        as_of: &[Position],
     ) -> Result<(), Error> {
         let mut connection = pool
             .acquire()
@@ -67,14 +70,15 @@ impl Differences {
     async fn columns(
         &mut self,
         connection: &mut PgConnection,
-        pair: &Pair<'_>,
+        pair: &Pair,
     ) -> Result<Option<Vec<String>>, Error> {
         let (shown, built) = (pair.shown, pair.built);
+        let table = pair.table.name;
         let rows: Vec<(String, bool, bool)> = sqlx::query_as(
             "select
                  attname::text,
                  bool_or(attrelid = to_regclass($1)),
-                 bool_or(attrelid = to_regclass($2))
+                 count(*) = 2 and count(distinct (atttypid, atttypmod)) = 1
              from pg_attribute
              where attrelid in (to_regclass($1), to_regclass($2))
                  and attnum > 0
@@ -82,33 +86,37 @@ impl Differences {
              group by attname
              order by min(attnum)",
         )
-        .bind(shown.table(pair.table.name))
-        .bind(built.table(pair.table.name))
-        .fetch_all(connection)
+        .bind(shown.table(table))
+        .bind(built.table(table))
+        .fetch_all(&mut *connection)
         .await
         .map_err(Error::Builds)?;
-        let is_in_both = rows.iter().any(|(_, shown, _)| *shown);
-        if !is_in_both {
-            self.not_compared.push(built.table(pair.table.name));
+        let past = pair.past.map_or(table, |past| past.name);
+        let has_past: bool = sqlx::query_scalar("select to_regclass($1) is not null")
+            .bind(shown.table(past))
+            .fetch_one(connection)
+            .await
+            .map_err(Error::Builds)?;
+        let (alike, other): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(.., alike)| *alike);
+        let is_alike = |needed: &&str| alike.iter().any(|(column, ..)| column == needed);
+        if !has_past || !pair.key().iter().chain(&NEEDED).all(is_alike) {
+            self.not_compared.push(built.table(table));
             return Ok(None);
         }
-        let (both, one): (Vec<_>, Vec<_>) = rows
-            .into_iter()
-            .partition(|(_, shown, built)| *shown && *built);
-        for (column, in_shown, _) in one {
+        for (column, in_shown, _) in other {
             let of = if in_shown { shown } else { built };
             self.not_compared
-                .push(format!("{}.{column}", of.table(pair.table.name)));
+                .push(format!("{}.{column}", of.table(table)));
         }
-        Ok(Some(both.into_iter().map(|(column, ..)| column).collect()))
+        Ok(Some(alike.into_iter().map(|(column, ..)| column).collect()))
     }
 
     async fn add_rows(
         &mut self,
         connection: &mut PgConnection,
-        pair: &Pair<'_>,
+        pair: &Pair,
         columns: &[String],
-        as_of: Position,
+        as_of: &[Position],
     ) -> Result<(), Error> {
         let room = DIFFERENCES_MAX.saturating_sub(self.rows.len());
         let rows = sqlx::query(AssertSqlSafe(pair.statement(columns)))
@@ -137,26 +145,34 @@ fn past_of(build: Build, table: &Table) -> Option<&'static Table> {
 }
 
 /// A table in both builds.
-struct Pair<'t> {
+struct Pair {
     shown: Build,
     built: Build,
-    table: &'t Table,
+    table: &'static Table,
     past: Option<&'static Table>,
 }
 
-impl Pair<'_> {
-    fn statement(&self, columns: &[String]) -> String {
-        let key: Vec<&str> = ["tenant"]
+impl Pair {
+    /// What tells its rows apart.
+    fn key(&self) -> Vec<&'static str> {
+        ["tenant"]
             .into_iter()
             .chain(self.table.of)
             .chain(self.table.key.iter().copied())
-            .collect();
+            .collect()
+    }
+
+    fn statement(&self, columns: &[String]) -> String {
+        let key = self.key();
         let pairs: Vec<String> = key.iter().map(|key| format!("'{key}', {key}")).collect();
         let (key, pairs) = (key.join(", "), pairs.join(", "));
         // A row that one of them lacks has a position there of nothing at all.
         let comparable = match self.table.of {
             Some(_) => "",
-            None => "and coalesce(s.position, 0) <= $1 and coalesce(b.position, 0) <= $1",
+            None => {
+                "and coalesce(s.position, 0) <= ($1::bigint[])[partition + 1]
+                 and coalesce(b.position, 0) <= ($1::bigint[])[partition + 1]"
+            }
         };
         format!(
             "select
@@ -181,11 +197,12 @@ impl Pair<'_> {
         if self.table.of.is_none() {
             return format!("select {columns} from {table}");
         }
-        let present = format!("select {columns} from {table} where position <= $1");
+        let as_of = "($1::bigint[])[partition + 1]";
+        let present = format!("select {columns} from {table} where position <= {as_of}");
         match self.past {
             None => present,
             Some(past) => format!(
-                "{present} union all select {columns} from {} where position <= $1 and until > $1",
+                "{present} union all select {columns} from {} where position <= {as_of} and until > {as_of}",
                 build.table(past.name)
             ),
         }

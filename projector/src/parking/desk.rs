@@ -75,15 +75,18 @@ pub struct Outcome {
 }
 
 const LIST: &str = "
-    select *
+    select parked.*
     from views.parked
+    join views.active
+        on active.view = parked.view
+        and active.version = parked.view_version
     where ($1::text is null or tenant = $1)
         and ($2::text is null or stream = $2)
-        and ($3::text is null or view = $3)
-        and ($4::text is null or (tenant, view, view_version, stream) > ($4, $5, $6, $7))
+        and ($3::text is null or parked.view = $3)
+        and ($4::text is null or (tenant, parked.view, view_version, stream) > ($4, $5, $6, $7))
     order by
         tenant,
-        view,
+        parked.view,
         view_version,
         stream
     limit $8
@@ -203,9 +206,12 @@ pub async fn outcome(
              count(*) filter (where retry_asked_at is not null),
              count(*) filter (where retry_asked_at is null and tried_at >= $4)
          from views.parked
+         join views.active
+             on active.view = parked.view
+             and active.version = parked.view_version
          where ($1::text is null or tenant = $1)
              and ($2::text is null or stream = $2)
-             and ($3::text is null or view = $3)",
+             and ($3::text is null or parked.view = $3)",
     )
     .bind(which.tenant.as_ref().map(Tenant::as_str))
     .bind(which.stream.as_deref())

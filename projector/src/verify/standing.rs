@@ -16,9 +16,10 @@ use crate::View;
 /// The pause before the checkpoints are looked at again.
 const LOOK_PAUSE_MS: u64 = 100;
 
-/// Text must not depend on the server's settings. A check of millions of rows takes its time; one that takes longer
+/// The lock keeps readers' builds as they are from before the snapshot on. Text must not depend on the server's settings. A check of millions of rows takes its time; one that takes longer
 /// than this holds back the removal of dead rows for too long.
 const BEGIN: &str = "begin isolation level repeatable read, read only; \
+    lock table views.active in access share mode; \
     set local timezone = 'UTC'; \
     set local statement_timeout = '15min'";
 

@@ -133,9 +133,10 @@ async fn read_in_time(views: &PgPool) -> Result<Seen, sqlx::Error> {
 
 async fn read(views: &mut PgConnection) -> Result<Seen, sqlx::Error> {
     let names: Vec<&str> = VIEWS.iter().map(|view| view.name()).collect();
-    let rows: Vec<(String, Partition, Uuid, Position, bool)> = sqlx::query_as(
+    let rows: Vec<(String, i32, Partition, Uuid, Position, bool)> = sqlx::query_as(
         "select
              checkpoints.view,
+             checkpoints.version,
              checkpoints.partition,
              checkpoints.epoch,
              checkpoints.position,
@@ -151,9 +152,10 @@ async fn read(views: &mut PgConnection) -> Result<Seen, sqlx::Error> {
     .fetch_all(&mut *views)
     .await?;
     let mut seen = Seen::default();
-    for (name, partition, epoch, position, log_lost) in rows {
+    for (name, build, partition, epoch, position, log_lost) in rows {
         seen.log_lost |= log_lost;
         if let Some(view) = VIEWS.into_iter().find(|view| view.name() == name) {
+            seen.builds.insert(view, build);
             seen.note(view, partition, epoch, position);
         }
     }

@@ -64,6 +64,8 @@ pub struct KafkaFeed {
     topic: String,
     options: KafkaFeedOptions,
     consumer: StreamConsumer<Assignments>,
+    /// Whether it is a member of its group.
+    subscribed: bool,
     /// The generation in which each partition was last reported to our caller.
     reported: BTreeMap<Partition, u64>,
     /// How far each started partition has been delivered.
@@ -88,12 +90,13 @@ impl KafkaFeed {
     /// [`Error::Kafka`] for properties that librdkafka does not know or take.
     pub fn new(log: Log, options: &KafkaFeedOptions) -> Result<Self, Error> {
         let topic = topic_of(log.cell());
-        let consumer = consumer(options, &topic)?;
+        let consumer = consumer(options)?;
         Ok(Self {
             log,
             topic,
             options: options.clone(),
             consumer,
+            subscribed: false,
             reported: BTreeMap::new(),
             reached: BTreeMap::new(),
             next: BTreeMap::new(),
@@ -105,6 +108,10 @@ impl KafkaFeed {
     }
 
     pub(super) async fn next(&mut self) -> Result<Delivery, Error> {
+        if !self.subscribed {
+            // Not before: a member of a group that asks for nothing would hold partitions that nobody reads.
+            self.subscribe()?;
+        }
         loop {
             if let Some(change) = self.assignment_change() {
                 return Ok(change);
@@ -135,6 +142,14 @@ impl KafkaFeed {
                 break;
             }
         }
+        Ok(())
+    }
+
+    fn subscribe(&mut self) -> Result<(), Error> {
+        self.consumer
+            .subscribe(&[&self.topic])
+            .map_err(kafka_error("subscribing"))?;
+        self.subscribed = true;
         Ok(())
     }
 
@@ -251,13 +266,13 @@ impl KafkaFeed {
             "Kafka brings nothing of what the log holds; beginning anew with another consumer"
         );
         metrics::counter!("foldline_feed_consumers_replaced_total").increment(1);
-        let another = consumer(&self.options, &self.topic)?;
+        let another = consumer(&self.options)?;
         let hanging = mem::replace(&mut self.consumer, another);
         // Closing it may take as long as it likes.
         thread::spawn(move || drop(hanging));
         self.taken.clear();
         self.trouble = None;
-        Ok(())
+        self.subscribe()
     }
 
     /// librdkafka goes on by itself; what it says here is a broker away or a topic not made yet. Once is enough.
@@ -387,12 +402,8 @@ impl KafkaFeed {
     }
 }
 
-fn consumer(options: &KafkaFeedOptions, topic: &str) -> Result<StreamConsumer<Assignments>, Error> {
-    let kafka_error = |doing: &str| {
-        let doing = doing.to_owned();
-        move |source| Error::Kafka { doing, source }
-    };
-    let consumer: StreamConsumer<Assignments> = options
+fn consumer(options: &KafkaFeedOptions) -> Result<StreamConsumer<Assignments>, Error> {
+    options
         .kafka
         .client()
         .set("group.id", &options.group)
@@ -410,11 +421,13 @@ fn consumer(options: &KafkaFeedOptions, topic: &str) -> Result<StreamConsumer<As
         .set("fetch.max.bytes", FETCHED_BYTES_MAX)
         .set("fetch.queue.backoff.ms", FETCH_PAUSE_MS)
         .create_with_context(Assignments::default())
-        .map_err(kafka_error("creating the consumer"))?;
-    consumer
-        .subscribe(&[topic])
-        .map_err(kafka_error("subscribing"))?;
-    Ok(consumer)
+        .map_err(kafka_error("creating the consumer"))
+}
+
+/// What to call an error of Kafka's while something was done.
+fn kafka_error(doing: &str) -> impl FnOnce(KafkaError) -> Error {
+    let doing = doing.to_owned();
+    move |source| Error::Kafka { doing, source }
 }
 
 /// A record that is not ours in form is passed over: were it one of ours, the next would show the hole.
