@@ -307,22 +307,18 @@ impl Projector {
                 shown => return shown,
             };
             let newer = Newer {
-                rebuild: self.rebuild_of(),
+                rebuild: Rebuild {
+                    views: self.views.clone(),
+                    direct: self.options.direct.clone(),
+                    log: self.log.clone(),
+                    long_log_events: self.options.long_log_events,
+                    progress: watch::Sender::default(),
+                },
                 health: &self.health,
                 turned: &|| turned.once_more(),
             };
             // It folds by a projector of its own.
             Box::pin(newer.show(&older, shutdown)).await?;
-        }
-    }
-
-    fn rebuild_of(&self) -> Rebuild {
-        Rebuild {
-            views: self.views.clone(),
-            direct: self.options.direct.clone(),
-            log: self.log.clone(),
-            long_log_events: self.options.long_log_events,
-            progress: watch::Sender::default(),
         }
     }
 
