@@ -112,8 +112,8 @@ impl Rebuild {
         let mut begun = Vec::new();
         let shown = builds::shown(&self.views).await?;
         for view in views {
-            let newer = shown.get(view).map(|shown| shown.projection);
-            if let Some(shown) = newer.filter(|shown| *shown > view.projection()) {
+            let shown = shown.get(view).map(|shown| shown.projection);
+            if let Some(shown) = shown.filter(|shown| *shown > view.projection()) {
                 return Err(Error::NewerProjection {
                     view: *view,
                     shown,
@@ -141,7 +141,7 @@ impl Rebuild {
         let written = builds::all(&self.views).await?;
         let before = written
             .into_iter()
-            .find(|it| it.build.view == view && it.was_shown && !it.is_shown)
+            .find(|it| it.is_kept_of(view) && it.was_shown)
             .ok_or(Error::NoBuildBefore { view })?;
         let builds: Builds = [before.build].into_iter().collect();
         let shown = if before.projection == view.projection() {
@@ -176,10 +176,7 @@ impl Rebuild {
         let alone = self.alone().await?;
         let mut dropped = Vec::new();
         let others = builds::all(&self.views).await?;
-        for Written { build, .. } in others
-            .into_iter()
-            .filter(|it| it.build.view == view && !it.is_shown)
-        {
+        for Written { build, .. } in others.into_iter().filter(|it| it.is_kept_of(view)) {
             let dropping = sqlx::query("select views.drop_build($1, $2)")
                 .bind(view.name())
                 .bind(build.version)
@@ -290,8 +287,8 @@ impl Rebuild {
         health: &Health,
         head: Position,
     ) -> Result<Option<Position>, Error> {
-        let stalled = health.status().stalled.into_iter();
-        if let Some(stall) = stalled.into_iter().find(|stall| stall.position.is_some()) {
+        let mut stalled = health.status().stalled.into_iter();
+        if let Some(stall) = stalled.find(|stall| stall.position.is_some()) {
             return Err(Error::BuildStalls {
                 partition: stall.partition,
                 why: stall.why,

@@ -170,9 +170,18 @@ pub struct Written {
     pub was_shown: bool,
     /// Whether they see it now.
     pub is_shown: bool,
+    /// Whether its tables are gone.
+    pub is_dropped: bool,
 }
 
-/// The builds that there are, those that were shown last first; then those that never were, the newest first.
+impl Written {
+    /// Whether it is a build of this view that is kept, and that readers do not see.
+    pub(crate) fn is_kept_of(&self, view: View) -> bool {
+        self.build.view == view && !self.is_shown && !self.is_dropped
+    }
+}
+
+/// The builds that there are or were, those that were shown last first; then those that never were, the newest first.
 pub async fn all(pool: &PgPool) -> Result<Vec<Written>, Error> {
     let rows = sqlx::query(
         "select
@@ -180,12 +189,12 @@ pub async fn all(pool: &PgPool) -> Result<Vec<Written>, Error> {
              builds.version,
              builds.projection,
              builds.shown_at is not null as was_shown,
-             active.view is not null as is_shown
+             active.view is not null as is_shown,
+             builds.dropped_at is not null as is_dropped
          from views.builds
          left join views.active
              on active.view = builds.view
              and active.version = builds.version
-         where builds.dropped_at is null
          order by
              builds.shown_at desc nulls last,
              builds.version desc",
@@ -202,6 +211,7 @@ pub async fn all(pool: &PgPool) -> Result<Vec<Written>, Error> {
             projection: row.get("projection"),
             was_shown: row.get("was_shown"),
             is_shown: row.get("is_shown"),
+            is_dropped: row.get("is_dropped"),
         })
     };
     Ok(rows.iter().filter_map(of_row).collect())

@@ -111,11 +111,11 @@ const KEEP_OFFSETS: &str = "
         and shown.kafka_offset is not null
 ";
 
-/// Rows that somebody wanted folded again in their place are, with all others.
+/// Rows that somebody wanted folded again in their place are not those that readers see any more.
 const END_WISHES: &str = "
     update views.rebuilds r
     set ended_at = now(),
-        events = 0
+        why_not = 'readers see another build of the view now; ask again if its rows are wrong, too'
     from unnest($1::text[], $2::integer[]) as ours (view, version)
     where r.view = ours.view
         and r.view_version <> ours.version

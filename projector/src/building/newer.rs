@@ -78,7 +78,7 @@ impl Newer<'_> {
         }
     }
 
-    /// A build that was taken back is not shown again by itself.
+    /// A build that was taken back is not shown again by itself, be it dropped since.
     async fn never_taken_back(&self, views: &[View]) -> Result<(), Error> {
         let written = builds::all(&self.rebuild.views).await?;
         let taken_back = written.iter().find(|it| {
