@@ -5,6 +5,10 @@
 //! mutations go through [`Commands`]. Read `schema` next for what clients see, then `progress` for how an answer knows
 //! where it stands.
 
+// A resolver is a future within the futures that the GraphQL library makes of its fields, and an optimised build looks into all of
+// them: more than the compiler's 128 levels.
+#![recursion_limit = "256"]
+
 mod ask;
 mod changes;
 mod commands;
