@@ -76,6 +76,10 @@ all() {
         step "formatting" cargo fmt --all --check
         step "clippy" cargo clippy "${selection[@]}" --all-targets -- -D warnings
     fi
+    if [ "$1" = soak ]; then
+        # An optimised build has failed where the others had not.
+        step "building what make up starts" cargo build --release --bin foldline
+    fi
     step "building the tests" build
     trap - EXIT
     FOLDLINE_TEST_STEPS="$(printf '%s\n' "${steps[@]}")"
