@@ -8,7 +8,7 @@ mod report;
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -65,11 +65,12 @@ struct Asked<'a> {
 pub async fn run(args: WhatIfArgs) -> ExitCode {
     match ask(&args).await {
         Ok((text, answer)) => {
-            if args.json {
-                println!("{text}");
-            } else {
-                print!("{}", report::Report(&answer));
-            }
+            let said = match args.json {
+                true => format!("{text}\n"),
+                false => report::Report(&answer).to_string(),
+            };
+            // What is known is in the exit code too, for whoever does not read on.
+            io::stdout().write_all(said.as_bytes()).ok();
             match answer.verdict {
                 WhatIfVerdict::Recorded | WhatIfVerdict::Known | WhatIfVerdict::Unchanged => {
                     ExitCode::SUCCESS
@@ -79,7 +80,8 @@ pub async fn run(args: WhatIfArgs) -> ExitCode {
         }
         Err(error) => {
             if args.json {
-                println!("{}", json!({"error": format!("{error:#}")}));
+                let said = json!({"error": format!("{error:#}")});
+                writeln!(io::stdout(), "{said}").ok();
             }
             eprintln!("foldline: not known: {error:#}");
             ExitCode::from(NOT_KNOWN)

@@ -23,6 +23,22 @@ async fn what_if(folder: &Path, arguments: &[&str]) -> (i32, String) {
     (status.code().unwrap_or(-1), said)
 }
 
+/// The exit code where nobody reads what is printed.
+async fn unread(folder: &Path, arguments: &[&str]) -> Option<i32> {
+    let (nobody, output) = std::io::pipe().unwrap();
+    drop(nobody);
+    let mut command = foldline();
+    command
+        .arg("what-if")
+        .args(arguments)
+        .args(["--tenant", TENANT, "--data"])
+        .arg(folder.join("data"))
+        .stdin(Stdio::null())
+        .stdout(output);
+    let status = tokio::process::Command::from(command).status().await;
+    status.unwrap().code()
+}
+
 fn line(id: Uuid, command_type: &str, data: &Value) -> String {
     json!({"id": new_id(), "type": command_type, "aggregate": id, "data": data}).to_string()
 }
@@ -70,6 +86,7 @@ async fn the_exit_code_says_what_would_become_of_a_command() {
     assert_eq!((code, &answer["asOf"]), (0, &json!(before)), "{said}");
     let past = ["--command", &again, "--as-of", "1970-01-01T00:00:00Z"];
     assert_eq!(what_if(folder.path(), &past).await.0, 0);
+    assert_eq!(unread(folder.path(), &["--command", &again]).await, Some(1));
 
     for unknown in [
         vec!["--command", "{}", "--as-of", "999999"],
