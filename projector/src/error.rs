@@ -182,6 +182,8 @@ impl Error {
             Self::LeasesLost
             | Self::OtherBuilds
             | Self::OlderProjection { .. }
+            | Self::NewerProjection { .. }
+            | Self::TakenBack { .. }
             | Self::BeingRebuilt
             | Self::BuildStalls { .. }
             | Self::NotShown { .. }
@@ -192,8 +194,6 @@ impl Error {
             Self::Unfoldable { .. } | Self::TooManyEvents { .. } => Remedy::Isolate,
             Self::Install { .. }
             | Self::NotMigrated(_)
-            | Self::NewerProjection { .. }
-            | Self::TakenBack { .. }
             | Self::NoBuildBefore { .. }
             | Self::BehindAndUnknown { .. }
             | Self::AnotherEpoch { .. }

@@ -59,6 +59,8 @@ pub enum Phase {
     Folding,
     /// Readers see builds of an older projection; newer ones are folded beside them, and shown when they are whole.
     Rebuilding(String),
+    /// What readers see is of a projection that is not folded here, and somebody is to say what they shall see.
+    Waiting(String),
     /// Something that should pass by itself stands in the way.
     Retrying(String),
     /// It ended, by itself or because it was told to.
@@ -113,9 +115,11 @@ impl Status {
     pub fn is_ready(&self) -> bool {
         match self.phase {
             Phase::Standby | Phase::Folding => true,
-            Phase::Starting | Phase::Rebuilding(_) | Phase::Retrying(_) | Phase::Stopped(_) => {
-                false
-            }
+            Phase::Starting
+            | Phase::Rebuilding(_)
+            | Phase::Waiting(_)
+            | Phase::Retrying(_)
+            | Phase::Stopped(_) => false,
         }
     }
 }
@@ -152,6 +156,17 @@ impl Health {
             *failing = Some(Failing { why, since });
         }
         self.lock().phase = phase;
+    }
+
+    /// What readers see is not for this program to fold, and not for it to decide.
+    pub(crate) fn wait_for_somebody(&self, why: String) {
+        let waiting = Phase::Waiting(why);
+        if self.lock().phase != waiting
+            && let Phase::Waiting(why) = &waiting
+        {
+            tracing::warn!(why, "waiting until somebody says what readers are to see");
+        }
+        self.enter(waiting);
     }
 
     pub(crate) fn committed(&self, at: DateTime<Utc>) {

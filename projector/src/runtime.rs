@@ -5,6 +5,7 @@
 //! answer, ends the session, and the next begins in the same way: nothing in memory is trusted, so nothing is skipped
 //! or doubled. A partition that cannot go on stalls by itself, see `runtime/stalls.rs`.
 
+mod shown;
 mod stalls;
 mod turned;
 
@@ -23,8 +24,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use crate::{
-    Applied, Builds, Error, Health, Parked, Rebuild, Retention, Writer, announce,
-    building::Newer,
+    Applied, Builds, Error, Health, Parked, Retention, Writer, announce,
     error::{Remedy, in_full},
     health::Phase,
     lag, late,
@@ -191,7 +191,7 @@ impl Projector {
                 return Ok(());
             };
             if let Error::OtherBuilds = error {
-                tracing::info!("readers see other builds of the views now, and those are folded");
+                tracing::info!("readers see other builds of the views now");
                 continue;
             }
             // Tables that are gone may be those of a build that readers do not see any more.
@@ -292,46 +292,6 @@ impl Projector {
                     Delivery::Slices(slices) => self.fold(slices).await?,
                 },
             }
-        }
-    }
-
-    /// What is to be folded. Where an older projection folded what readers see, a newer build is folded first, while those who know
-    /// the older one go on; and readers are shown it.
-    async fn builds(&self, shutdown: &CancellationToken, turned: &Turned) -> Result<Builds, Error> {
-        if let Some(builds) = &self.only {
-            return Ok(builds.clone());
-        }
-        loop {
-            let older = match Builds::shown(&self.views).await {
-                Err(Error::OlderProjection { views }) => views,
-                shown => return shown,
-            };
-            let newer = Newer {
-                rebuild: Rebuild {
-                    views: self.views.clone(),
-                    direct: self.options.direct.clone(),
-                    log: self.log.clone(),
-                    long_log_events: self.options.long_log_events,
-                    progress: watch::Sender::default(),
-                },
-                health: &self.health,
-                turned: &|| turned.once_more(),
-            };
-            // It folds by a projector of its own.
-            Box::pin(newer.show(&older, shutdown)).await?;
-        }
-    }
-
-    /// Fails with [`Error::OtherBuilds`] when readers see others than are folded here.
-    async fn same_builds(&self) -> Result<(), Error> {
-        if self.only.is_some() {
-            return Ok(());
-        }
-        match Builds::shown(&self.views).await {
-            Ok(builds) if builds == *self.writer.builds() => Ok(()),
-            // What an older projection folded is for the next session to see to.
-            Ok(_) | Err(Error::OlderProjection { .. }) => Err(Error::OtherBuilds),
-            Err(error) => Err(error),
         }
     }
 

@@ -112,6 +112,20 @@ impl Feed {
         }
     }
 
+    /// Takes no part until the next delivery is asked for: what was started is not delivered any more, and others may have it.
+    ///
+    /// # Errors
+    /// [`Error::Kafka`] when there can be no other consumer.
+    pub fn rest(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Postgres(feed) => {
+                feed.rest();
+                Ok(())
+            }
+            Self::Kafka(feed) => feed.rest(),
+        }
+    }
+
     /// For metrics and logs.
     pub fn name(&self) -> &'static str {
         match self {

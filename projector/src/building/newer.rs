@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Rebuild, Rebuilt};
-use crate::{Error, Health, View, builds, health::Phase};
+use crate::{Error, Health, View, builds, error::in_full, health::Phase};
 
 /// How often the watchdog is told that this goes on, and the phase how far it is.
 const TELL_INTERVAL_MS: u64 = 1_000;
@@ -30,7 +30,9 @@ impl Newer<'_> {
         views: &[View],
         shutdown: &CancellationToken,
     ) -> Result<(), Error> {
-        self.never_taken_back(views).await?;
+        if let Some(taken_back) = self.taken_back(views).await? {
+            return self.wait_for_somebody(views, in_full(&taken_back)).await;
+        }
         let folding = self.rebuild.forward(views, false, shutdown);
         tokio::pin!(folding);
         let rebuilt = loop {
@@ -65,7 +67,6 @@ impl Newer<'_> {
                         "a row of a newer build differs from what readers see"
                     );
                 }
-                tracing::error!(why, "readers see the older build still");
                 self.wait_for_somebody(views, why).await
             }
             Ok(Rebuilt::Ended) => Ok(()),
@@ -79,23 +80,20 @@ impl Newer<'_> {
     }
 
     /// A build that was taken back is not shown again by itself, be it dropped since.
-    async fn never_taken_back(&self, views: &[View]) -> Result<(), Error> {
+    async fn taken_back(&self, views: &[View]) -> Result<Option<Error>, Error> {
         let written = builds::all(&self.rebuild.views).await?;
         let taken_back = written.iter().find(|it| {
             let view = it.build.view;
             views.contains(&view) && it.projection == view.projection() && it.was_shown
         });
-        match taken_back {
-            Some(it) => Err(Error::TakenBack {
-                view: it.build.view,
-                projection: it.projection,
-            }),
-            None => Ok(()),
-        }
+        Ok(taken_back.map(|it| Error::TakenBack {
+            view: it.build.view,
+            projection: it.projection,
+        }))
     }
 
     async fn wait_for_somebody(&self, views: &[View], why: String) -> Result<(), Error> {
-        self.enter(why);
+        self.health.wait_for_somebody(why);
         let is_older =
             |view: &View, projection: i32| views.contains(view) && projection < view.projection();
         loop {

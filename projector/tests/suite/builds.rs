@@ -9,14 +9,14 @@ use std::{
 use foldline_events::{PARTITIONS, Partition, Position, Recorded};
 use foldline_log::{Log, Service};
 use foldline_projector::{
-    Builds, Differences, Error, Progress, Rebuild, Rebuilt, Stage, View, builds, health::Phase,
+    Builds, Differences, Error, Progress, Rebuild, Rebuilt, Stage, View, builds,
 };
 use sqlx::{Connection, PgConnection, postgres::PgPoolOptions};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    log::{Running, append, open, replayed},
+    log::{PATIENCE, Running, append, open, replayed},
     proof::execute,
     seeded::seeded,
     support::Views,
@@ -433,16 +433,17 @@ async fn what_an_older_projection_folded_is_replaced_when_the_newer_build_is_who
     execute(&views, &by(3)).await;
     assert!(same(&rebuilt), "{rebuilt:?}");
     assert_eq!(shown(&views, View::TaskView).await, 4);
-    let ended = Running::start(&views).await.ended().await;
-    assert!(matches!(ended, Err(Error::TakenBack { .. })), "{ended:?}");
+    let running = Running::start(&views).await;
+    running.waits_for("it was taken back with --rollback").await;
+    running.end().await;
     folder.rebuild.drop_others(View::TaskView).await.unwrap();
-    let ended = Running::start(&views).await.ended().await;
-    assert!(
-        matches!(ended, Err(Error::TakenBack { .. })),
-        "dropped, it is not forgotten: {ended:?}"
-    );
+    // Dropped, it is not forgotten.
+    let running = Running::start(&views).await;
+    running.waits_for("it was taken back with --rollback").await;
     assert!(same(&folder.forward(View::TaskView).await));
     assert_eq!(shown(&views, View::TaskView).await, 6);
+    running.folded(head).await;
+    running.end().await;
 }
 
 #[tokio::test]
@@ -455,16 +456,7 @@ async fn a_newer_build_that_differs_waits_for_somebody_to_expect_it() {
     as_of_an_older_program(&views).await;
     execute(&views, "update views.task_view_v4 set title = 'forged'").await;
     let running = Running::start(&views).await;
-    let waits = |phase: &Phase| match phase {
-        Phase::Rebuilding(how) => how.contains("--expect-differences"),
-        Phase::Starting
-        | Phase::Standby
-        | Phase::Folding
-        | Phase::Retrying(_)
-        | Phase::Stopped(_) => false,
-    };
-    let status = running.until(|status| waits(&status.phase)).await;
-    assert!(!status.is_ready(), "whoever rolls out waits for it");
+    running.waits_for("--expect-differences").await;
     assert_eq!(shown(&views, View::TaskView).await, 4);
     let folder = Folder::of(&views).await;
     let expecting = folder
@@ -477,26 +469,42 @@ async fn a_newer_build_that_differs_waits_for_somebody_to_expect_it() {
 }
 
 #[tokio::test]
-async fn a_projector_ends_where_readers_see_a_newer_projection_than_it_knows() {
+async fn a_projector_waits_while_readers_see_a_newer_projection_than_it_knows_and_then_folds_on() {
     let views = Views::new().await;
-    let (_log, _, _) = started(&views, 98, 100, 100).await;
+    let (log, later, expected) = started(&views, 98, 200, 100).await;
     let running = Running::start(&views).await;
     running.folded(100).await;
-    execute(
-        &views,
-        "update views.builds set projection = 99 where view = 'task_view'",
-    )
-    .await;
-    let ended = running.ended().await;
-    let said = ended.as_ref().unwrap_err().to_string();
-    assert!(
-        matches!(ended, Err(Error::NewerProjection { .. })),
-        "{ended:?}"
-    );
-    assert!(
-        said.contains("foldline rebuild task_view --rollback"),
-        "{said}"
-    );
+    let by = |projection: i32| {
+        format!("update views.builds set projection = {projection} where view = 'task_view'")
+    };
+    execute(&views, &by(99)).await;
+    let rollback = "foldline rebuild task_view --rollback";
+    running.waits_for(rollback).await;
+    // So does one that begins then; neither of them has a partition, which whoever knows the newer projection is to fold.
+    let begun = Running::start(&views).await;
+    begun.waits_for(rollback).await;
+    append(&log, &later).await;
+    let held = "select count(*) from views.leases where until_at > clock_timestamp()";
+    let nobodys = async {
+        while sqlx::query_scalar::<_, i64>(held)
+            .fetch_one(&views.pool)
+            .await
+            .unwrap()
+            > 0
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, nobodys).await.unwrap();
+
+    execute(&views, &by(View::TaskView.projection())).await;
+    let head = later.last().unwrap().position;
+    for one in [&running, &begun] {
+        one.folded(head).await;
+    }
+    assert_eq!(views.rows().await, expected);
+    begun.end().await;
+    running.end().await;
 }
 
 #[tokio::test]

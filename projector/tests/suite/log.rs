@@ -8,6 +8,7 @@ use foldline_log::{
 };
 use foldline_projector::{
     CHANNEL, Error, Health, Projector, ProjectorOptions, Retention, Status, View,
+    health::Phase,
     parking::desk::{self, Which},
 };
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
@@ -94,12 +95,12 @@ impl Running {
         .await;
     }
 
-    /// What it says when it ends by itself.
-    pub async fn ended(self) -> Result<(), Error> {
-        tokio::time::timeout(PATIENCE, self.ended)
-            .await
-            .unwrap()
-            .unwrap()
+    /// Until it waits for somebody who is to do what it says; whoever rolls out waits for that, too.
+    pub async fn waits_for(&self, said: &str) {
+        let waits =
+            |status: &Status| matches!(&status.phase, Phase::Waiting(why) if why.contains(said));
+        let status = self.until(waits).await;
+        assert!(!status.is_ready());
     }
 
     pub async fn end(self) {

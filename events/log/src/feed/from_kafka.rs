@@ -266,13 +266,31 @@ impl KafkaFeed {
             "Kafka brings nothing of what the log holds; beginning anew with another consumer"
         );
         metrics::counter!("foldline_feed_consumers_replaced_total").increment(1);
+        self.replace()?;
+        self.subscribe()
+    }
+
+    /// Leaves the group; another consumer joins it when the next delivery is asked for.
+    pub(super) fn rest(&mut self) -> Result<(), Error> {
+        if self.subscribed {
+            self.replace()?;
+        }
+        self.reported.clear();
+        self.reached.clear();
+        self.next.clear();
+        Ok(())
+    }
+
+    /// Another consumer takes the place of ours, which leaves the group.
+    fn replace(&mut self) -> Result<(), Error> {
         let another = consumer(&self.options)?;
-        let hanging = mem::replace(&mut self.consumer, another);
+        let left = mem::replace(&mut self.consumer, another);
         // Closing it may take as long as it likes.
-        thread::spawn(move || drop(hanging));
+        thread::spawn(move || drop(left));
+        self.subscribed = false;
         self.taken.clear();
         self.trouble = None;
-        self.subscribe()
+        Ok(())
     }
 
     /// librdkafka goes on by itself; what it says here is a broker away or a topic not made yet. Once is enough.

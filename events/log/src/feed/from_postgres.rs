@@ -81,6 +81,10 @@ impl PostgresFeed {
         }
     }
 
+    pub(super) fn rest(&mut self) {
+        self.reached.clear();
+    }
+
     fn slices(&mut self, events: Vec<Recorded>, through: Mark) -> Vec<Slice> {
         let mut by_partition: BTreeMap<Partition, Vec<Recorded>> = BTreeMap::new();
         for event in events {

@@ -75,10 +75,14 @@ impl Relay {
 }
 
 pub async fn feed(database: &TestDatabase) -> Feed {
+    feed_of(database, format!("group-{}", Uuid::new_v4())).await
+}
+
+async fn feed_of(database: &TestDatabase, group: String) -> Feed {
     let log = open(database, Service::Projector).await;
     let options = KafkaFeedOptions {
         kafka: kafka(),
-        group: format!("group-{}", Uuid::new_v4()),
+        group,
     };
     Feed::Kafka(Box::new(KafkaFeed::new(log, &options).unwrap()))
 }
@@ -167,6 +171,25 @@ async fn what_is_in_the_log_comes_out_of_kafka_complete_in_order_and_alike() {
     relay.reaches(last).await;
     let mut feed = feed(&database).await;
     assert_eq!(fold(&mut feed, last).await, by_partition(&log).await);
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_rests_leaves_every_partition_to_the_others_until_it_asks_again() {
+    let database = cell().await;
+    let log = open(&database, Service::Command).await;
+    let head = fill(&log, 50).await;
+    let mut relay = Relay::start(&database).await;
+    relay.reaches(head).await;
+    let expected = by_partition(&log).await;
+    let group = format!("group-{}", Uuid::new_v4());
+    let mut one = feed_of(&database, group.clone()).await;
+    let mut other = feed_of(&database, group).await;
+    assert_eq!(fold(&mut one, head).await, expected);
+    one.rest().unwrap();
+    assert_eq!(fold(&mut other, head).await, expected);
+    other.rest().unwrap();
+    assert_eq!(fold(&mut one, head).await, expected);
     relay.stop().await;
 }
 
