@@ -155,17 +155,22 @@ impl Health {
             let why = why.clone();
             *failing = Some(Failing { why, since });
         }
+        let waits = matches!(phase, Phase::Waiting(_));
+        metrics::gauge!("foldline_projector_waiting").set(f64::from(u8::from(waits)));
         self.lock().phase = phase;
     }
 
     /// What readers see is not for this program to fold, and not for it to decide.
     pub(crate) fn wait_for_somebody(&self, why: String) {
-        let waiting = Phase::Waiting(why);
-        if self.lock().phase != waiting
-            && let Phase::Waiting(why) = &waiting
-        {
-            tracing::warn!(why, "waiting until somebody says what readers are to see");
+        let waiting = Phase::Waiting(why.clone());
+        if self.lock().phase != waiting {
+            tracing::error!(
+                why,
+                "folding nothing until somebody says what readers are to see"
+            );
         }
+        // What failed before is over.
+        *self.lock_failing() = None;
         self.enter(waiting);
     }
 

@@ -71,6 +71,10 @@ async fn forget(pool: &PgPool, log: &Log, view: View, keep: TimeDelta) -> Result
     let Some(shown) = builds::shown(pool).await?.remove(&view) else {
         return Ok(0);
     };
+    // What another release folds is kept as that says, and in its tables.
+    if shown.projection != view.projection() {
+        return Ok(0);
+    }
     let build = shown.build;
     let Some(kept) = keep_from(pool, build, log.epoch(), position).await? else {
         return Ok(0);

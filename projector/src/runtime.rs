@@ -230,8 +230,10 @@ impl Projector {
         shutdown: &CancellationToken,
         turned: &Turned,
     ) -> Result<(), Error> {
+        let log = self.log.clone();
         let builds = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
+            error = log.ended() => return Err(error.into()),
             builds = self.builds(shutdown, turned) => builds?,
         };
         if *self.writer.builds() != builds {
@@ -249,7 +251,6 @@ impl Projector {
         let assigned: Vec<Partition> = self.assigned.iter().copied().collect();
         self.take_over(&assigned).await?;
         self.health.enter(self.phase());
-        let log = self.log.clone();
         let mut look_at = Instant::now();
         let compare_interval = Duration::from_millis(COMPARE_INTERVAL_MS);
         let mut compare_at = Instant::now() + compare_interval;
@@ -363,7 +364,7 @@ impl Projector {
     }
 
     fn give_up(&mut self, partitions: &[Partition]) {
-        tracing::info!(?partitions, "partitions go to another projector");
+        tracing::info!(?partitions, "giving partitions up");
         self.writer.release(partitions);
         for partition in partitions {
             self.assigned.remove(partition);

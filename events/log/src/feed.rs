@@ -112,7 +112,8 @@ impl Feed {
         }
     }
 
-    /// Takes no part until the next delivery is asked for: what was started is not delivered any more, and others may have it.
+    /// Takes no part until the next delivery is asked for: what was started is not delivered until it is started again, and others
+    /// may have it.
     ///
     /// # Errors
     /// [`Error::Kafka`] when there can be no other consumer.

@@ -1,6 +1,6 @@
 //! What a projector does that knows a newer projection than the one which folded what readers see.
 //!
-//! It folds nothing else meanwhile: those who know the older projection fold on what readers see, and end when readers see the newer
+//! It folds nothing else meanwhile: those who know the older projection fold on what readers see, and wait when readers see the newer
 //! build. Of several that know the newer one, one folds it, and the others wait.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Rebuild, Rebuilt};
-use crate::{Error, Health, View, builds, error::in_full, health::Phase};
+use crate::{Builds, Error, Health, View, builds, error::in_full, health::Phase};
 
 /// How often the watchdog is told that this goes on, and the phase how far it is.
 const TELL_INTERVAL_MS: u64 = 1_000;
@@ -24,14 +24,14 @@ pub(crate) struct Newer<'p> {
 
 impl Newer<'_> {
     /// Lets readers see builds of these views by the projections that this program knows, or waits for a while when that is not to be
-    /// done now; after it, what readers see is to be looked at again.
+    /// done now; after it, what readers see is to be looked at again. Says what somebody is to do, where it waits for that.
     pub(crate) async fn show(
         &self,
         views: &[View],
         shutdown: &CancellationToken,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<String>, Error> {
         if let Some(taken_back) = self.taken_back(views).await? {
-            return self.wait_for_somebody(views, in_full(&taken_back)).await;
+            return Ok(Some(in_full(&taken_back)));
         }
         let folding = self.rebuild.forward(views, false, shutdown);
         tokio::pin!(folding);
@@ -51,7 +51,7 @@ impl Newer<'_> {
                 for build in builds.iter() {
                     tracing::info!(%build, exchanged_ms, "readers see a build of a newer projection");
                 }
-                Ok(())
+                Ok(None)
             }
             Ok(Rebuilt::Refused(differences)) => {
                 let why = format!(
@@ -67,13 +67,18 @@ impl Newer<'_> {
                         "a row of a newer build differs from what readers see"
                     );
                 }
-                self.wait_for_somebody(views, why).await
+                // Not compared again until other views are older than this program.
+                self.health.wait_for_somebody(why);
+                while self.are_older(views).await {
+                    self.wait().await;
+                }
+                Ok(None)
             }
-            Ok(Rebuilt::Ended) => Ok(()),
+            Ok(Rebuilt::Ended) => Ok(None),
             Err(Error::BeingRebuilt) => {
                 self.enter("another process folds them".to_owned());
                 self.wait().await;
-                Ok(())
+                Ok(None)
             }
             Err(error) => Err(error),
         }
@@ -92,17 +97,10 @@ impl Newer<'_> {
         }))
     }
 
-    async fn wait_for_somebody(&self, views: &[View], why: String) -> Result<(), Error> {
-        self.health.wait_for_somebody(why);
-        let is_older =
-            |view: &View, projection: i32| views.contains(view) && projection < view.projection();
-        loop {
-            self.wait().await;
-            let shown = builds::shown(&self.rebuild.views).await?;
-            if !shown.iter().any(|(view, of)| is_older(view, of.projection)) {
-                return Ok(());
-            }
-        }
+    /// Whether it is these views that readers see by older projections; where that cannot be told, somebody else finds out why.
+    async fn are_older(&self, views: &[View]) -> bool {
+        let shown = Builds::shown(&self.rebuild.views).await;
+        matches!(shown, Err(Error::OlderProjection { views: older }) if older == views)
     }
 
     async fn wait(&self) {

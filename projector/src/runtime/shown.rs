@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Projector, turned::Turned};
 use crate::{
-    Builds, Error,
+    Builds, Error, View,
     building::{Newer, Rebuild},
     error::in_full,
 };
@@ -29,32 +29,45 @@ impl Projector {
             return Ok(builds.clone());
         }
         loop {
-            let older = match Builds::shown(&self.views).await {
-                Err(Error::OlderProjection { views }) => views,
+            let waits_for = match Builds::shown(&self.views).await {
+                Err(Error::OlderProjection { views }) => {
+                    self.rest()?;
+                    self.show_newer(&views, shutdown, turned).await?
+                }
                 Err(newer @ Error::NewerProjection { .. }) => {
                     self.rest()?;
-                    self.health.wait_for_somebody(in_full(&newer));
-                    tokio::time::sleep(Duration::from_millis(LOOK_INTERVAL_MS)).await;
-                    turned.once_more();
-                    continue;
+                    Some(in_full(&newer))
                 }
                 shown => return shown,
             };
-            self.rest()?;
-            let newer = Newer {
-                rebuild: Rebuild {
-                    views: self.views.clone(),
-                    direct: self.options.direct.clone(),
-                    log: self.log.clone(),
-                    long_log_events: self.options.long_log_events,
-                    progress: watch::Sender::default(),
-                },
-                health: &self.health,
-                turned: &|| turned.once_more(),
-            };
-            // It folds by a projector of its own.
-            Box::pin(newer.show(&older, shutdown)).await?;
+            if let Some(why) = waits_for {
+                self.health.wait_for_somebody(why);
+                tokio::time::sleep(Duration::from_millis(LOOK_INTERVAL_MS)).await;
+                turned.once_more();
+            }
         }
+    }
+
+    /// Says what somebody is to do first, where that is so.
+    async fn show_newer(
+        &self,
+        older: &[View],
+        shutdown: &CancellationToken,
+        turned: &Turned,
+    ) -> Result<Option<String>, Error> {
+        let newer = Newer {
+            rebuild: Rebuild {
+                views: self.views.clone(),
+                direct: self.options.direct.clone(),
+                log: self.log.clone(),
+                long_log_events: self.options.long_log_events,
+                progress: watch::Sender::default(),
+            },
+            health: &self.health,
+            turned: &|| turned.once_more(),
+        };
+        // It folds by a projector of its own.
+        Box::pin(newer.show(older, shutdown)).await
     }
 
     /// Leaves everything to others while it does not fold what readers see.

@@ -440,9 +440,18 @@ async fn what_an_older_projection_folded_is_replaced_when_the_newer_build_is_who
     // Dropped, it is not forgotten.
     let running = Running::start(&views).await;
     running.waits_for("it was taken back with --rollback").await;
+    // Of another view that is older, too, it shows a newer build as soon as nothing is in the way.
+    for table in ["builds", "projections"] {
+        let older = format!("update views.{table} set projection = 2 where view = 'task_history'");
+        execute(&views, &older).await;
+    }
+    let mut owner = PgConnection::connect_with(&views.options()).await.unwrap();
+    foldline_projector::install(&mut owner).await.unwrap();
+    let history = shown(&views, View::TaskHistory).await;
     assert!(same(&folder.forward(View::TaskView).await));
     assert_eq!(shown(&views, View::TaskView).await, 6);
     running.folded(head).await;
+    assert!(shown(&views, View::TaskHistory).await > history);
     running.end().await;
 }
 
@@ -480,13 +489,13 @@ async fn a_projector_waits_while_readers_see_a_newer_projection_than_it_knows_an
     execute(&views, &by(99)).await;
     let rollback = "foldline rebuild task_view --rollback";
     running.waits_for(rollback).await;
-    // So does one that begins then; neither of them has a partition, which whoever knows the newer projection is to fold.
+    // So does one that begins then. Neither has a partition, for whoever knows the newer projection is to fold.
     let begun = Running::start(&views).await;
     begun.waits_for(rollback).await;
     append(&log, &later).await;
-    let held = "select count(*) from views.leases where until_at > clock_timestamp()";
+    let sessions = "select count(*) from views.projector_sessions";
     let nobodys = async {
-        while sqlx::query_scalar::<_, i64>(held)
+        while sqlx::query_scalar::<_, i64>(sessions)
             .fetch_one(&views.pool)
             .await
             .unwrap()
@@ -496,6 +505,14 @@ async fn a_projector_waits_while_readers_see_a_newer_projection_than_it_knows_an
         }
     };
     tokio::time::timeout(PATIENCE, nobodys).await.unwrap();
+    for one in [&running, &begun] {
+        assert_eq!(one.health.status().owned, Vec::<Partition>::new());
+    }
+    let furthest: Position = sqlx::query_scalar("select max(position) from views.checkpoints")
+        .fetch_one(&views.pool)
+        .await
+        .unwrap();
+    assert_eq!(furthest, 100);
 
     execute(&views, &by(View::TaskView.projection())).await;
     let head = later.last().unwrap().position;

@@ -150,6 +150,8 @@ impl KafkaFeed {
             .subscribe(&[&self.topic])
             .map_err(kafka_error("subscribing"))?;
         self.subscribed = true;
+        self.heard_at = Instant::now();
+        self.looked_again = false;
         Ok(())
     }
 
@@ -272,12 +274,13 @@ impl KafkaFeed {
 
     /// Leaves the group; another consumer joins it when the next delivery is asked for.
     pub(super) fn rest(&mut self) -> Result<(), Error> {
-        if self.subscribed {
-            self.replace()?;
-        }
+        // First, so that what stays ours after all is told as new.
         self.reported.clear();
         self.reached.clear();
         self.next.clear();
+        if self.subscribed {
+            self.replace()?;
+        }
         Ok(())
     }
 
