@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Counts from a history file what the dashboards of its projects and assignees must say.
 
-    recount.py [--lines N] FILE
+    recount.py [--lines N] [--until TIME] FILE
 
 FILE is newline-delimited JSON, plain or gzip, one command a line, each task's and each project's in the order in which
 they happened. Lines that say what they expect are meant to be rejected, and a command id that came before is a repetition:
-neither counts. Only the first N lines are looked at when --lines is given.
+neither counts. Only the first N lines are looked at when --lines is given, and of them only what happened up to and at TIME
+when --until is given.
 
 Prints {"projects": {id: ...}, "assignees": {id: ...}}. Deleted tasks count nowhere. For each owner of tasks:
 
@@ -53,11 +54,15 @@ def lines_of(path):
         yield from file
 
 
+def instant(at):
+    return datetime.fromisoformat(at.replace("Z", "+00:00")).astimezone(timezone.utc)
+
+
 def utc_day(at):
-    return datetime.fromisoformat(at.replace("Z", "+00:00")).astimezone(timezone.utc).date().isoformat()
+    return instant(at).date().isoformat()
 
 
-def tasks_after(lines):
+def tasks_after(lines, until):
     """Every task as the commands leave it."""
     tasks, seen = {}, set()
     for line in lines:
@@ -66,6 +71,8 @@ def tasks_after(lines):
         if "expect" in command or command["id"] in seen:
             continue
         seen.add(command["id"])
+        if until and instant(command["at"]) > until:
+            continue
         if command["type"] not in COUNT_NOTHING:
             apply(tasks, command)
     return tasks.values()
@@ -156,9 +163,9 @@ def count(owner, task):
         figures["efficiency_micros"] += millionths(task["actual"], task["estimated"])
 
 
-def recount(lines):
+def recount(lines, until):
     projects, assignees = defaultdict(empty), defaultdict(empty)
-    for task in tasks_after(lines):
+    for task in tasks_after(lines, until):
         if task["deleted"]:
             continue
         count(projects[task["project"]], task)
@@ -170,9 +177,11 @@ def recount(lines):
 def main():
     parser = argparse.ArgumentParser(description="counts what the dashboards of a history must say")
     parser.add_argument("--lines", type=int, help="count only so many lines")
+    parser.add_argument("--until", type=instant, help="count only what happened up to and at this time")
     parser.add_argument("file")
     arguments = parser.parse_args()
-    json.dump(recount(islice(lines_of(arguments.file), arguments.lines)), sys.stdout, indent=1, sort_keys=True)
+    lines = islice(lines_of(arguments.file), arguments.lines)
+    json.dump(recount(lines, arguments.until), sys.stdout, indent=1, sort_keys=True)
     print()
 
 

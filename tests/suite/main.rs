@@ -18,6 +18,7 @@ mod layout;
 mod lists;
 mod load;
 mod migrate;
+mod months;
 mod one_command;
 mod parked;
 mod processes;

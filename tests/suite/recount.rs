@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sqlx::AssertSqlSafe;
 
 use crate::{
@@ -12,15 +12,59 @@ use crate::{
 
 const RECOUNT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recount.py");
 
+/// Every figure of a dashboard, as GraphQL is asked for it.
+pub const FIGURES: &str = "
+    total completed
+    byStatus { open inProgress blocked completed cancelled }
+    byPriority { low medium high critical }
+    estimatedHours actualHours averageEfficiency
+";
+
 /// `{"projects": {id: {"figures": …, "days": …}}, "assignees": …}`.
 pub async fn recount(file: &Path) -> Value {
+    recount_with(file, &[]).await
+}
+
+/// The same of what happened up to and at a time.
+pub async fn recount_until(file: &Path, time: &str) -> Value {
+    recount_with(file, &["--until", time]).await
+}
+
+async fn recount_with(file: &Path, options: &[&str]) -> Value {
     let mut python = Command::new("python3");
-    python.arg(RECOUNT).arg(file);
+    python.arg(RECOUNT).args(options).arg(file);
     let (status, counts) = finished(python).await;
     assert!(status.success(), "the recount succeeds");
     let counts: Value = serde_json::from_str(&counts).unwrap();
     assert!(!counts["projects"].as_object().unwrap().is_empty());
     counts
+}
+
+/// What GraphQL is to say of [`FIGURES`], where so much was counted.
+pub fn shown(count: &Value) -> Value {
+    let count = &count["figures"];
+    let number = |name: &str| count[name].as_f64().unwrap();
+    let mean = || number("efficiency_micros") / number("efficiency_count") / 1e6;
+    json!({
+        "total": count["total"],
+        "completed": count["completed"],
+        "byStatus": {
+            "open": count["open"],
+            "inProgress": count["in_progress"],
+            "blocked": count["blocked"],
+            "completed": count["completed"],
+            "cancelled": count["cancelled"],
+        },
+        "byPriority": {
+            "low": count["low"],
+            "medium": count["medium"],
+            "high": count["high"],
+            "critical": count["critical"],
+        },
+        "estimatedHours": number("estimated_hundredths") / 100.0,
+        "actualHours": number("actual_hundredths") / 100.0,
+        "averageEfficiency": (count["efficiency_count"] != 0).then(mean),
+    })
 }
 
 /// The same, as readers of the views see it.
