@@ -3,7 +3,8 @@
 //! A session begins by taking over what is assigned: fences are raised, the feed is started from the stored checkpoints.
 //! What is assigned is said by Kafka's consumer group, or by the leases of the Postgres feed. Whatever goes wrong in between, be it a cut connection or a commit without an
 //! answer, ends the session, and the next begins in the same way: nothing in memory is trusted, so nothing is skipped
-//! or doubled. A partition that cannot go on stalls by itself, see `runtime/stalls.rs`.
+//! or doubled. A partition that cannot go on stalls by itself, see `runtime/stalls.rs`; while readers see what this program does not
+//! fold, it takes no part, see `runtime/shown.rs`.
 
 mod shown;
 mod stalls;

@@ -33,6 +33,15 @@ pub fn slice_of_history(folder: &Path, lines: usize) -> PathBuf {
     path
 }
 
+/// All of the history at full size, and else its first lines; and how many commands that are.
+pub fn history(folder: &Path, lines: usize) -> (PathBuf, usize) {
+    if is_soak() {
+        (PathBuf::from(HISTORY), COMMANDS)
+    } else {
+        (slice_of_history(folder, lines), lines)
+    }
+}
+
 /// What `foldline import --json` says, and its exit code.
 async fn import(file: &Path, client: &Client) -> (i32, Value) {
     let mut command = foldline();
@@ -114,11 +123,7 @@ async fn the_whole_history_is_imported_once_and_its_dashboards_are_right() {
 #[tokio::test]
 async fn one_process_and_four_with_kafka_in_the_middle_make_the_same_rows() {
     let folder = foldline_local::temporary_folder().unwrap();
-    let (file, commands) = if is_soak() {
-        (PathBuf::from(HISTORY), COMMANDS)
-    } else {
-        (slice_of_history(folder.path(), SLICE), SLICE)
-    };
+    let (file, commands) = history(folder.path(), SLICE);
     let stack = Stack::started().await;
     let client = stack.client().await;
     imports_once(&file, commands, &client, &stack.database.url).await;

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use crate::{
-    import::{COMMANDS, HISTORY, slice_of_history},
+    import::{history, slice_of_history},
     processes::{Process, TENANT, Up, finished, foldline, is_soak, until},
     recount::dashboards_equal_the_recount,
     stored,
@@ -194,11 +194,7 @@ async fn out_of_time(log_url: &str) -> i64 {
 #[tokio::test]
 async fn past_the_service_into_an_empty_log_gives_the_same_views_at_the_times_of_the_file() {
     let folder = foldline_local::temporary_folder().unwrap();
-    let (file, commands) = if is_soak() {
-        (PathBuf::from(HISTORY), COMMANDS)
-    } else {
-        (slice_of_history(folder.path(), SLICE), SLICE)
-    };
+    let (file, commands) = history(folder.path(), SLICE);
     let database = prepared(folder.path()).await;
     let url = &database.url;
     let offline = || import_offline(&file, folder.path(), url);
@@ -285,11 +281,8 @@ async fn a_fresh_folder_can_be_filled_before_anything_runs_over_it() {
 #[tokio::test]
 async fn an_import_killed_at_any_moment_goes_on_and_changes_nothing_twice() {
     let folder = foldline_local::temporary_folder().unwrap();
-    let (file, commands, kills) = if is_soak() {
-        (PathBuf::from(HISTORY), COMMANDS, KILLS)
-    } else {
-        (slice_of_history(folder.path(), SLICE), SLICE, 2)
-    };
+    let (file, commands) = history(folder.path(), SLICE);
+    let kills = if is_soak() { KILLS } else { 2 };
     let database = TestDatabase::empty().await;
     let url = &database.url;
     let _up = Up::start(folder.path(), Some(url)).await;

@@ -1,12 +1,12 @@
 //! Dashboards of a history as of the first of each month, against a count that ends there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    import::{HISTORY, slice_of_history},
+    import::history,
     import_ways::{import_offline, prepared, summary},
     processes::{Up, is_soak},
     recount::{FIGURES, recount, recount_until, shown},
@@ -47,11 +47,8 @@ async fn had_happened(file: &Path, everybody: &Value, at: &str, client: &Client)
 #[tokio::test]
 async fn dashboards_as_of_the_first_of_each_month_say_what_had_happened_by_then() {
     let folder = foldline_local::temporary_folder().unwrap();
-    let (file, months) = if is_soak() {
-        (PathBuf::from(HISTORY), MONTHS)
-    } else {
-        (slice_of_history(folder.path(), SLICE), MONTHS_OF_SLICE)
-    };
+    let (file, _) = history(folder.path(), SLICE);
+    let months = if is_soak() { MONTHS } else { MONTHS_OF_SLICE };
     let database = prepared(folder.path()).await;
     let url = &database.url;
     let (code, summary) = summary(import_offline(&file, folder.path(), url)).await;

@@ -18,8 +18,7 @@ const LOOK_INTERVAL_MS: u64 = 1_000;
 
 impl Projector {
     /// What is to be folded. Where an older projection folded what readers see, a newer build is folded first, while those who know
-    /// the older one go on; and readers are shown it.
-    /// Where a newer one did, it waits.
+    /// the older one go on; and readers are shown it. Where a newer one did, it waits.
     pub(super) async fn builds(
         &mut self,
         shutdown: &CancellationToken,
